@@ -1,0 +1,175 @@
+"""The composition root: every object is built here, bottom up, from validated settings; importing it does nothing."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import structlog
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from .controllers.documentation import DocumentationController
+from .controllers.operations import IdentityController, OperationsController
+from .controllers.users import UsersController
+from .lifecycle import Lifecycle
+from .metrics import Metrics
+from .middleware.errors import Errors
+from .middleware.hosts import AllowedHosts
+from .middleware.limits import BodyLimit, RequestTimeout
+from .middleware.observation import AccessLine, Observation
+from .routes.documentation import documentation_routes
+from .routes.operations import identity_routes, operations_routes
+from .routes.users import user_routes
+from .services.background import BackgroundTasks, measure_loop_lag
+from .services.cache import Cache, MemoryCache
+from .services.database import Database
+from .services.health import Readiness
+from .services.passwords import Passwords
+from .services.users import Users
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp
+
+    from .config.settings import RedisSettings, ServerSettings, Settings
+
+_log = structlog.get_logger(__name__)
+
+USER_CACHE_ENTRIES = 10_000
+USER_CACHE_TTL_SECONDS = 60.0
+
+
+class Application(Starlette):
+    """A Starlette whose only middleware is the one it is given.
+
+    Starlette adds one layer that answers unexpected exceptions as text and raises them again, and one that looks up
+    exception handlers; `middleware/errors.py` does the work of both.
+    """
+
+    operations: Starlette
+    """Health and metrics alone, for a listener of their own."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        app: ASGIApp = self.router
+        for cls, args, kwargs in reversed(self.user_middleware):
+            app = cls(app, *args, **kwargs)
+        return app
+
+
+def create_app(settings: Settings, *, lifecycle: Lifecycle, metrics: Metrics, access_log: AccessLine) -> Application:
+    """Build the service; nothing outside the process is touched before its lifespan starts."""
+    database = Database(
+        url=settings.database.url.get_secret_value(),
+        pool_size=settings.database.pool_size,
+        max_overflow=settings.database.max_overflow,
+        pool_timeout_seconds=settings.database.pool_timeout_seconds,
+        statement_timeout_seconds=settings.database.statement_timeout_seconds,
+    )
+    cache = _cache(settings.redis)
+    passwords = Passwords()
+    background = BackgroundTasks(lifecycle, metrics.unhandled_exceptions)
+    readiness = Readiness({"database": database.ping}, lifecycle)
+    users = Users(database, cache, passwords)
+    _read_figures(metrics, database, cache, background)
+
+    server = settings.server
+    operations = operations_routes(OperationsController(readiness, metrics))
+    routes: list[BaseRoute] = [
+        *identity_routes(IdentityController(server.app_env)),
+        *([] if server.operations_port is not None else operations),
+        *user_routes(UsersController(users)),
+    ]
+    if server.docs_enabled:
+        routes += documentation_routes(DocumentationController(routes))
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await _started(stack, "database", database.start, database.close)
+            await _started(stack, "cache", cache.start, cache.close)
+            stack.push_async_callback(_closed, "background tasks", background.close)
+            background.start("event loop lag", measure_loop_lag(metrics.event_loop_lag.observe), critical=True)
+            yield
+
+    observation = Middleware(Observation, metrics=metrics.requests, access_log=access_log)
+    errors = Middleware(Errors, exceptions=metrics.exceptions, debug=server.debug)
+    app = _application(routes, [observation, *_at_the_edge(server), errors, *_guards(server)])
+    app.router.lifespan_context = lifespan
+    app.operations = _application(operations, [observation, errors])
+    return app
+
+
+def _application(routes: Sequence[BaseRoute], middleware: Sequence[Middleware]) -> Application:
+    app = Application(routes=routes, middleware=middleware)
+    # A redirect to the path without its slash would be built from the Host header, and hide a client's mistake.
+    app.router.redirect_slashes = False
+    return app
+
+
+def _at_the_edge(server: ServerSettings) -> list[Middleware]:
+    """What reads or writes headers on behalf of proxies and browsers; absent unless it is configured."""
+    layers: list[Middleware] = []
+    if server.trusted_proxies:
+        from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware  # noqa: PLC0415 - unused without proxies
+
+        layers.append(Middleware(ProxyHeadersMiddleware, trusted_hosts=list(server.trusted_proxies)))
+    if server.cors_origins:
+        from starlette.middleware.cors import CORSMiddleware  # noqa: PLC0415 - unused without browsers
+
+        layers.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=server.cors_origins,
+                allow_methods=["GET", "POST", "PATCH", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+                expose_headers=["X-Request-ID", "Retry-After", "Location"],
+            )
+        )
+    return layers
+
+
+def _guards(server: ServerSettings) -> list[Middleware]:
+    hosts = [Middleware(AllowedHosts, hosts=server.allowed_hosts)] if server.allowed_hosts else []
+    return [
+        *hosts,
+        Middleware(BodyLimit, max_bytes=server.max_body_bytes),
+        Middleware(RequestTimeout, seconds=server.request_timeout_seconds),
+    ]
+
+
+def _cache(redis: RedisSettings) -> Cache:
+    if redis.url is None:
+        return MemoryCache(max_entries=USER_CACHE_ENTRIES, ttl_seconds=USER_CACHE_TTL_SECONDS)
+    from .services.redis_cache import RedisCache  # noqa: PLC0415 - the client is 60 ms of start-up
+
+    return RedisCache(redis.url.get_secret_value(), ttl_seconds=USER_CACHE_TTL_SECONDS)
+
+
+def _read_figures(metrics: Metrics, database: Database, cache: Cache, background: BackgroundTasks) -> None:
+    metrics.read_gauges("db_pool_connections", "Database connections by state.", "state", database.pool_state)
+    metrics.read_gauge("background_tasks", "Supervised tasks that run now.", lambda: len(background))
+    metrics.read_counters(
+        "cache_requests",
+        "Look-ups in the cache by result.",
+        "result",
+        lambda: {"hit": cache.stats.hits, "miss": cache.stats.misses},
+    )
+    metrics.read_counter("cache_evictions", "Entries pushed out of a full cache.", lambda: cache.stats.evictions)
+
+
+async def _started(
+    stack: AsyncExitStack, name: str, start: Callable[[], Awaitable[None]], close: Callable[[], Awaitable[None]]
+) -> None:
+    """Start a resource; the stack closes it, in reverse order, also when a later one fails to start."""
+    stack.push_async_callback(_closed, name, close)
+    await start()
+
+
+async def _closed(name: str, close: Callable[[], Awaitable[None]]) -> None:
+    started = perf_counter()
+    await close()
+    _log.info("resource closed", resource=name, duration_ms=round((perf_counter() - started) * 1000, 1))

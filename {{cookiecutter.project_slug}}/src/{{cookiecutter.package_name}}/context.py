@@ -1,0 +1,23 @@
+"""The request being served by the current task, for log lines and error bodies."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+class Exchange:
+    """One request and its answer, shared by the core middleware through `scope["exchange"]`.
+
+    `status` is 0 until the response has started; `complete` says that its last byte was handed to the server;
+    `outcome`, where it is not 0, is the status to record instead, because the client never saw a whole answer.
+    """
+
+    __slots__ = ("complete", "outcome", "request_id", "status")
+
+    def __init__(self, identifier: str) -> None:
+        self.request_id = identifier
+        self.status = 0
+        self.complete = False
+        self.outcome = 0

@@ -1,0 +1,167 @@
+"""Everything this service measures of itself, in one registry of its own.
+
+The figures of requests are kept as plain numbers that only the event loop's thread changes, and become Prometheus
+families when they are scraped: a locked counter and histogram of the client library cost 3 us a request more.
+"""
+
+from __future__ import annotations
+
+import sys
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+UNMATCHED = "unmatched"
+
+DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LAG_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
+LABELS = ("method", "route", "status_code")
+
+
+class _Series:
+    """Requests of one (method, route, status): how many fell into each bucket, and their seconds together."""
+
+    __slots__ = ("counts", "seconds")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(DURATION_BUCKETS) + 1)
+        self.seconds = 0.0
+
+
+class RequestMetrics(Collector):
+    """`http_requests_total`, `http_request_duration_seconds`, `http_requests_in_progress`.
+
+    `observe` and `in_progress` belong to the event loop's thread; `collect` may run in any.
+    """
+
+    def __init__(self) -> None:
+        self.in_progress = 0
+        self._series: dict[tuple[str, str, int], _Series] = {}
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answered request; *route* is a path template or `unmatched`, so that the labels stay bounded."""
+        series = self._series.get((method, route, status)) or self._bounded_series(method, route, status)
+        series.counts[bisect_left(DURATION_BUCKETS, seconds)] += 1
+        series.seconds += seconds
+
+    def _bounded_series(self, method: str, route: str, status: int) -> _Series:
+        return self._series.setdefault((method if method in METHODS else "other", route, status), _Series())
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily("http_requests", "Requests answered.", labels=LABELS)
+        duration = HistogramMetricFamily(
+            "http_request_duration_seconds", "Time from the request's head to the end of its answer.", labels=LABELS
+        )
+        for (method, route, status), series in list(self._series.items()):
+            labels = (method, route, str(status))
+            buckets, total = _cumulated(DURATION_BUCKETS, list(series.counts))
+            requests.add_metric(labels, total)
+            duration.add_metric(labels, buckets, series.seconds)
+        yield requests
+        yield duration
+        yield GaugeMetricFamily("http_requests_in_progress", "Requests being answered.", value=self.in_progress)
+
+
+def _cumulated(bounds: tuple[float, ...], counts: list[int]) -> tuple[list[tuple[str, float]], int]:
+    total = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, count in zip((*map(str, bounds), "+Inf"), counts, strict=True):
+        total += count
+        buckets.append((bound, total))
+    return buckets, total
+
+
+class _Readings(Collector):
+    """Figures that others keep, read when they are scraped."""
+
+    def __init__(self) -> None:
+        self._families: list[Callable[[], Metric]] = []
+
+    def add(self, family: Callable[[], Metric]) -> None:
+        self._families.append(family)
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._families:
+            yield family()
+
+
+class Metrics:
+    """The process's metrics; build one per application, so that tests never share figures."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()
+        self.registry = CollectorRegistry()
+        self.requests = RequestMetrics()
+        self._readings = _Readings()
+        self.registry.register(self.requests)
+        self.registry.register(self._readings)
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self.exceptions = Counter(
+            "http_exceptions",
+            "Unexpected exceptions while answering, by route template and exception type.",
+            ("route", "type"),
+            registry=self.registry,
+        )
+        self.unhandled_exceptions = Counter(
+            "unhandled_exceptions",
+            "Exceptions that reached a last-resort handler, by where: loop, thread, interpreter, background task.",
+            ("where",),
+            registry=self.registry,
+        )
+        self.event_loop_lag = Histogram(
+            "event_loop_lag_seconds",
+            "How much later than asked the event loop resumed a sleeping task.",
+            buckets=LAG_BUCKETS,
+            registry=self.registry,
+        )
+        self.read_gauge("python_allocated_blocks", "Memory blocks held by Python's allocator.", sys.getallocatedblocks)
+
+    def read_counter(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """Export as a counter what *read* returns; *name* is without `_total`."""
+        self._readings.add(lambda: CounterMetricFamily(name, documentation, value=read()))
+
+    def read_gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """Export as a gauge what *read* returns."""
+        self._readings.add(lambda: GaugeMetricFamily(name, documentation, value=read()))
+
+    def read_gauges(self, name: str, documentation: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """Export one gauge per entry of what *read* returns, its key as *label*."""
+
+        def family() -> Metric:
+            gauges = GaugeMetricFamily(name, documentation, labels=(label,))
+            for key, value in read().items():
+                gauges.add_metric((key,), value)
+            return gauges
+
+        self._readings.add(family)
+
+    def read_counters(self, name: str, documentation: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """Export one counter per entry of what *read* returns, its key as *label*; *name* is without `_total`."""
+
+        def family() -> Metric:
+            counters = CounterMetricFamily(name, documentation, labels=(label,))
+            for key, value in read().items():
+                counters.add_metric((key,), value)
+            return counters
+
+        self._readings.add(family)
+
+    def exposition(self) -> bytes:
+        """The text format 0.0.4; takes milliseconds, so call it in a thread."""
+        return generate_latest(self.registry)

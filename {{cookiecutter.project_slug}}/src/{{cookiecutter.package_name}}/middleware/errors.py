@@ -1,0 +1,177 @@
+"""The one path of failure: every exception becomes one problem document, and an unexpected one a single log event.
+
+It stands just inside the observation of the request and outside the guards, so that what they refuse takes this path
+too. (An `Exception` handler of Starlette runs outside all middleware and raises again: the request id would be gone
+and the server would log a second traceback.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from .. import errors
+from ..metrics import UNMATCHED
+from ..models import problem
+
+if TYPE_CHECKING:
+    from prometheus_client import Counter
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from ..context import Exchange
+
+TYPE_OF_ERROR: dict[type[errors.ServiceError], problem.ProblemType] = {
+    errors.Unreadable: problem.BAD_REQUEST,
+    errors.HostRefused: problem.HOST_REFUSED,
+    errors.NotFound: problem.NOT_FOUND,
+    errors.Conflict: problem.CONFLICT,
+    errors.ContentTooLarge: problem.CONTENT_TOO_LARGE,
+    errors.UnsupportedMediaType: problem.UNSUPPORTED_MEDIA_TYPE,
+    errors.Invalid: problem.INVALID,
+    errors.Unavailable: problem.UNAVAILABLE,
+    errors.DatabaseUnavailable: problem.DATABASE_UNAVAILABLE,
+    errors.RequestTimedOut: problem.TIMED_OUT,
+    errors.ShuttingDown: problem.SHUTTING_DOWN,
+}
+
+Headers = list[tuple[bytes, bytes]]
+
+_log = structlog.get_logger(__name__)
+
+
+class Errors:
+    """ASGI middleware; *exceptions* is counted by (route, type), *debug* adds message and frames to the document."""
+
+    def __init__(self, app: ASGIApp, *, exceptions: Counter, debug: bool) -> None:
+        self.app = app
+        self._exceptions = exceptions
+        self._debug = debug
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            await self.app(scope, receive, send)
+        except (ClientDisconnect, errors.ClientGone):
+            return
+        except asyncio.CancelledError:
+            await _answer_cut_off(scope["exchange"], send)
+            raise
+        except Exception as error:  # noqa: BLE001 - the one place that must catch everything
+            refusal = self._refusal(error, scope)
+        await _send(refusal, scope["exchange"], send)
+
+    def _refusal(self, error: Exception, scope: Scope) -> _Refusal:
+        if isinstance(error, errors.ServiceError):
+            return _of_service_error(error)
+        if isinstance(error, HTTPException):
+            return _of_http_exception(error)
+        route = scope.get("route", UNMATCHED)
+        self._exceptions.labels(route, type(error).__name__).inc()
+        _log.error(
+            "unhandled exception",
+            method=scope["method"],
+            path=scope["path"],
+            route=route,
+            client=scope["client"][0] if scope["client"] else "",
+            response_truncated=scope["exchange"].status != 0 and not scope["exchange"].complete,
+            exc_info=error,
+        )
+        return _Refusal(problem.INTERNAL, extensions=_revealed(error) if self._debug else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What to answer instead of what was asked for."""
+
+    problem: problem.ProblemType
+    detail: str = ""
+    status: int | None = None
+    errors: tuple[errors.FieldError, ...] = ()
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    extensions: dict[str, Any] | None = None
+
+
+async def _send(refusal: _Refusal, exchange: Exchange, send: Send) -> None:
+    """Send *refusal*, unless the answer began already: then cut it off where it stands.
+
+    Raises ResponseAborted when the client holds half an answer.
+    """
+    if exchange.complete:
+        return
+    if exchange.status:
+        exchange.outcome = refusal.status or refusal.problem.status
+        raise errors.ResponseAborted
+    body = problem.problem_body(
+        refusal.problem,
+        instance=exchange.request_id,
+        detail=refusal.detail,
+        status=refusal.status,
+        errors=refusal.errors,
+        extensions=refusal.extensions,
+    )
+    headers = [
+        (b"content-type", problem.CONTENT_TYPE),
+        (b"content-length", str(len(body)).encode()),
+        *refusal.headers,
+    ]
+    status = refusal.status or refusal.problem.status
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _answer_cut_off(exchange: Exchange, send: Send) -> None:
+    """The shutdown deadline cancelled the request: say so, if nothing was said yet."""
+    if exchange.status:
+        exchange.outcome = 0 if exchange.complete else problem.SHUTTING_DOWN.status
+        return
+    await _send(_of_service_error(errors.ShuttingDown("The service stopped before it could answer.")), exchange, send)
+
+
+def _of_service_error(error: errors.ServiceError) -> _Refusal:
+    kind = next(TYPE_OF_ERROR[cls] for cls in type(error).__mro__ if cls in TYPE_OF_ERROR)
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    if isinstance(error, errors.Unavailable):
+        headers = ((b"retry-after", str(error.retry_after_seconds).encode()),)
+    if isinstance(error, errors.Unavailable) and not isinstance(error, errors.NotReady):
+        _log.warning("request refused", problem=kind.slug, detail=error.detail, cause=_cause(error))
+    if isinstance(error, errors.ContentTooLarge):
+        headers = ((b"connection", b"close"),)
+    return _Refusal(
+        kind, detail=error.detail, errors=error.errors if isinstance(error, errors.Invalid) else (), headers=headers
+    )
+
+
+def _of_http_exception(error: HTTPException) -> _Refusal:
+    """What a library refused: its status and headers stay, its text gives way to ours where it says no more."""
+    phrase = HTTPStatus(error.status_code).phrase
+    return _Refusal(
+        problem.type_for_status(error.status_code),
+        detail="" if error.detail == phrase else error.detail,
+        status=error.status_code,
+        headers=tuple((name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()),
+    )
+
+
+def _cause(error: Exception) -> str | None:
+    return f"{type(error.__cause__).__name__}: {error.__cause__}" if error.__cause__ else None
+
+
+def _revealed(error: Exception) -> dict[str, Any]:
+    """For development only: what was raised, and where."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return {
+        "exception": {
+            "type": type(error).__name__,
+            "message": str(error),
+            "frames": [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames],
+        }
+    }

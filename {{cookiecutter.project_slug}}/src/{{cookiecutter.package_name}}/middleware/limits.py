@@ -1,0 +1,96 @@
+"""How much a request may send, and how long it may take."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ..errors import ContentTooLarge, RequestTimedOut
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from ..context import Exchange
+
+
+class BodyLimit:
+    """ASGI middleware; refuses a body by its declared size, and one without a declared size by what is counted."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self.app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            for name, value in scope["headers"]:
+                if name == b"content-length":
+                    self._refuse_above(int(value))
+                elif name == b"transfer-encoding":
+                    receive = self._counted(receive)
+        await self.app(scope, receive, send)
+
+    def _refuse_above(self, size: int) -> None:
+        if size > self._max_bytes:
+            detail = f"The body has {size} bytes or more; at most {self._max_bytes} are accepted."
+            raise ContentTooLarge(detail)
+
+    def _counted(self, receive: Receive) -> Receive:
+        total = 0
+
+        async def receive_counted() -> Message:
+            nonlocal total
+            message = await receive()
+            total += len(message.get("body", b""))
+            self._refuse_above(total)
+            return message
+
+        return receive_counted
+
+
+class RequestTimeout:
+    """ASGI middleware; a request whose answer has not begun after *seconds* is cancelled and refused.
+
+    An answer that has begun (a stream) is exempt. One timer serves all requests: they expire in the order in which
+    they came, so it is armed for the oldest alone and fires once per *seconds* under steady load, where
+    `asyncio.timeout` would set and cancel a timer for each request.
+    """
+
+    def __init__(self, app: ASGIApp, *, seconds: float) -> None:
+        self.app = app
+        self._seconds = seconds
+        self._running: dict[Exchange, tuple[asyncio.Task[object], float]] = {}
+        self._expired: set[Exchange] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange: Exchange = scope["exchange"]
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a server runs each request in a task
+        loop = asyncio.get_running_loop()
+        self._running[exchange] = (task, loop.time() + self._seconds)
+        if self._timer is None:
+            self._timer = loop.call_later(self._seconds, self._expire, loop)
+        try:
+            await self.app(scope, receive, send)
+        except asyncio.CancelledError:
+            if exchange in self._expired and task.uncancel() == 0:
+                detail = f"No answer was ready within {self._seconds:g} seconds."
+                raise RequestTimedOut(detail) from None
+            raise
+        finally:
+            del self._running[exchange]
+            self._expired.discard(exchange)
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Cancel what is overdue and arm the timer for the oldest of the rest."""
+        self._timer = None
+        for exchange, (task, due) in self._running.items():
+            if due > loop.time():
+                self._timer = loop.call_at(due, self._expire, loop)
+                return
+            if not exchange.status and exchange not in self._expired:
+                self._expired.add(exchange)
+                task.cancel()

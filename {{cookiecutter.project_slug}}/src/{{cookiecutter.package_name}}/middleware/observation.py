@@ -1,0 +1,151 @@
+"""The outermost middleware: who the request is, and what became of it.
+
+It gives the request its id, puts the headers that every answer carries, counts and times the request, writes its
+access line, and turns an error that some library answered as text into a problem document. One wrapper around
+`send` does all of it, because each further wrapper costs every request.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from ..context import Exchange
+from ..context import request_id as current_request_id
+from ..metrics import UNMATCHED
+from ..models.headers import SECURITY_HEADERS, TRANSPORT_SECURITY
+from ..models.problem import CONTENT_TYPE, problem_body, type_for_status
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from ..metrics import RequestMetrics
+
+CLIENT_CLOSED_REQUEST = 499
+"""The status that nginx gave to a client which left before its answer; it stands only in logs and metrics."""
+
+QUIET_ROUTES = frozenset({"/health/live", "/health/ready", "/metrics"})
+"""Asked every few seconds by machines: counted like all others, logged at debug."""
+
+_ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_SECURITY_NAMES = frozenset(name for name, _ in SECURITY_HEADERS)
+
+
+class AccessLine(Protocol):
+    """What writes the access line; the logging configuration provides it."""
+
+    def line(  # noqa: PLR0913 - one parameter for each field of the line
+        self,
+        *,
+        level: str,
+        request_id: str,
+        method: str,
+        path: str,
+        route: str,
+        status: int,
+        duration_ms: float,
+        client: str,
+    ) -> None: ...
+
+
+class RequestIds:
+    """Cheap ids: a random prefix for the process, then a count; unique as long as prefixes are (96 bits)."""
+
+    def __init__(self) -> None:
+        self._prefix = secrets.token_hex(12)
+        self._count = itertools.count(1)
+
+    def next(self) -> str:
+        return f"{self._prefix}-{next(self._count):x}"
+
+
+class Observation:
+    """ASGI middleware; see the module's docstring."""
+
+    def __init__(self, app: ASGIApp, *, metrics: RequestMetrics, access_log: AccessLine) -> None:
+        self.app = app
+        self._metrics = metrics
+        self._access_log = access_log
+        self._ids = RequestIds()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = perf_counter()
+        exchange = scope["exchange"] = Exchange(_given_id(scope) or self._ids.next())
+        current_request_id.set(exchange.request_id)
+        self._metrics.in_progress += 1
+        try:
+            await self.app(scope, receive, _observed(exchange, scope, send))
+        finally:
+            self._metrics.in_progress -= 1
+            self._record(scope, exchange, perf_counter() - started)
+
+    def _record(self, scope: Scope, exchange: Exchange, seconds: float) -> None:
+        route = scope.get("route", UNMATCHED)
+        status = exchange.outcome or (exchange.status if exchange.complete else CLIENT_CLOSED_REQUEST)
+        self._metrics.observe(scope["method"], route, status, seconds)
+        client = scope["client"]
+        self._access_log.line(
+            level="debug" if route in QUIET_ROUTES else "info",
+            request_id=exchange.request_id,
+            method=scope["method"],
+            path=scope["path"],
+            route=route,
+            status=status,
+            duration_ms=seconds * 1000,
+            client=client[0] if client else "",
+        )
+
+
+def _given_id(scope: Scope) -> str | None:
+    """The client's own X-Request-ID, if it is 1 to 128 harmless characters."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _ACCEPTED_ID.fullmatch(value):
+            return str(value, "ascii")
+    return None
+
+
+def _observed(exchange: Exchange, scope: Scope, send: Send) -> Send:
+    """*send*, which notes the status, adds the headers of every answer, and replaces errors written as text."""
+    replacement: bytes | None = None
+
+    async def send_observed(message: Message) -> None:
+        nonlocal replacement
+        if message["type"] == "http.response.start":
+            headers = list(message["headers"])
+            exchange.status = message["status"]
+            if exchange.status >= 400 and (b"content-type", CONTENT_TYPE) not in headers:  # noqa: PLR2004
+                replacement = problem_body(
+                    type_for_status(exchange.status), instance=exchange.request_id, status=exchange.status
+                )
+                headers = _described_as_problem(headers, len(replacement))
+            message = {**message, "headers": _completed(headers, exchange.request_id, scope["scheme"])}
+        elif message["type"] == "http.response.body" and not message.get("more_body", False):
+            exchange.complete = True
+            if replacement is not None:
+                message = {"type": "http.response.body", "body": replacement}
+        elif replacement is not None:
+            return
+        await send(message)
+
+    return send_observed
+
+
+def _described_as_problem(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
+    kept = [pair for pair in headers if pair[0] not in {b"content-type", b"content-length", b"transfer-encoding"}]
+    return [*kept, (b"content-type", CONTENT_TYPE), (b"content-length", str(length).encode())]
+
+
+def _completed(headers: list[tuple[bytes, bytes]], request_id: str, scheme: str) -> list[tuple[bytes, bytes]]:
+    """*headers* with the id and those security headers that the route did not set itself."""
+    own = _SECURITY_NAMES.intersection([name for name, _ in headers])
+    headers += [pair for pair in SECURITY_HEADERS if pair[0] not in own] if own else SECURITY_HEADERS
+    headers.append((b"x-request-id", request_id.encode()))
+    if scheme == "https":
+        headers.append(TRANSPORT_SECURITY)
+    return headers

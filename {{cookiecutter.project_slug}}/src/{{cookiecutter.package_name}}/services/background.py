@@ -1,0 +1,66 @@
+"""The one way to start a task that outlives its caller: supervised, named, counted, and ended with the process."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from prometheus_client import Counter
+
+    from ..lifecycle import Lifecycle
+
+_log = structlog.get_logger(__name__)
+
+
+class BackgroundTasks:
+    """Keeps each task until it ends, and reports its failure at once: logged once and counted.
+
+    The death of a *critical* one ends the process gracefully, with exit code 70.
+    """
+
+    def __init__(self, lifecycle: Lifecycle, failures: Counter) -> None:
+        self._lifecycle = lifecycle
+        self._failures = failures
+        self._critical: dict[asyncio.Task[None], bool] = {}
+
+    def __len__(self) -> int:
+        return len(self._critical)
+
+    def start(self, name: str, work: Coroutine[object, object, None], *, critical: bool = False) -> None:
+        """Run *work* until it returns or `close` cancels it."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._critical[task] = critical
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        critical = self._critical.pop(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            return
+        self._failures.labels("background task").inc()
+        _log.error("background task failed", task=task.get_name(), critical=critical, exc_info=error)
+        if critical:
+            self._lifecycle.fail(f"the critical background task {task.get_name()!r} died")
+
+    async def close(self) -> None:
+        """Cancel what still runs, and wait until it has ended."""
+        tasks = list(self._critical)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def measure_loop_lag(observe: Callable[[float], None], *, interval_seconds: float = 0.5) -> None:
+    """Hand *observe* the seconds by which the event loop was late to resume this task, for ever."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + interval_seconds
+        await asyncio.sleep(interval_seconds)
+        observe(max(0.0, loop.time() - due))
