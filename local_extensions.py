@@ -45,7 +45,9 @@ SHAPES: Mapping[str, tuple[str, str]] = {
     "project_slug": (r"[a-z][a-z0-9]*(-[a-z0-9]+)*", "lower-case words of a-z and 0-9 joined by single hyphens"),
     "package_name": (r"[a-z][a-z0-9_]*", "a-z, 0-9 and underscores"),
 }
-EMAIL = re.compile(r"""[^\s@<>()\[\]",;:\\]+@[^\s@<>()\[\]",;:\\.]+(\.[^\s@<>()\[\]",;:\\.]+)+""")
+# Before the @ stands a dot-atom in ASCII (RFC 5322, section 3.2.3): the metadata of a package can hold nothing else.
+ATOM = r"[!#-'*+/-9=?A-Z^-~-]+"
+EMAIL = re.compile(rf"""{ATOM}(\.{ATOM})*@[^\s@<>()\[\]",;:\\.]+(\.[^\s@<>()\[\]",;:\\.]+)+""")
 
 # What a generated project installs or imports, its commands included: a project of such a name would hide that module,
 # replace that command or depend on itself. A test compares this with an installed project.
