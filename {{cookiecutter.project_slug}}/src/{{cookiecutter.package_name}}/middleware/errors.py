@@ -66,8 +66,7 @@ class Errors:
             await _answer_cut_off(scope["exchange"], send)
             raise
         except Exception as error:  # noqa: BLE001 - the one place that must catch everything
-            refusal = self._refusal(error, scope)
-        await _send(refusal, scope["exchange"], send)
+            await _send(self._refusal(error, scope), scope["exchange"], send)
 
     def _refusal(self, error: Exception, scope: Scope) -> _Refusal:
         if isinstance(error, errors.ServiceError):
