@@ -1,0 +1,47 @@
+"""What a handler says about itself for the OpenAPI document: an attribute, without any cost per request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+Shape = type[BaseModel] | tuple[type[BaseModel], ...] | type[str] | None
+"""An answer's body: one model, one of several, plain text, or nothing."""
+
+Handler = TypeVar("Handler", bound=Callable[..., object])
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path. `problems` are the statuses of the problem documents it may answer."""
+
+    summary: str
+    description: str
+    body: type[BaseModel] | None
+    query: type[BaseModel] | None
+    responses: Mapping[int, Shape]
+    problems: tuple[int, ...]
+    tags: tuple[str, ...]
+
+
+def describe(  # noqa: PLR0913 - the parts of an OpenAPI operation, all named
+    *,
+    summary: str,
+    description: str,
+    responses: Mapping[int, Shape],
+    body: type[BaseModel] | None = None,
+    query: type[BaseModel] | None = None,
+    problems: Sequence[int] = (),
+    tags: Sequence[str] = (),
+) -> Callable[[Handler], Handler]:
+    """Give the decorated handler an `operation` attribute and leave it as it is."""
+    operation = Operation(summary, description, body, query, dict(responses), tuple(problems), tuple(tags))
+
+    def attach(handler: Handler) -> Handler:
+        handler.operation = operation  # type: ignore[attr-defined]
+        return handler
+
+    return attach

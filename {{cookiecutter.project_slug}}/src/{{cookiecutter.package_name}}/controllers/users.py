@@ -1,0 +1,97 @@
+"""Answers under /api/users."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from ..models.page import ListQuery, id_at
+from ..models.user import UserChanges, UserCreate, UserCursorPage, UserItems, UserOut, UserPage
+from .describe import describe
+from .reading import read_body, read_id, read_query
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from starlette.requests import Request
+
+    from ..services.users import Users
+
+_TAGS = ["users"]
+
+
+class UsersController:
+    """One method for each method and path of the users."""
+
+    def __init__(self, users: Users) -> None:
+        self._users = users
+
+    @describe(
+        summary="Create a user",
+        description="The e-mail must not be taken, in whatever letter case; `Location` names the new user's path.",
+        body=UserCreate,
+        responses={201: UserOut},
+        problems=[400, 409, 413, 415, 422, 503],
+        tags=_TAGS,
+    )
+    async def create(self, request: Request) -> Response:
+        user = await self._users.create(await read_body(request, UserCreate))
+        return _json(user, status=201, headers={"Location": f"{request.url.path}/{user.id}"})
+
+    @describe(
+        summary="List users",
+        description=(
+            "Oldest first. With `page`, or nothing, an answer has totals; with `cursor` it costs the same at any depth;"
+            " with `ids` it holds those users in the order asked, without those that do not exist."
+        ),
+        query=ListQuery,
+        responses={200: (UserPage, UserCursorPage, UserItems)},
+        problems=[400, 422, 503],
+        tags=_TAGS,
+    )
+    async def list(self, request: Request) -> Response:
+        query = read_query(request, ListQuery)
+        if query.ids is not None:
+            return _json(await self._users.by_ids(query.ids.split(",")))
+        if query.cursor is not None:
+            return _json(await self._users.after(id_at(query.cursor), limit=query.limit))
+        return _json(await self._users.page(page=query.page, limit=query.limit))
+
+    @describe(
+        summary="Get a user",
+        description="Answered from a cache that every change of the user empties.",
+        responses={200: UserOut},
+        problems=[404, 422, 503],
+        tags=_TAGS,
+    )
+    async def get(self, request: Request) -> Response:
+        document = await self._users.get_json(read_id(request, "user_id"))
+        return Response(document, media_type="application/json")
+
+    @describe(
+        summary="Change a user",
+        description="Changes the fields that are given, at least one, and leaves the others.",
+        body=UserChanges,
+        responses={200: UserOut},
+        problems=[400, 404, 409, 413, 415, 422, 503],
+        tags=_TAGS,
+    )
+    async def update(self, request: Request) -> Response:
+        user_id = read_id(request, "user_id")
+        return _json(await self._users.update(user_id, await read_body(request, UserChanges)))
+
+    @describe(
+        summary="Delete a user",
+        description="The user is gone at once, also from every cache.",
+        responses={204: None},
+        problems=[404, 422, 503],
+        tags=_TAGS,
+    )
+    async def delete(self, request: Request) -> Response:
+        await self._users.delete(read_id(request, "user_id"))
+        return Response(status_code=204)
+
+
+def _json(model: BaseModel, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    body = model.__pydantic_serializer__.to_json(model)
+    return Response(body, status, headers, media_type="application/json")

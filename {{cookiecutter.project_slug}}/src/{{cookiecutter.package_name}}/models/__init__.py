@@ -1,0 +1,1 @@
+"""Tables, and shapes on the wire. A leaf: any layer may import it, and it decides nothing."""

@@ -1,0 +1,135 @@
+"""The users table, and a user's shapes on the wire."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .database import Base, UTCDateTime, new_id
+from .page import CursorPage, Items, Page
+
+MAX_NAME_CHARACTERS = 100
+MAX_EMAIL_CHARACTERS = 254
+MIN_PASSWORD_CHARACTERS = 8
+MAX_PASSWORD_CHARACTERS = 1024
+
+_NAME_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
+_EMAIL_PATTERN = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+\.[^@\s.\x00-\x1f\x7f-\x9f]+$"
+_NAME = re.compile(_NAME_PATTERN[:-1] + r"\Z")
+_EMAIL = re.compile(_EMAIL_PATTERN[:-1] + r"\Z")
+
+
+class User(Base):
+    """Someone who uses the service. What a feature knows about a user stands in the feature's own table."""
+
+    __tablename__ = "users"
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str]
+    email: Mapped[str] = mapped_column(unique=True)
+    """In lower case: the unique index then sees one address in every letter case."""
+    password_hash: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+def _is_name(value: str) -> str:
+    if not _NAME.match(value):
+        raise PydanticCustomError("control_character", "holds a control character or a line break")
+    return value
+
+
+def _is_email(value: str) -> str:
+    if not _EMAIL.match(value):
+        raise PydanticCustomError("email", "is not an e-mail address: name@host.domain, without spaces")
+    return value.lower()
+
+
+def _is_password(value: SecretStr) -> SecretStr:
+    if "\x00" in value.get_secret_value():
+        raise PydanticCustomError("control_character", "holds a NUL character")
+    return value
+
+
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_NAME_CHARACTERS, strip_whitespace=True),
+    AfterValidator(_is_name),
+    Field(description="For people; any script, no control characters.", json_schema_extra={"pattern": _NAME_PATTERN}),
+]
+Email = Annotated[
+    str,
+    StringConstraints(max_length=MAX_EMAIL_CHARACTERS),
+    AfterValidator(_is_email),
+    Field(
+        description="Unique in any letter case; kept and answered in lower case.",
+        json_schema_extra={"format": "email", "pattern": _EMAIL_PATTERN},
+    ),
+]
+Password = Annotated[
+    SecretStr,
+    Field(min_length=MIN_PASSWORD_CHARACTERS, max_length=MAX_PASSWORD_CHARACTERS, description="Never answered."),
+    AfterValidator(_is_password),
+]
+
+
+class UserCreate(BaseModel):
+    """A user to create."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Name
+    email: Email
+    password: Password
+
+
+def _partial(schema: dict[str, Any]) -> None:
+    schema["minProperties"] = 1
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
+class UserChanges(BaseModel):
+    """What to change about a user; a field that is left out stays as it is.
+
+    `model_fields_set` says which fields were given: the defaults are never read.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_partial)
+
+    name: Name = ""
+    email: Email = ""
+    password: Password = SecretStr("")
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set:
+            raise PydanticCustomError("empty", "names nothing to change: give name, email or password")
+        return self
+
+
+class UserOut(BaseModel):
+    """A user as answered: never with a password, nor its hash."""
+
+    id: str = Field(description="Sorts by time of creation.")
+    name: str
+    email: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class UserPage(Page[UserOut]):
+    """One page of the users, oldest first."""
+
+
+class UserCursorPage(CursorPage[UserOut]):
+    """The users after a cursor, oldest first."""
+
+
+class UserItems(Items[UserOut]):
+    """The users that were asked for by id."""

@@ -1,0 +1,1 @@
+"""Method and path to controller, and nothing else."""

@@ -1,0 +1,151 @@
+"""The database as the other services use it: a path for reading, transactions for writing, one error when it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import exc, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy.pool import QueuePool
+
+from ..errors import DatabaseUnavailable
+from .engines import Limits, is_sqlite, parse_url, postgresql, sqlite_reader, sqlite_writer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_SQLITE_PASSING = {5, 6, 8, 10, 13, 14}
+"""BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN (sqlite.org/rescode.html): the file, not the statement, is at fault."""
+
+_POSTGRESQL_PASSING = ("08", "53", "57", "58", "40001", "40P01", "55P03", "25P03")
+"""Classes and codes (PostgreSQL manual, appendix A): connection, resources, operator, system, deadlock, lock."""
+
+
+class Database:
+    """The connections to one database; *url* is `sqlite:` with a file, or `postgresql:`.
+
+    SQLite has one connection for writing and a pool for reading; PostgreSQL has one pool for both.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        max_overflow: int = 10,
+        pool_timeout_seconds: float = 3.0,
+        statement_timeout_seconds: float = 10.0,
+    ) -> None:
+        self._url = parse_url(url)
+        limits = Limits(
+            pool_size=pool_size,
+            max_overflow=max_overflow,
+            pool_timeout_seconds=pool_timeout_seconds,
+            statement_timeout_seconds=statement_timeout_seconds,
+        )
+        self._writer: AsyncEngine
+        self._reader: AsyncEngine
+        if is_sqlite(self._url):
+            self._writer = sqlite_writer(self._url, limits)
+            self._reader = sqlite_reader(self._url, limits)
+            self._pools = [_pool(self._writer), _pool(self._reader)]
+        else:
+            self._writer = postgresql(self._url, limits)
+            self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+            self._pools = [_pool(self._writer)]
+
+    async def start(self) -> None:
+        """Make the folder of an SQLite file. Nothing connects yet: readiness tells whether the database is there."""
+        if is_sqlite(self._url):
+            folder = Path(self._url.database or "").parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DatabaseUnavailable("The folder of the database file cannot be made.") from error
+
+    async def close(self) -> None:
+        """Close every connection: without it, the threads of SQLite's would outlive the service."""
+        await self._writer.dispose()
+        await self._reader.dispose()
+
+    async def ping(self) -> None:
+        """Return when the database answers; raises DatabaseUnavailable."""
+        async with self.reading() as connection:
+            await connection.execute(text("PRAGMA schema_version" if is_sqlite(self._url) else "SELECT 1"))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """Everything done in the block is stored at its end, or, after any exception, nothing.
+
+        Raises DatabaseUnavailable; other errors of the database, such as a broken constraint, pass unchanged.
+        """
+        async with AsyncSession(self._writer, expire_on_commit=False) as session:
+            try:
+                await session.connection()
+            except Exception as error:
+                raise _unavailable(error) from error
+            try:
+                yield session
+                await session.commit()
+            except (exc.SQLAlchemyError, ConnectionError, TimeoutError) as error:
+                if _is_passing(error):
+                    raise _unavailable(error) from error
+                raise
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading, without a transaction; raises DatabaseUnavailable."""
+        connection = self._reader.connect()
+        try:
+            await connection.start()
+        except Exception as error:
+            raise _unavailable(error) from error
+        try:
+            yield connection
+        except (exc.SQLAlchemyError, ConnectionError, TimeoutError) as error:
+            if _is_passing(error):
+                raise _unavailable(error) from error
+            raise
+        finally:
+            # Shielded: a request that is cancelled twice must not take the connection with it.
+            await asyncio.shield(connection.close())
+
+    def pool_state(self) -> dict[str, int]:
+        """How many connections are checked out, idle, and open beyond the pool's size."""
+        return {
+            "checked_out": sum(pool.checkedout() for pool in self._pools),
+            "idle": sum(pool.checkedin() for pool in self._pools),
+            "overflow": sum(max(0, pool.overflow()) for pool in self._pools),
+        }
+
+
+def _pool(engine: AsyncEngine) -> QueuePool:
+    pool = engine.sync_engine.pool
+    if not isinstance(pool, QueuePool):
+        raise TypeError(f"{type(pool).__name__} counts no connections")
+    return pool
+
+
+def _unavailable(error: Exception) -> Exception:
+    """What to raise for a failure to reach the database; a programmer's mistake stays what it is."""
+    if isinstance(error, (TypeError, ImportError)):
+        return error
+    if isinstance(error, exc.TimeoutError):
+        return DatabaseUnavailable("Every database connection is in use.")
+    return DatabaseUnavailable("The database cannot be reached.")
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether trying again later may help: drivers also raise bare ConnectionError and TimeoutError."""
+    if not isinstance(error, exc.DBAPIError):
+        return not isinstance(error, exc.SQLAlchemyError) or isinstance(error, exc.TimeoutError)
+    if error.connection_invalidated:
+        return True
+    sqlite_code = getattr(error.orig, "sqlite_errorcode", None)
+    if sqlite_code is not None:
+        return (sqlite_code & 0xFF) in _SQLITE_PASSING
+    state = getattr(error.orig, "sqlstate", None)
+    return state is not None and state.startswith(_POSTGRESQL_PASSING)

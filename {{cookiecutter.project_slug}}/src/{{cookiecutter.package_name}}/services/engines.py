@@ -1,0 +1,149 @@
+"""How each kind of database is connected to: its driver, its safety settings, its limits.
+
+A driver is imported by the engine that uses it: a service on SQLite never loads asyncpg.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from .. import SERVICE_NAME
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+CONNECT_TIMEOUT_SECONDS = 3.0
+RECYCLE_SECONDS = 1800
+"""A pooled connection lives no longer, so that failovers and firewalls that forget are met early."""
+
+CLIENT_GRACE_SECONDS = 1.0
+"""How much later than the server the client gives up: it only has to when the server itself is frozen."""
+
+
+class Limits:
+    """How many connections, and how long to wait: for a free one, for a lock, for an answer."""
+
+    def __init__(
+        self,
+        *,
+        pool_size: int,
+        max_overflow: int,
+        pool_timeout_seconds: float,
+        statement_timeout_seconds: float,
+    ) -> None:
+        self.pool_size = pool_size
+        self.max_overflow = max_overflow
+        self.pool_timeout_seconds = pool_timeout_seconds
+        self.statement_timeout_seconds = statement_timeout_seconds
+
+    def pool(self) -> dict[str, Any]:
+        """As `create_engine` names them."""
+        return {
+            "pool_size": self.pool_size,
+            "max_overflow": self.max_overflow,
+            "pool_timeout": self.pool_timeout_seconds,
+        }
+
+
+def is_sqlite(url: URL) -> bool:
+    """Which of the two kinds of database *url* names; raises ValueError for a third."""
+    backend = "postgresql" if url.drivername == "postgres" else url.get_backend_name()
+    if backend not in {"sqlite", "postgresql"}:
+        raise ValueError(f"a database of kind {backend!r} is not supported; use sqlite: or postgresql:")
+    return backend == "sqlite"
+
+
+def parse_url(text: str) -> URL:
+    """The URL; its message on failure does not repeat the text, which may hold a password."""
+    url = make_url(text.replace("postgres://", "postgresql://", 1))
+    if is_sqlite(url) and url.database in {None, "", ":memory:"}:
+        raise ValueError("a database in memory cannot be shared by connections; give sqlite: a file")
+    return url
+
+
+def sqlite_writer(url: URL, limits: Limits, *, foreign_keys: bool = True) -> AsyncEngine:
+    """One connection, for which writers queue here rather than at the file, each in `BEGIN IMMEDIATE`.
+
+    SQLite's default, taking the write lock at the first write, lets two transactions read the same row and one of
+    their updates vanish.
+    """
+    engine = create_async_engine(
+        url.set(drivername="sqlite+aiosqlite"),
+        connect_args={"isolation_level": None, "timeout": limits.pool_timeout_seconds},
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=limits.pool_timeout_seconds,
+        hide_parameters=True,
+    )
+    _prepare_sqlite(engine, [*_SQLITE_PRAGMAS, f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}"])
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin_immediate(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def sqlite_reader(url: URL, limits: Limits) -> AsyncEngine:
+    """Connections that cannot write and hold no transaction: readers never wait for the writer, nor it for them."""
+    engine = create_async_engine(
+        url.set(drivername="sqlite+aiosqlite"),
+        connect_args={"timeout": limits.pool_timeout_seconds},
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        hide_parameters=True,
+        **limits.pool(),
+    )
+    _prepare_sqlite(engine, [*_SQLITE_PRAGMAS, "PRAGMA query_only = ON"])
+    return engine
+
+
+_SQLITE_PRAGMAS = ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", "PRAGMA temp_store = MEMORY"]
+
+
+def _prepare_sqlite(engine: AsyncEngine, pragmas: list[str]) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(pragma)
+        cursor.close()
+
+
+def postgresql(url: URL, limits: Limits, *, settings: dict[str, str] | None = None) -> AsyncEngine:
+    """A pool of asyncpg connections; *settings* are those of the server's session.
+
+    asyncpg itself reads the address, so that everything libpq accepts in one (`sslmode`, several hosts, a socket's
+    folder) is accepted. The server ends a statement at its limit; a server too frozen to do so is left by the client.
+    """
+    import asyncpg  # noqa: PLC0415 - only a service on PostgreSQL pays for its memory
+
+    dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    limit_seconds = limits.statement_timeout_seconds
+    session = {
+        "application_name": SERVICE_NAME,
+        "statement_timeout": str(round(limit_seconds * 1000)),
+        "idle_in_transaction_session_timeout": str(round(limit_seconds * 1000) * 2),
+        **(settings or {}),
+    }
+
+    async def connect() -> Any:
+        return await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=limit_seconds + CLIENT_GRACE_SECONDS if limit_seconds else None,
+            server_settings=session,
+        )
+
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        pool_pre_ping=True,
+        pool_recycle=RECYCLE_SECONDS,
+        skip_autocommit_rollback=True,
+        hide_parameters=True,
+        **limits.pool(),
+    )

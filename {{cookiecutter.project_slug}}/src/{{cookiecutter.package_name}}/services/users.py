@@ -1,0 +1,142 @@
+"""Users: create, find, list, change, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Row, bindparam, delete, exc, func, insert, select, update
+
+from ..errors import Conflict, NotFound
+from ..models.database import new_id
+from ..models.page import Pagination, cursor_after
+from ..models.user import User, UserChanges, UserCreate, UserCursorPage, UserItems, UserOut, UserPage
+
+if TYPE_CHECKING:
+    from .cache import Cache
+    from .database import Database
+    from .passwords import Passwords
+
+_SHOWN = (User.id, User.name, User.email, User.created_at, User.updated_at)
+"""Every column but the password's hash, which is therefore never even loaded."""
+
+_BY_ID = select(*_SHOWN).where(User.id == bindparam("user_id"))
+_BY_IDS = select(*_SHOWN).where(User.id.in_(bindparam("ids", expanding=True)))
+_PAGE = select(*_SHOWN).order_by(User.id).limit(bindparam("limit")).offset(bindparam("skip"))
+_FIRST = select(*_SHOWN).order_by(User.id).limit(bindparam("limit"))
+_AFTER = _FIRST.where(User.id > bindparam("after"))
+_COUNT = select(func.count()).select_from(User)
+
+
+class Users:
+    """Raises NotFound, Conflict for an e-mail that is taken, and DatabaseUnavailable."""
+
+    def __init__(self, database: Database, cache: Cache, passwords: Passwords) -> None:
+        self._database = database
+        self._cache = cache
+        self._passwords = passwords
+
+    async def create(self, new: UserCreate) -> UserOut:
+        """The stored user; Conflict if the e-mail is taken, in whatever letter case."""
+        password_hash = await self._passwords.hash(new.password.get_secret_value())
+        now = datetime.now(UTC)
+        user = UserOut(id=new_id(), name=new.name, email=new.email, created_at=now, updated_at=now)
+        statement = insert(User).values(**user.model_dump(), password_hash=password_hash)
+        try:
+            async with self._database.transaction() as session:
+                await session.execute(statement)
+        except exc.IntegrityError as error:
+            raise _conflict(error) from None
+        return user
+
+    async def get(self, user_id: str) -> UserOut:
+        async with self._database.reading() as connection:
+            row = (await connection.execute(_BY_ID, {"user_id": user_id})).one_or_none()
+        if row is None:
+            raise _not_found(user_id)
+        return _shown(row)
+
+    async def get_json(self, user_id: str) -> bytes:
+        """The user as JSON, through the cache; one that does not exist is not remembered."""
+
+        async def load() -> bytes:
+            user = await self.get(user_id)
+            return user.__pydantic_serializer__.to_json(user)
+
+        return await self._cache.get_or_load(_cache_key(user_id), load)
+
+    async def page(self, *, page: int, limit: int) -> UserPage:
+        """One page, oldest first, with totals; its cost grows with the page's number."""
+        async with self._database.reading() as connection:
+            total_items = (await connection.execute(_COUNT)).scalar_one()
+            rows = (await connection.execute(_PAGE, {"limit": limit, "skip": (page - 1) * limit})).all()
+        return UserPage.model_construct(
+            items=[_shown(row) for row in rows],
+            pagination=Pagination.of(page=page, limit=limit, total_items=total_items),
+        )
+
+    async def after(self, last_id: str | None, *, limit: int) -> UserCursorPage:
+        """The users created after *last_id*, or the first ones; the cost is the same at any depth."""
+        statement = _FIRST if last_id is None else _AFTER
+        # One more than asked for tells whether anything follows.
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(statement, {"limit": limit + 1, "after": last_id})).all()
+        shown = [_shown(row) for row in rows[:limit]]
+        next_cursor = cursor_after(shown[-1].id) if len(rows) > limit else None
+        return UserCursorPage.model_construct(items=shown, next_cursor=next_cursor)
+
+    async def by_ids(self, ids: Sequence[str]) -> UserItems:
+        """The users of *ids* in that order, by one query; an unknown id is left out."""
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(_BY_IDS, {"ids": list(ids)})).all()
+        found = {row.id: _shown(row) for row in rows}
+        return UserItems.model_construct(items=[found[user_id] for user_id in ids if user_id in found])
+
+    async def update(self, user_id: str, changes: UserChanges) -> UserOut:
+        """The user as changed, by one statement: two updates of different fields both last."""
+        values: dict[str, Any] = changes.model_dump(include=changes.model_fields_set - {"password"})
+        if "password" in changes.model_fields_set:
+            values["password_hash"] = await self._passwords.hash(changes.password.get_secret_value())
+        values["updated_at"] = datetime.now(UTC)
+        statement = update(User).where(User.id == user_id).values(**values).returning(*_SHOWN)
+        row = await self._change(user_id, statement)
+        return _shown(row)
+
+    async def delete(self, user_id: str) -> None:
+        await self._change(user_id, delete(User).where(User.id == user_id).returning(User.id))
+
+    async def _change(self, user_id: str, statement: Any) -> Row[Any]:
+        """Execute *statement* and forget the cached user, whatever happens: a commit may stand though we failed."""
+        await self._cache.invalidate(_cache_key(user_id))
+        try:
+            async with self._database.transaction() as session:
+                row = (await session.execute(statement)).one_or_none()
+        except exc.IntegrityError as error:
+            raise _conflict(error) from None
+        finally:
+            await self._cache.invalidate(_cache_key(user_id))
+        if row is None:
+            raise _not_found(user_id)
+        return row
+
+
+def _shown(row: Row[Any]) -> UserOut:
+    """Our own table's row is not validated again: the lists are the hottest answers."""
+    return UserOut.model_construct(**row._mapping)  # noqa: SLF001 - public in SQLAlchemy, despite its name
+
+
+def _cache_key(user_id: str) -> str:
+    return f"user:{user_id}"
+
+
+def _not_found(user_id: str) -> NotFound:
+    return NotFound(f"There is no user {user_id}.")
+
+
+def _conflict(error: exc.IntegrityError) -> Exception:
+    """Conflict for the unique e-mail; another broken constraint is our own mistake and stays as it is."""
+    constraint = str(error.orig)
+    if "users.email" in constraint or "uq_users_email" in constraint:
+        return Conflict("A user with this e-mail exists already.")
+    return error
