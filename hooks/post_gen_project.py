@@ -1,0 +1,59 @@
+"""Remove what was not chosen. Standard library only, no network, nothing random: a template update runs this again."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+# Question -> answer -> the paths that exist only for that answer. It is not kept in cookiecutter.json, because cruft
+# freezes private variables. What a path holds, such as the text of LICENSE, is decided by tags in the file itself.
+FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "ci": {
+        "github": (".github",),
+        "gitlab": (".gitlab-ci.yml",),
+        "none": (),
+    },
+    "license": {
+        "MIT": ("LICENSE",),
+        "Apache-2.0": ("LICENSE",),
+        "BSD-3-Clause": ("LICENSE",),
+        "Proprietary": ("LICENSE",),
+    },
+}
+
+ANSWERS: Mapping[str, str] = {
+    "ci": "{{ cookiecutter.ci }}",
+    "license": "{{ cookiecutter.license }}",
+}
+
+
+def prune(project: Path, answers: Mapping[str, str]) -> None:
+    """Delete from *project* every path that belongs only to answers that were not given.
+
+    Raises SystemExit, before anything is deleted, if the manifest names a path that is not there.
+    """
+    owned = {path for paths_by_answer in FEATURES.values() for paths in paths_by_answer.values() for path in paths}
+    missing = sorted(path for path in owned if not (project / path).exists())
+    if missing:
+        sys.exit(f"hooks/post_gen_project.py: FEATURES names what the template does not have: {', '.join(missing)}")
+    for path in sorted(owned - chosen(answers)):
+        remove(project / path)
+
+
+def chosen(answers: Mapping[str, str]) -> set[str]:
+    """Return the paths in the manifest that belong to *answers*."""
+    return {path for question, paths_by_answer in FEATURES.items() for path in paths_by_answer[answers[question]]}
+
+
+def remove(path: Path) -> None:
+    """Delete the file or the folder *path*."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+if __name__ == "__main__":
+    prune(Path.cwd(), ANSWERS)
