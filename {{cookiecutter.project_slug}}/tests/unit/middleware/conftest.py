@@ -1,0 +1,141 @@
+"""An application of a few routes behind the core middleware, called in process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+
+from {{ cookiecutter.package_name }} import errors
+from {{ cookiecutter.package_name }}.app import Application
+from {{ cookiecutter.package_name }}.metrics import Metrics
+from {{ cookiecutter.package_name }}.middleware.errors import Errors
+from {{ cookiecutter.package_name }}.middleware.hosts import AllowedHosts
+from {{ cookiecutter.package_name }}.middleware.limits import BodyLimit, RequestTimeout
+from {{ cookiecutter.package_name }}.middleware.observation import Observation
+from {{ cookiecutter.package_name }}.routes.table import ApiRoute
+
+
+class Lines:
+    """Keeps each access line as a dictionary."""
+
+    def __init__(self) -> None:
+        self.written: list[dict[str, Any]] = []
+
+    def line(self, **fields: Any) -> None:
+        self.written.append(fields)
+
+
+async def echo(request: Request) -> Response:
+    return Response(await request.body())
+
+
+async def fails(_request: Request) -> Response:
+    raise KeyError("hunter2\nforged line")
+
+
+async def refuses(_request: Request) -> Response:
+    raise errors.Conflict("It is taken.")
+
+
+async def teapot(_request: Request) -> Response:
+    raise HTTPException(418, detail="Short and stout.", headers={"X-Pot": "tea"})
+
+
+async def library_text(_request: Request) -> Response:
+    return PlainTextResponse("text of a library", status_code=410)
+
+
+async def sleeps(_request: Request) -> Response:
+    await asyncio.sleep(30)
+    return Response()
+
+
+async def slow_stream(_request: Request) -> Response:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b"x"
+            await asyncio.sleep(0.1)
+
+    return StreamingResponse(chunks())
+
+
+async def broken_stream(_request: Request) -> Response:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise ValueError("lost the other half")
+
+    return StreamingResponse(chunks())
+
+
+async def fails_afterwards(_request: Request) -> Response:
+    async def later() -> None:
+        raise ValueError("too late to tell")
+
+    return Response(b"whole", background=BackgroundTask(later))
+
+
+async def own_policy(_request: Request) -> Response:
+    return Response(headers={"Cache-Control": "max-age=60"})
+
+
+HANDLERS: dict[str, Callable[[Request], Awaitable[Response]]] = {
+    "/fails": fails,
+    "/refuses": refuses,
+    "/teapot": teapot,
+    "/library": library_text,
+    "/sleeps": sleeps,
+    "/stream": slow_stream,
+    "/broken-stream": broken_stream,
+    "/afterwards": fails_afterwards,
+    "/own-policy": own_policy,
+}
+
+
+class Stack:
+    """The application, and what it recorded."""
+
+    def __init__(self, *, debug: bool = False) -> None:
+        self.metrics = Metrics()
+        self.lines = Lines()
+        self.app: Starlette = Application(
+            routes=[
+                ApiRoute("/echo/{name}", {"GET": echo, "POST": echo}, name="echo"),
+                *(ApiRoute(path, {"GET": handler}, name=path) for path, handler in HANDLERS.items()),
+                ApiRoute("/metrics", {"GET": echo}, name="metrics"),
+            ],
+            middleware=[
+                Middleware(Observation, metrics=self.metrics.requests, access_log=self.lines),
+                Middleware(Errors, exceptions=self.metrics.exceptions, debug=debug),
+                Middleware(AllowedHosts, hosts=["good.test", "*.below.test"]),
+                Middleware(BodyLimit, max_bytes=100),
+                Middleware(RequestTimeout, seconds=0.2),
+            ],
+        )
+
+    async def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        transport = httpx2.ASGITransport(app=self.app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://good.test") as client:
+            return await client.request(method, path, **options)
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def stack() -> Stack:
+    return Stack()

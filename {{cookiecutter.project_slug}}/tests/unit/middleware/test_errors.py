@@ -1,0 +1,98 @@
+"""Every failure takes one path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from {{ cookiecutter.package_name }}.errors import ResponseAborted, ServiceError
+from {{ cookiecutter.package_name }}.middleware.errors import TYPE_OF_ERROR
+
+from .conftest import Stack
+
+pytestmark = pytest.mark.anyio
+
+
+def _all_errors(root: type[ServiceError]) -> set[type[ServiceError]]:
+    return {root}.union(*map(_all_errors, root.__subclasses__()))
+
+
+async def test_each_domain_error_has_a_status_in_the_table() -> None:
+    for error in _all_errors(ServiceError) - {ServiceError}:
+        assert any(cls in TYPE_OF_ERROR for cls in error.__mro__), error
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "slug", "detail"),
+    [
+        ("/refuses", 409, "conflict", "It is taken."),
+        ("/teapot", 418, "client-error", "Short and stout."),
+        ("/library", 410, "client-error", "The request was refused"),
+        ("/nothing", 404, "not-found", "Nothing is here"),
+        ("/fails", 500, "internal", "Internal Server Error"),
+    ],
+)
+async def test_every_error_is_a_problem_document(stack: Stack, path: str, status: int, slug: str, detail: str) -> None:
+    response = await stack.request("GET", path, headers={"X-Request-ID": "r-1"})
+    document = response.json()
+
+    assert status == response.status_code == document["status"]
+    assert response.headers["content-type"] == "application/problem+json"
+    assert document["type"].endswith(f":{slug}")
+    assert detail == document["detail"]
+    assert document["instance"] == response.headers["x-request-id"] == "r-1"
+    assert len(response.content) == int(response.headers["content-length"])
+
+
+@pytest.mark.parametrize("method", ["DELETE", "TRACE", "FOO"])
+async def test_a_wrong_method_is_405_and_names_the_right_ones(stack: Stack, method: str) -> None:
+    response = await stack.request(method, "/echo/x")
+
+    assert response.status_code == 405
+    assert response.headers["allow"] == "GET, HEAD, POST"
+    assert response.json()["type"].endswith(":method-not-allowed")
+
+
+async def test_headers_of_a_library_s_refusal_stay(stack: Stack) -> None:
+    assert (await stack.request("GET", "/teapot")).headers["x-pot"] == "tea"
+
+
+async def test_an_unexpected_exception_is_one_log_event_and_is_counted(stack: Stack) -> None:
+    with capture_logs() as events:
+        await stack.request("GET", "/fails")
+
+    assert ["unhandled exception"] == [event["event"] for event in events]
+    assert isinstance(events[0]["exc_info"], KeyError)
+    assert stack.sample("http_exceptions_total", route="/fails", type="KeyError") == 1
+
+
+async def test_the_text_of_an_exception_reaches_the_client_in_debug_alone(stack: Stack) -> None:
+    def exception_of(document: dict[str, Any]) -> Any:
+        return document.get("exception")
+
+    revealed = exception_of((await Stack(debug=True).request("GET", "/fails")).json())
+    hidden = await stack.request("GET", "/fails")
+
+    assert revealed["type"] == "KeyError"
+    assert "hunter2" in revealed["message"]
+    assert any("fails" in frame for frame in revealed["frames"])
+    assert "hunter2" not in hidden.text
+    assert exception_of(hidden.json()) is None
+
+
+async def test_a_failure_after_the_answer_began_leaves_it_unfinished(stack: Stack) -> None:
+    with capture_logs() as events, pytest.raises(ResponseAborted):
+        await stack.request("GET", "/broken-stream")
+
+    assert [True] == [event["response_truncated"] for event in events]
+    assert [500] == [line["status"] for line in stack.lines.written]
+
+
+async def test_a_failure_after_the_whole_answer_is_logged_and_harms_no_one(stack: Stack) -> None:
+    with capture_logs() as events:
+        response = await stack.request("GET", "/afterwards")
+
+    assert (200, b"whole") == (response.status_code, response.content)
+    assert [False] == [event["response_truncated"] for event in events]

@@ -1,0 +1,92 @@
+"""What each answer carries, and what is recorded of it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from {{ cookiecutter.package_name }}.models.headers import SECURITY_HEADERS
+
+from .conftest import Stack
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("given", ["a", "A-b_c.9", "x" * 128])
+async def test_a_harmless_request_id_is_kept(stack: Stack, given: str) -> None:
+    response = await stack.request("GET", "/echo/x", headers={"X-Request-ID": given})
+
+    assert given == response.headers["x-request-id"]
+    assert [given] == [line["request_id"] for line in stack.lines.written]
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "a b", "a\tb", 'a"b', "a;b", "ä"])
+async def test_any_other_request_id_is_replaced(stack: Stack, given: str) -> None:
+    response = await stack.request("GET", "/echo/x", headers={"X-Request-ID": given.encode()})
+
+    assert re.fullmatch(r"[0-9a-f]{24}-[0-9a-f]+", response.headers["x-request-id"])
+
+
+async def test_no_two_requests_share_an_id(stack: Stack) -> None:
+    ids = {(await stack.request("GET", "/echo/x")).headers["x-request-id"] for _ in range(20)}
+
+    assert len(ids) == 20
+
+
+@pytest.mark.parametrize("path", ["/echo/x", "/fails", "/nothing", "/library", "/sleeps"])
+async def test_each_answer_carries_the_security_headers_once(stack: Stack, path: str) -> None:
+    headers = (await stack.request("GET", path)).headers
+
+    for name, value in SECURITY_HEADERS:
+        assert [value.decode()] == headers.get_list(name.decode())
+    assert "strict-transport-security" not in headers
+
+
+async def test_a_route_keeps_a_header_that_it_sets_itself(stack: Stack) -> None:
+    headers = (await stack.request("GET", "/own-policy")).headers
+
+    assert headers.get_list("cache-control") == ["max-age=60"]
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+async def test_transport_security_is_announced_over_tls_alone(stack: Stack) -> None:
+    response = await stack.request("GET", "https://good.test/echo/x")
+
+    assert response.headers["strict-transport-security"].startswith("max-age=")
+
+
+async def test_the_access_line_names_the_template_and_the_path(stack: Stack) -> None:
+    await stack.request("GET", "/echo/some%0aone?token=hunter2")
+    (line,) = stack.lines.written
+
+    assert ("info", "GET", "/echo/{name}", 200) == tuple(line[key] for key in ("level", "method", "route", "status"))
+    assert line["path"] == "/echo/some\none"
+    assert 0 < line["duration_ms"] < 1000
+
+
+async def test_probes_and_scrapes_are_logged_at_debug(stack: Stack) -> None:
+    await stack.request("GET", "/metrics")
+
+    assert ["debug"] == [line["level"] for line in stack.lines.written]
+
+
+async def test_a_thousand_random_paths_and_methods_add_no_series(stack: Stack) -> None:
+    for number in range(1000):
+        await stack.request(f"M{number}", f"/random/{number}")
+        await stack.request("GET", f"/echo/{number}")
+
+    assert stack.sample("http_requests_total", method="other", route="unmatched", status_code="404") == 1000
+    assert stack.sample("http_requests_total", method="GET", route="/echo/{name}", status_code="200") == 1000
+    series = [line for line in stack.metrics.exposition().splitlines() if line.startswith(b"http_requests_total{")]
+    assert len(series) == 2
+
+
+async def test_the_histogram_counts_what_the_counter_counts(stack: Stack) -> None:
+    for _ in range(3):
+        await stack.request("GET", "/echo/x")
+    labels = {"method": "GET", "route": "/echo/{name}", "status_code": "200"}
+
+    assert stack.sample("http_request_duration_seconds_count", **labels) == 3
+    assert stack.sample("http_request_duration_seconds_bucket", **labels, le="+Inf") == 3
+    assert stack.sample("http_requests_in_progress") == 0
