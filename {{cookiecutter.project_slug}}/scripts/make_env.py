@@ -28,7 +28,7 @@ def main(example: Path, target: Path) -> int:
     except FileExistsError:
         print(f"{target} exists and is left as it is", file=sys.stderr)
         return 1
-    with open(descriptor, "w", encoding="utf-8") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(content)
     print(f"{target} was made from {example}; it is yours to edit and is never overwritten")
     return 0
