@@ -1,0 +1,137 @@
+"""A group of settings: what its variables are called, what they accept, and every problem of what was given.
+
+This file owns the words of a refusal. It knows no variable; those are in `settings.py` and in each feature's file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from .environment import DEFAULT, AppEnv, Environment, SettingProblem
+from .values import Accepts, Insecure, quoted
+
+
+class SettingsGroup(BaseModel):
+    """Base of a group: one field per variable, whose `validation_alias` is its name and `description` its meaning."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        validate_by_alias=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_control_characters(cls, value: object, info: ValidationInfo) -> object:
+        # A secret may have several lines; the kinds that may not check it themselves.
+        secret = _is_secret(cls.model_fields[info.field_name or ""])
+        if isinstance(value, str) and not value.isprintable() and not secret:
+            raise ValueError(f"{quoted(value)} contains a control character or is not UTF-8")
+        return value
+
+
+class SettingsError(Exception):
+    """The settings are missing, malformed or insecure; its text has one line per problem, then one per warning."""
+
+    def __init__(self, problems: Iterable[SettingProblem], warnings: Iterable[str] = ()) -> None:
+        self.problems = tuple(problems)
+        self.warnings = tuple(warnings)
+        super().__init__("\n".join([*map(str, self.problems), *(f"warning: {warning}" for warning in self.warnings)]))
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One variable of a group, as an operator knows it."""
+
+    name: str
+    attribute: str
+    accepted: str
+    meaning: str
+    secret: bool
+
+
+G = TypeVar("G", bound=SettingsGroup)
+
+
+def variables(group: type[SettingsGroup]) -> Iterator[Variable]:
+    """Every variable of *group*, in the order in which it declares them."""
+    for attribute, field in group.model_fields.items():
+        name, meaning = str(field.validation_alias), field.description or ""
+        yield Variable(name, attribute, accepted(field), meaning, _is_secret(field))
+
+
+def read_group(group: type[G], environment: Environment) -> G | None:
+    """Build *group* from what was given; None if that cannot be, after adding why to `environment.problems`."""
+    known = {variable.name: variable for variable in variables(group)}
+    given = {name: environment.values[name].text for name in known if name in environment.values}
+    try:
+        return group.model_validate(given, context={"app_env": environment.app_env})
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+    # A secret whose file cannot be read is refused already; that it is missing as well is no news.
+    refused = {problem.variable.removesuffix("_FILE") for problem in environment.problems}
+    for details in found:
+        variable = known[str(details["loc"][0])]
+        # A default that depends on another value is not worked out once any value was refused: no problem of its own.
+        consequence = details["type"] == "default_factory_not_called"
+        if consequence or (details["type"] == "missing" and variable.name in refused):
+            continue
+        source = environment.values[variable.name].source if variable.name in given else DEFAULT
+        message = _message(variable, details, given.get(variable.name, ""))
+        environment.problems.append(SettingProblem(variable.name, message, source))
+    return None
+
+
+def accepted(field: FieldInfo) -> str:
+    """What the variable of *field* accepts, for people."""
+    parts = [*field.metadata, *_parts(field.annotation)]
+    for part in parts:
+        if isinstance(part, Accepts):
+            return part.text
+        if get_origin(part) is Literal:
+            return f"one of {', '.join(get_args(part))}"
+        if isinstance(part, type) and issubclass(part, AppEnv):
+            return f"one of {', '.join(part)}"
+    if bool in parts:
+        return "true or false"
+    if int in parts or float in parts:
+        return f"a {'whole ' if int in parts else ''}number {_bounds(field.metadata)}"
+    return "a path"
+
+
+def _message(variable: Variable, details: ErrorDetails, text: str) -> str:
+    expected = f"expected {variable.accepted}"
+    if details["type"] == "missing":
+        return f"missing; {expected}"
+    reason = details.get("ctx", {}).get("error")
+    if isinstance(reason, Insecure):
+        return str(reason)
+    if isinstance(reason, ValueError):
+        return f"{reason}; {expected}"
+    return expected if variable.secret else f"{expected}, got {quoted(text)}"
+
+
+def _bounds(metadata: list[Any]) -> str:
+    bounds = {name: getattr(part, name) for part in metadata for name in ("ge", "gt", "le") if hasattr(part, name)}
+    lowest = f"from {bounds['ge']} to" if "ge" in bounds else f"above {bounds['gt']} and up to"
+    return f"{lowest} {bounds['le']}"
+
+
+def _parts(annotation: object) -> Iterator[object]:
+    """Yield *annotation* and everything it is made of."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _parts(part)
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return any(isinstance(part, type) and issubclass(part, SecretStr) for part in _parts(field.annotation))
