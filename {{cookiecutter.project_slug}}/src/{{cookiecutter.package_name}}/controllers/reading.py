@@ -40,9 +40,10 @@ async def read_body(request: Request, model: type[Model]) -> Model:
     body = await request.body()
     _require_sound_json(body)
     try:
-        return model.__pydantic_validator__.validate_json(body, strict=True)
+        validated: Model = model.__pydantic_validator__.validate_json(body, strict=True)
     except ValidationError as error:
         _refuse_body(error)
+    return validated
 
 
 def read_query(request: Request, model: type[Model]) -> Model:
@@ -52,9 +53,10 @@ def read_query(request: Request, model: type[Model]) -> Model:
     """
     values = _query_values(request.scope["query_string"])
     try:
-        return model.__pydantic_validator__.validate_python(values)
+        validated: Model = model.__pydantic_validator__.validate_python(values)
     except ValidationError as error:
         raise Invalid("The query is wrong.", _field_errors(error, "?")) from None
+    return validated
 
 
 def read_id(request: Request, name: str) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def user_routes(controller: UsersController) -> list[ApiRoute]:
+    """Both paths, with every method of each."""
     return [
         ApiRoute("/api/users", {"GET": controller.list, "POST": controller.create}, name="users"),
         ApiRoute(

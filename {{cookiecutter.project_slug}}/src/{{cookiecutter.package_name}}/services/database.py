@@ -1,4 +1,4 @@
-"""The database as the other services use it: a path for reading, transactions for writing, one error when it is lost."""
+"""The database as services use it: a path for reading, transactions for writing, one error when it is lost."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def postgresql(url: URL, limits: Limits, *, settings: dict[str, str] | None = No
     asyncpg itself reads the address, so that everything libpq accepts in one (`sslmode`, several hosts, a socket's
     folder) is accepted. The server ends a statement at its limit; a server too frozen to do so is left by the client.
     """
-    import asyncpg  # noqa: PLC0415 - only a service on PostgreSQL pays for its memory
+    import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 - only a service on PostgreSQL pays for its memory
 
     dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
     limit_seconds = limits.statement_timeout_seconds

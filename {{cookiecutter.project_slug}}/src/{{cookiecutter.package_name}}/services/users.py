@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .database import Database
     from .passwords import Passwords
 
+AnyRow = Row[*tuple[Any, ...]]
+
 _SHOWN = (User.id, User.name, User.email, User.created_at, User.updated_at)
 """Every column but the password's hash, which is therefore never even loaded."""
 
@@ -106,7 +108,7 @@ class Users:
     async def delete(self, user_id: str) -> None:
         await self._change(user_id, delete(User).where(User.id == user_id).returning(User.id))
 
-    async def _change(self, user_id: str, statement: Any) -> Row[Any]:
+    async def _change(self, user_id: str, statement: Any) -> AnyRow:
         """Execute *statement* and forget the cached user, whatever happens: a commit may stand though we failed."""
         await self._cache.invalidate(_cache_key(user_id))
         try:
@@ -121,7 +123,7 @@ class Users:
         return row
 
 
-def _shown(row: Row[Any]) -> UserOut:
+def _shown(row: AnyRow) -> UserOut:
     """Our own table's row is not validated again: the lists are the hottest answers."""
     return UserOut.model_construct(**row._mapping)  # noqa: SLF001 - public in SQLAlchemy, despite its name
 
