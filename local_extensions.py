@@ -169,16 +169,15 @@ def markdown(text: str) -> str:
 
 
 def _problems(answers: Mapping[str, Any]) -> Iterator[str]:
-    # A package name that was derived from a bad slug is not a second mistake.
-    derived = str(answers.get("project_slug")).replace("-", "_") == answers.get("package_name")
-    for key in (*MAX_CHARACTERS, *SHAPES, *CHOICES, *FEATURES):
-        value = answers.get(key)
-        accepted = _accepted_instead(key, value)
-        if accepted is None:
-            continue
-        if key == "package_name" and derived and _accepted_instead("project_slug", answers["project_slug"]):
-            continue
-        yield f"{key}: {_shown(value)} is not accepted; {accepted}"
+    accepted = {key: _accepted_instead(key, answers.get(key)) for key in (*MAX_CHARACTERS, *SHAPES, *CHOICES, *FEATURES)}
+    # What was derived from a bad answer is not a second mistake.
+    if accepted["project_slug"] and answers.get("package_name") == str(answers.get("project_slug")).replace("-", "_"):
+        accepted["package_name"] = None
+    if accepted["project_name"] and answers.get("project_slug") == slug(answers.get("project_name")):
+        accepted["project_slug"] = accepted["package_name"] = None
+    for key, instead in accepted.items():
+        if instead:
+            yield f"{key}: {_shown(answers.get(key))} is not accepted; {instead}"
 
 
 def _accepted_instead(key: str, value: object) -> str | None:

@@ -1,0 +1,111 @@
+"""What every test needs: renders into a temporary folder, and one rendered project that is set up."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from cookiecutter.main import cookiecutter
+
+TEMPLATE = Path(__file__).parent.parent
+PROJECT_FOLDER = TEMPLATE / "{{cookiecutter.project_slug}}"
+
+# What a shell or an outer `make` may have set, and what would change what a project does.
+FOREIGN_VARIABLES = frozenset(
+    {"MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "COLUMNS"},
+)
+SETTINGS_PREFIXES = ("APP_", "DATABASE_", "DB_", "REDIS_", "LOG_", "JWT_", "DEBUG", "HOST", "PORT", "OPERATIONS_")
+
+Render = Callable[..., Path]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--renders",
+        choices=["few", "all"],
+        default="few",
+        help="set up and check a few rendered projects, or one for every answer",
+    )
+
+
+@pytest.fixture(scope="session")
+def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cookiecutter configuration that neither reads nor writes anything in the home folder."""
+    folder = tmp_path_factory.mktemp("cookiecutter")
+    path = folder / "config.yaml"
+    path.write_text(json.dumps({"replay_dir": str(folder / "replay"), "cookiecutters_dir": str(folder / "templates")}))
+    return path
+
+
+@pytest.fixture(scope="session")
+def render(config_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """Render the template with the given answers; the rest are the defaults. Returns the project's folder."""
+
+    def rendered(output: Path | None = None, **answers: object) -> Path:
+        return Path(
+            cookiecutter(
+                str(TEMPLATE),
+                no_input=True,
+                extra_context=answers,
+                output_dir=str(output or tmp_path_factory.mktemp("render")),
+                config_file=str(config_file),
+            ),
+        )
+
+    return rendered
+
+
+@pytest.fixture(scope="session")
+def default_render(render: Render) -> Path:
+    """The project of the default answers, as rendered; not to be written to."""
+    return render()
+
+
+@pytest.fixture(scope="session")
+def project(render: Render) -> Path:
+    """The project of the default answers, after `make setup`."""
+    folder = render()
+    make(folder, "setup")
+    return folder
+
+
+def project_environment(**variables: str) -> dict[str, str]:
+    """Return this process's environment without what it would do to a project, and with *variables*."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in FOREIGN_VARIABLES and not name.startswith(SETTINGS_PREFIXES)
+    }
+    return kept | variables
+
+
+def make(folder: Path, *targets: str, **variables: str) -> str:
+    """Run make in *folder* and return what it printed; on failure the test fails with that."""
+    command = ["make", "--no-print-directory", *targets]
+    return run(command, folder, **variables)
+
+
+def run(command: list[str], folder: Path, **variables: str) -> str:
+    """Run *command* in *folder* and return what it printed; on failure the test fails with that."""
+    process = subprocess.run(
+        command,
+        cwd=folder,
+        env=project_environment(**variables),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if process.returncode != 0:
+        pytest.fail(f"{' '.join(command)} ended with {process.returncode}:\n{process.stdout}", pytrace=False)
+    return process.stdout
+
+
+def files_below(folder: Path) -> Mapping[str, Path]:
+    """Return every file below *folder* by its path from there."""
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
