@@ -1,0 +1,137 @@
+"""The way of a finished line out of the process, without ever holding up who logs.
+
+Each destination (stdout, LOG_FILE, its file of errors) is a lane of its own: a bounded queue and one daemon thread. A
+reader of stdout that has stopped reading, or a disk that hangs, therefore stops its own thread and nothing else; the
+lane fills up and then drops, and counts, what it cannot take. The threads are daemons, so a blocked one does not hold
+the process when it ends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from typing import Protocol
+
+from .log_lines import LogLines
+
+_BATCH_SECONDS = 0.02
+_MAX_MESSAGES = 20_000
+_MAX_BYTES = 8 * 1024 * 1024
+
+
+class Destination(Protocol):
+    """Where lines end up; may block."""
+
+    def write(self, lines: Sequence[bytes]) -> int:
+        """Write *lines* in order and return how many of them arrived whole."""
+
+
+class Lane:
+    """A queue of at most *max_messages* lines and *max_bytes* bytes, and the thread that empties it."""
+
+    def __init__(
+        self,
+        name: str,
+        destination: Destination,
+        *,
+        transform: Callable[[bytes], bytes] | None = None,
+        max_messages: int = _MAX_MESSAGES,
+        max_bytes: int = _MAX_BYTES,
+    ) -> None:
+        self.dropped = 0
+        self._destination = destination
+        self._transform = transform
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        # What is queued or being written. `n += 1` on an attribute is not interrupted by another thread in CPython
+        # with its global lock, and a lock of ours could deadlock: a line may be logged from a signal handler or a
+        # finaliser that interrupts this very method. SimpleQueue is made for exactly that.
+        self._messages = 0
+        self._bytes = 0
+        self._queue: SimpleQueue[bytes | Event] = SimpleQueue()
+        self._hurry = Event()
+        self._thread = Thread(target=self._run, name=f"log-{name}", daemon=True)
+        self._thread.start()
+
+    def put(self, line: bytes) -> None:
+        """Queue *line*, or count it as dropped."""
+        size = len(line)
+        if self._messages >= self._max_messages or self._bytes + size > self._max_bytes:
+            self.dropped += 1
+            return
+        self._messages += 1
+        self._bytes += size
+        self._queue.put(line)
+
+    def request_flush(self) -> Event:
+        """Return what is set as soon as everything queued until now has been written or dropped."""
+        done = Event()
+        self._queue.put(done)
+        self._hurry.set()
+        return done
+
+    def _run(self) -> None:
+        while True:
+            items = self._next_items()
+            self._deliver([item for item in items if isinstance(item, bytes)])
+            for item in items:
+                if isinstance(item, Event):
+                    item.set()
+
+    def _next_items(self) -> list[bytes | Event]:
+        """Wait for a line, then a moment more, so that a busy service wakes this thread 50 times a second at most."""
+        items = [self._queue.get()]
+        self._hurry.wait(_BATCH_SECONDS)
+        self._hurry.clear()
+        try:
+            while True:
+                items.append(self._queue.get_nowait())
+        except Empty:
+            return items
+
+    def _deliver(self, lines: list[bytes]) -> None:
+        written = 0
+        # There is nobody to tell when the log itself is broken; what did not arrive is counted below.
+        with suppress(Exception):
+            written = self._destination.write(list(map(self._transform, lines)) if self._transform else lines)
+        self.dropped += len(lines) - written
+        self._messages -= len(lines)
+        self._bytes -= sum(map(len, lines))
+
+
+class LogWriter:
+    """Hands each line to every destination; *lines* builds them."""
+
+    def __init__(self, lines: LogLines, *, everything: Sequence[Lane], errors: Sequence[Lane] = ()) -> None:
+        self.lines = lines
+        self._everything = tuple(everything)
+        self._errors = tuple(errors)
+
+    @property
+    def dropped(self) -> int:
+        """How many lines did not reach a destination; a line lost in two places counts twice."""
+        return sum(lane.dropped for lane in (*self._everything, *self._errors))
+
+    def write(self, line: bytes, *, error: bool = False) -> None:
+        """Queue one complete *line*, for the file of errors too if *error*; never blocks and never raises."""
+        for lane in self._everything:
+            lane.put(line)
+        if error:
+            for lane in self._errors:
+                lane.put(line)
+
+    def flush(self, timeout_seconds: float) -> bool:
+        """Wait until what is queued has been written; `False` if that took longer than *timeout_seconds*."""
+        deadline = time.monotonic() + timeout_seconds
+        pending = [lane.request_flush() for lane in (*self._everything, *self._errors)]
+        return all(done.wait(max(0.0, deadline - time.monotonic())) for done in pending)
+
+    def close(self, timeout_seconds: float) -> None:
+        """Write what is queued, for at most *timeout_seconds*.
+
+        A later line, such as that of an exception which ends the interpreter, is still taken, and written at its exit.
+        """
+        self.flush(timeout_seconds)
