@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from . import SERVICE_NAME
 from .controllers.documentation import DocumentationController
 from .controllers.operations import IdentityController, OperationsController
 from .controllers.users import UsersController
+from .errors import SchemaOutdated
 from .lifecycle import Lifecycle
 from .metrics import Metrics
 from .middleware.errors import Errors
 from .middleware.hosts import AllowedHosts
 from .middleware.limits import BodyLimit, RequestTimeout
 from .middleware.observation import AccessLine, Observation
+from .migrations import is_current
 from .routes.documentation import documentation_routes
 from .routes.operations import identity_routes, operations_routes
 from .routes.users import user_routes
@@ -60,8 +65,21 @@ class Application(Starlette):
         return app
 
 
-def create_app(settings: Settings, *, lifecycle: Lifecycle, metrics: Metrics, access_log: AccessLine) -> Application:
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """What the process brings to the application: its phase, its figures, its log, and its last resorts."""
+
+    lifecycle: Lifecycle
+    metrics: Metrics
+    access_log: AccessLine
+    loop_exception_handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None] | None = None
+    migrate: Callable[[], Awaitable[None]] | None = None
+    """Brings an old schema up to date before the start; without it, an old schema refuses the start."""
+
+
+def create_app(settings: Settings, process: Process) -> Application:
     """Build the service; nothing outside the process is touched before its lifespan starts."""
+    lifecycle, metrics = process.lifecycle, process.metrics
     database = Database(
         url=settings.database.url.get_secret_value(),
         pool_size=settings.database.pool_size,
@@ -88,14 +106,17 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle, metrics: Metrics, ac
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_exception_handler(process.loop_exception_handler)
         async with AsyncExitStack() as stack:
             await _started(stack, "database", database.start, database.close)
+            await _ensure_schema(database, process.migrate)
             await _started(stack, "cache", cache.start, cache.close)
+            stack.callback(passwords.close)
             stack.push_async_callback(_closed, "background tasks", background.close)
             background.start("event loop lag", measure_loop_lag(metrics.event_loop_lag.observe), critical=True)
             yield
 
-    observation = Middleware(Observation, metrics=metrics.requests, access_log=access_log)
+    observation = Middleware(Observation, metrics=metrics.requests, access_log=process.access_log)
     errors = Middleware(Errors, exceptions=metrics.exceptions, debug=server.debug)
     app = _application(routes, [observation, *_at_the_edge(server), errors, *_guards(server)])
     app.router.lifespan_context = lifespan
@@ -146,7 +167,7 @@ def _cache(redis: RedisSettings) -> Cache:
         return MemoryCache(max_entries=USER_CACHE_ENTRIES, ttl_seconds=USER_CACHE_TTL_SECONDS)
     from .services.redis_cache import RedisCache  # noqa: PLC0415 - the client is 60 ms of start-up
 
-    return RedisCache(redis.url.get_secret_value(), ttl_seconds=USER_CACHE_TTL_SECONDS)
+    return RedisCache(redis.url.get_secret_value(), prefix=SERVICE_NAME, ttl_seconds=USER_CACHE_TTL_SECONDS)
 
 
 def _read_figures(metrics: Metrics, database: Database, cache: Cache, background: BackgroundTasks) -> None:
@@ -159,6 +180,16 @@ def _read_figures(metrics: Metrics, database: Database, cache: Cache, background
         lambda: {"hit": cache.stats.hits, "miss": cache.stats.misses},
     )
     metrics.read_counter("cache_evictions", "Entries pushed out of a full cache.", lambda: cache.stats.evictions)
+
+
+async def _ensure_schema(database: Database, migrate: Callable[[], Awaitable[None]] | None) -> None:
+    """Refuse to serve on a schema other than the one this version was written for, or bring it there."""
+    if await is_current(database):
+        return
+    if migrate is None:
+        raise SchemaOutdated(f"the database's schema is not current: run `{SERVICE_NAME} migrate` before `serve`")
+    _log.info("schema not current, migrating")
+    await migrate()
 
 
 async def _started(

@@ -14,6 +14,7 @@
         ├── ShuttingDown
         └── NotReady             asked by a probe, so it is not worth a log line
     ClientGone                   the client left before its answer was whole
+    SchemaOutdated               the start is refused: `migrate` has to run first
     ResponseAborted              a failure after the answer began: already logged, the server only cuts the connection
 
 Services raise these; controllers do not catch them. `detail` is shown to the client, so it never holds a secret or
@@ -104,5 +105,9 @@ class ClientGone(OSError):
     """The client closed the connection before its answer was complete; `send` raises it, as ASGI 2.4 asks."""
 
 
-class ResponseAborted(Exception):  # noqa: N818 - an event between our middleware and our server, not an error
+class ResponseAborted(Exception):
     """The answer cannot be finished and the failure is logged: leave the transfer visibly incomplete."""
+
+
+class SchemaOutdated(Exception):
+    """The database's schema is not the one that this version of the service was written for."""

@@ -59,6 +59,10 @@ class RequestMetrics(Collector):
         series.counts[bisect_left(DURATION_BUCKETS, seconds)] += 1
         series.seconds += seconds
 
+    def observe_refusal(self, method: str, status: int) -> None:
+        """Count a request that the server refused before it had a path."""
+        self.observe(method, UNMATCHED, status, 0.0)
+
     def _bounded_series(self, method: str, route: str, status: int) -> _Series:
         return self._series.setdefault((method if method in METHODS else "other", route, status), _Series())
 
@@ -104,7 +108,7 @@ class Metrics:
     """The process's metrics; build one per application, so that tests never share figures."""
 
     def __init__(self) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.requests = RequestMetrics()
         self._readings = _Readings()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def identity_routes(controller: IdentityController) -> list[ApiRoute]:
+    """Who answers here."""
     return [ApiRoute("/", {"GET": controller.identity}, name="identity")]
 
 

@@ -1,0 +1,228 @@
+"""The impure edge: reads the environment once, configures the process, and runs one command.
+
+What a command needs is imported when it runs, after the signals are taken care of: an interrupted start leaves no
+traceback, and `healthcheck` does not pay for the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import SERVICE_NAME, __version__
+from .server.signals import exit_at_once_on_signals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from starlette.applications import Starlette
+
+    from .app import Application, Process
+    from .config.logging import LogWriter
+    from .config.settings import Settings
+    from .metrics import Metrics
+    from .server.options import ServerOptions
+
+EXIT_OK = 0
+EXIT_UNHEALTHY = 1
+EXIT_START_FAILED = 3
+EXIT_BAD_SETTINGS = 78
+"""EX_CONFIG of sysexits.h."""
+
+HEALTHCHECK_TIMEOUT_SECONDS = 2.5
+LOG_FLUSH_SECONDS = 2.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that *arguments* name, and return the process's exit code."""
+    exit_at_once_on_signals()
+    options = _parser().parse_args(arguments)
+    from .config.settings import SettingsError, load_settings
+
+    try:
+        settings = load_settings(os.environ, Path.cwd())
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_BAD_SETTINGS
+    command: Callable[[Settings, argparse.Namespace], int] = options.command
+    return command(settings, options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=SERVICE_NAME,
+        description="Run and keep the service. Settings come from the environment, .env.{APP_ENV} and .env.",
+        epilog="exit codes: 0 clean, 3 start-up failed, 70 a critical task died, 75 the shutdown deadline cut work off, "
+        "78 settings are missing, malformed or insecure, 128+n forced by signal n",
+    )
+    parser.add_argument("--version", action="version", version=f"{SERVICE_NAME} {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add(commands, "serve", _serve, "answer requests until a signal comes", f"PORT=8080 {SERVICE_NAME} serve")
+    _add(commands, "migrate", _migrate, "bring the database's schema up to date", f"{SERVICE_NAME} migrate")
+    config = _add(commands, "config", _config, "print the settings, secrets masked", f"{SERVICE_NAME} config --check")
+    config.add_argument("--check", action="store_true", help="only validate: print nothing, exit 0 or 78")
+    _add(commands, "routes", _routes, "list every route", f"{SERVICE_NAME} routes | grep users")
+    _add(commands, "healthcheck", _healthcheck, "ask the running service if it lives", f"{SERVICE_NAME} healthcheck")
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    command: Callable[[Settings, argparse.Namespace], int],
+    purpose: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=purpose, description=f"{purpose.capitalize()}.", epilog=f"example: {example}"
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _serve(settings: Settings, _options: argparse.Namespace) -> int:
+    writer = _configure_logging(settings)
+    import structlog
+
+    from .app import create_app
+    from .server.process import serve
+
+    for warning in settings.warnings:
+        structlog.get_logger(__name__).warning("questionable setting", problem=warning)
+    process = _process(settings, writer)
+
+    def build() -> tuple[Application, Starlette]:
+        app = create_app(settings, process)
+        return app, app.operations
+
+    return serve(build, _server_options(settings, process.metrics), process.lifecycle, flush=writer.flush)
+
+
+def _process(settings: Settings, writer: LogWriter) -> Process:
+    from .app import Process
+    from .config.logging import AccessLog, LastResort
+    from .lifecycle import Lifecycle
+    from .metrics import Metrics
+
+    metrics = Metrics()
+    metrics.read_counter(
+        "log_messages_dropped", "Log lines given up because stdout or the file took no more.", lambda: writer.dropped
+    )
+    last_resort = LastResort(lambda where: metrics.unhandled_exceptions.labels(where).inc())
+    last_resort.install()
+    return Process(
+        lifecycle=Lifecycle(),
+        metrics=metrics,
+        access_log=AccessLog(writer, level=settings.logging.level),
+        loop_exception_handler=last_resort.loop_exception_handler,
+        migrate=None if settings.server.app_env.hardened else _migrate_in_subprocess,
+    )
+
+
+def _server_options(settings: Settings, metrics: Metrics) -> ServerOptions:
+    from .server.options import ServerOptions
+
+    server = settings.server
+    return ServerOptions(
+        host=server.host,
+        port=server.port,
+        operations_port=server.operations_port,
+        drain_delay_seconds=server.drain_delay_seconds,
+        shutdown_deadline_seconds=server.shutdown_deadline_seconds,
+        max_header_bytes=server.max_header_bytes,
+        on_refusal=metrics.requests.observe_refusal,
+    )
+
+
+def _configure_logging(settings: Settings) -> LogWriter:
+    from .config.logging import configure_logging
+    from .config.settings import secret_values
+
+    environment = settings.server.app_env
+    on_terminal = environment == "development" and sys.stdout.isatty()
+    return configure_logging(
+        level=settings.logging.level,
+        json_lines=(settings.logging.format or ("console" if on_terminal else "json")) == "json",
+        file=settings.logging.file,
+        environment=environment,
+        secrets=secret_values(settings),
+    )
+
+
+async def _migrate_in_subprocess() -> None:
+    """Run `migrate` in a process of its own, so that this one never loads Alembic; its log lines join ours.
+
+    Raises RuntimeError if it fails.
+    """
+    import asyncio
+
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", __package__, "migrate")
+    try:
+        code = await process.wait()
+    except asyncio.CancelledError:
+        process.terminate()
+        raise
+    if code != EXIT_OK:
+        raise RuntimeError(f"the migration ended with exit code {code}; its own log lines say why")
+
+
+def _migrate(settings: Settings, _options: argparse.Namespace) -> int:
+    writer = _configure_logging(settings)
+    import structlog
+
+    from .migrations import MigrationFailed, migrate
+
+    try:
+        migrate(settings.database.url.get_secret_value())
+    except MigrationFailed as error:
+        structlog.get_logger(__name__).error("migration failed", reason=str(error))
+        return EXIT_START_FAILED
+    finally:
+        writer.flush(LOG_FLUSH_SECONDS)
+    return EXIT_OK
+
+
+def _config(settings: Settings, options: argparse.Namespace) -> int:
+    from .config.settings import masked_lines
+
+    for warning in settings.warnings:
+        sys.stderr.write(f"{warning}\n")
+    if not options.check:
+        sys.stdout.write("".join(f"{line}\n" for line in masked_lines(settings)))
+    return EXIT_OK
+
+
+def _routes(settings: Settings, _options: argparse.Namespace) -> int:
+    from .app import create_app
+    from .routes.table import ApiRoute
+
+    app = create_app(settings, _process(settings, _configure_logging(settings)))
+    routes = {route.path: route for route in [*app.routes, *app.operations.routes] if isinstance(route, ApiRoute)}
+    for route in routes.values():
+        sys.stdout.write(f"{', '.join(route.handlers):<20} {route.path:<30} {route.name}\n")
+    return EXIT_OK
+
+
+def _healthcheck(settings: Settings, _options: argparse.Namespace) -> int:
+    """Ask `/health/live` over HTTP; the container's health check runs this."""
+    import http.client
+
+    server = settings.server
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104 - compared, not bound
+    port = server.port if server.operations_port is None else server.operations_port
+    connection = http.client.HTTPConnection(host, port, timeout=HEALTHCHECK_TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", "/health/live")
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        sys.stderr.write(f"nothing answers on {host}:{port}: {error}\n")
+        return EXIT_UNHEALTHY
+    finally:
+        connection.close()
+    if status != http.client.OK:
+        sys.stderr.write(f"{host}:{port} answered {status}\n")
+        return EXIT_UNHEALTHY
+    return EXIT_OK
