@@ -1,0 +1,143 @@
+"""The files around the package agree with it and with each other."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from {{ cookiecutter.package_name }}.config.settings import Settings, load_settings
+from {{ cookiecutter.package_name }}.server.options import ServerOptions
+
+PROJECT = Path(__file__).parents[2]
+PIPELINES = [path for path in (".github/workflows/ci.yml", ".gitlab-ci.yml") if (PROJECT / path).exists()]
+SECONDS_TO_SPARE = 4
+
+
+@pytest.fixture
+def production(tmp_path: Path) -> Settings:
+    environ = {
+        "APP_ENV": "production",
+        "ALLOWED_HOSTS": "api.example.com",
+        "DATABASE_URL": "postgresql://service:Fq7vK2mZx9LtR4wB@db.example.com/service",
+    }
+    return load_settings(environ, tmp_path)
+
+
+def test_compose_waits_longer_than_the_longest_shutdown(production: Settings) -> None:
+    server = production.server
+    options = ServerOptions(
+        host=server.host,
+        port=server.port,
+        drain_delay_seconds=server.drain_delay_seconds,
+        shutdown_deadline_seconds=server.shutdown_deadline_seconds,
+    )
+    (grace,) = re.findall(r"^ +stop_grace_period: (\d+)s$", _read("compose.yaml"), re.MULTILINE)
+
+    assert int(grace) >= options.longest_shutdown_seconds + SECONDS_TO_SPARE
+
+
+def test_the_image_exposes_the_default_port(production: Settings) -> None:
+    assert [str(production.server.port)] == _instructions("EXPOSE")
+
+
+def test_the_image_has_the_oldest_python_that_is_supported() -> None:
+    (default,) = [value for value in _instructions("ARG") if value.startswith("PYTHON_VERSION=")]
+
+    assert _pyproject()["project"]["requires-python"] == ">=" + default.partition("=")[2]
+
+
+def test_the_image_runs_one_program_as_a_numeric_user() -> None:
+    (user,) = _instructions("USER")
+
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user), "Kubernetes can verify a number, not a name"
+    for instruction in ("ENTRYPOINT", "CMD"):
+        (command,) = _instructions(instruction)
+        assert command.startswith("["), f"{instruction}: a shell in between would swallow SIGTERM"
+
+
+def test_only_what_the_image_needs_reaches_the_builder() -> None:
+    lines = [line for line in _read(".dockerignore").splitlines() if line and not line.startswith("#")]
+
+    assert lines[0] == "*"
+    assert {"!README.md", "!pyproject.toml", "!src", "!uv.lock"} == {line for line in lines if line.startswith("!")}
+
+
+@pytest.mark.parametrize("path", [*PIPELINES, ".pre-commit-config.yaml", "README.md"])
+def test_every_make_target_that_is_named_exists(path: str) -> None:
+    targets = set(re.findall(r"^([a-z]+):", _read("Makefile"), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`|: |- )make ([a-z]+)", _read(path), re.MULTILINE))
+
+    assert named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("path", PIPELINES)
+def test_a_pipeline_pins_every_action_and_runs_nothing_but_make(path: str) -> None:
+    pipeline = _read(path)
+    actions = re.findall(r"uses: (\S+)", pipeline)
+    commands = re.findall(r"^ +- (?:run: )?((?:make|apk|pip|uv|python|pytest)\b.*)$", pipeline, re.MULTILINE)
+
+    assert [] == [action for action in actions if not re.search(r"@[0-9a-f]{40}$", action)]
+    assert commands
+    assert [] == [command for command in commands if not re.match(r"make |apk add ", command)]
+
+
+def test_every_dependency_is_bounded_explained_and_pinned() -> None:
+    project = _pyproject()
+    pinned = {pin.partition("==")[0] for pin in project["tool"]["uv"]["constraint-dependencies"] if "==" in pin}
+    requirements = project["project"]["dependencies"]
+    names = {re.split(r"[\[<>=~;]", requirement)[0] for requirement in requirements}
+
+    assert set() == names - pinned
+    assert [] == [requirement for requirement in requirements if not re.search(r"[~<>=]=?\d", requirement)]
+    for requirement in requirements:
+        assert re.search(rf'^  "{re.escape(requirement)}", # \w', _read("pyproject.toml"), re.MULTILINE), requirement
+
+
+def test_the_lock_names_one_index_and_no_credentials() -> None:
+    if not (PROJECT / "uv.lock").exists():
+        pytest.skip("there is no uv.lock yet: make setup writes it")
+    lock = _read("uv.lock")
+    urls = [urlsplit(url) for url in re.findall(r'"(https?://[^"]+)"', lock)]
+
+    assert len({urlsplit(url).hostname for url in re.findall(r'registry = "([^"]+)"', lock)}) == 1, (
+        "UV_DEFAULT_INDEX or UV_INDEX was set while the lock was written"
+    )
+    assert [] == [url.geturl() for url in urls if url.username or url.password]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "asyncio.create_task(work())",
+        "asyncio.ensure_future(work())",
+        "os.getenv('HOME')",
+        "os.environ['HOME']",
+    ],
+)
+def test_the_linter_refuses_what_has_one_supervised_place(statement: str) -> None:
+    source = f"import asyncio\nimport os\n\n{statement}\n"
+    command = [sys.executable, "-m", "ruff", "check", "--select=TID251", "--stdin-filename=src/any/services.py", "-"]
+    found = subprocess.run(command, cwd=PROJECT, input=source, capture_output=True, encoding="utf-8", check=False)
+
+    assert found.returncode == 1
+    assert "TID251" in found.stdout
+
+
+def _read(path: str) -> str:
+    return (PROJECT / path).read_text(encoding="utf-8")
+
+
+def _pyproject() -> dict[str, Any]:
+    return tomllib.loads(_read("pyproject.toml"))
+
+
+def _instructions(name: str) -> list[str]:
+    return re.findall(rf"^{name} (.*)$", _read("Dockerfile"), re.MULTILINE)
