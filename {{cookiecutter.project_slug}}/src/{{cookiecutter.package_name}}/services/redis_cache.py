@@ -50,7 +50,6 @@ return 1
 """
 
 MAX_CONNECTIONS = 20
-MAX_REMEMBERED = 10_000
 
 _log = structlog.get_logger(__name__)
 
@@ -75,11 +74,20 @@ class RedisLost(Exception):
 class RedisCache:
     """A cache in Redis under *prefix*; `watch` has to run in the background, or a lost Redis is never trusted again."""
 
-    def __init__(self, url: str, *, prefix: str, ttl_seconds: float = 60.0, timing: Timing | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str,
+        ttl_seconds: float = 60.0,
+        max_remembered: int = 10_000,
+        timing: Timing | None = None,
+    ) -> None:
         self.stats = CacheStats()
         self._reachable = self._trusted = False
         self._trust_from = float("-inf")
         self._remembered: dict[str, None] = {}
+        self._max_remembered = max_remembered
         self._flights = SingleFlight[bytes]()
         self._prefix = prefix
         self._ttl_ms = round(ttl_seconds * 1000)
@@ -199,7 +207,7 @@ class RedisCache:
     def _remember(self, key: str) -> None:
         self._trusted = False
         self._remembered[key] = None
-        if len(self._remembered) > MAX_REMEMBERED:
+        if len(self._remembered) > self._max_remembered:
             del self._remembered[next(iter(self._remembered))]
             # What was forgotten here is gone from Redis when everything that stands there now is too old.
             self._trust_from = time.monotonic() + (self._ttl_ms + self._tombstone_ms) / 1000

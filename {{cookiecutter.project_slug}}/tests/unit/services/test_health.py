@@ -39,7 +39,7 @@ class Dependency:
 async def seconds_until(readiness: Readiness, *, ready: bool) -> float:
     """How long a prober that asks 100 times a second sees the other verdict."""
     began = time.monotonic()
-    while await readiness.check() is not ready:  # noqa: ASYNC110 - a prober polls
+    while await readiness.check() is not ready:
         await asyncio.sleep(0.01)
     return time.monotonic() - began
 
