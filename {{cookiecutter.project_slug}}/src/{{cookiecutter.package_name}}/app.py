@@ -23,7 +23,6 @@ from .middleware.errors import Errors
 from .middleware.hosts import AllowedHosts
 from .middleware.limits import BodyLimit, RequestTimeout
 from .middleware.observation import AccessLine, Observation
-from .migrations import is_current
 from .routes.documentation import documentation_routes
 from .routes.operations import identity_routes, operations_routes
 from .routes.users import user_routes
@@ -32,6 +31,7 @@ from .services.cache import Cache, MemoryCache
 from .services.database import Database
 from .services.health import Readiness
 from .services.passwords import Passwords
+from .services.schema import is_current
 from .services.users import Users
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from alembic import command
 
 from ..services.engines import Limits, parse_url, sqlite_writer
-from . import head
+from ..services.schema import newest_revision
 from .runner import alembic_config, comparison, migrated
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ async def _write(message: str) -> None:
 
 def _compare(connection: Connection, message: str) -> None:
     config = alembic_config(configure=comparison(connection))
-    command.revision(config, message, autogenerate=True, rev_id=f"{int(head()) + 1:04}")
+    command.revision(config, message, autogenerate=True, rev_id=f"{int(newest_revision()) + 1:04}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from .. import models
 from ..models.database import Base
 from ..services.database import Database
 from ..services.engines import Limits, is_sqlite, parse_url, postgresql, sqlite_writer
-from . import MigrationFailed, head
+from ..services.schema import newest_revision
+from . import MigrationFailed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -121,7 +122,7 @@ def _run(connection: Connection, revision: str) -> tuple[str, str]:
     """Move to *revision*; the revisions before and after."""
     config = alembic_config(configure=comparison(connection))
     before = _revision(connection)
-    target = {"head": head(), "base": ""}.get(revision, revision)
+    target = {"head": newest_revision(), "base": ""}.get(revision, revision)
     if revision == "head" and before > target:
         _log.warning("schema is newer than this version of the service", revision=before, known=target)
     elif target > before:

@@ -1,0 +1,40 @@
+"""The whole application, called in process over its lifespan; only the server is left out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from {{ cookiecutter.package_name }}.app import Process, create_app
+from {{ cookiecutter.package_name }}.config.settings import load_settings
+from {{ cookiecutter.package_name }}.lifecycle import Lifecycle, Phase
+from {{ cookiecutter.package_name }}.metrics import Metrics
+
+
+class Lines:
+    """Keeps each access line as a dictionary."""
+
+    def __init__(self) -> None:
+        self.written: list[dict[str, Any]] = []
+
+    def line(self, **fields: Any) -> None:
+        self.written.append(fields)
+
+
+@asynccontextmanager
+async def running(database_url: str, folder: Path, **environment: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the application with *environment* as its only settings; no `.env` file is read but in *folder*."""
+    settings = load_settings({"APP_ENV": "test", "DATABASE_URL": database_url, **environment}, folder)
+    process = Process(lifecycle=Lifecycle(), metrics=Metrics(), access_log=Lines())
+    app = create_app(settings, process)
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=True)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client,
+    ):
+        process.lifecycle.advance(Phase.READY)
+        yield client
