@@ -1,0 +1,154 @@
+"""What a render contains: exactly the chosen files, nothing unrendered, everything readable."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shutil
+from pathlib import Path
+
+import post_gen_project
+import pytest
+from conftest import PROJECT_FOLDER, TEMPLATE, Render, files_below, run
+from local_extensions import CHOICES
+from post_gen_project import FEATURES
+from test_text import parse
+
+COMBINATIONS = [
+    pytest.param({"ci": ci, "license": licence, "profile": profile}, id=f"{ci}-{licence}-{profile}")
+    for ci, licence, profile in itertools.product(CHOICES["ci"], CHOICES["license"], CHOICES["profile"])
+]
+UNRENDERED = re.compile(r"\{\{-?\s*cookiecutter|\bcookiecutter\.\w|# \{%")
+# Two braces are an f-string's own business, and workflow expressions such as ${{ github.ref }} belong to the render.
+LEFT_OVER = re.compile(r"(?<!\$)\{\{|\{#")
+
+
+@pytest.mark.parametrize("answers", COMBINATIONS)
+def test_a_render_holds_exactly_the_chosen_files_all_rendered_and_readable(
+    render: Render, answers: dict[str, str]
+) -> None:
+    folder = render(**answers)
+    rendered = files_below(folder)
+
+    assert _expected_files(answers) == set(rendered)
+    for name, path in rendered.items():
+        assert not UNRENDERED.search(path.read_text("utf-8")), name
+        assert path.suffix == ".py" or not LEFT_OVER.search(path.read_text("utf-8")), name
+        parse(path)
+
+
+@pytest.mark.parametrize("version", CHOICES["python_version"])
+def test_the_oldest_python_is_the_one_that_was_asked_for(render: Render, version: str) -> None:
+    folder = render(python_version=version)
+
+    assert f'requires-python = ">={version}"' in (folder / "pyproject.toml").read_text("utf-8")
+    assert version in (folder / "Dockerfile").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("licence", "words"),
+    [
+        ("MIT", "MIT License"),
+        ("Apache-2.0", "Version 2.0, January 2004"),
+        ("BSD-3-Clause", "BSD 3-Clause License"),
+        ("Proprietary", "All rights reserved."),
+    ],
+)
+def test_the_licence_text_is_that_of_the_answer_alone(render: Render, licence: str, words: str) -> None:
+    others = {"MIT License", "January 2004", "BSD 3-Clause", "proprietary and confidential"} - {words}
+    text = (render(license=licence) / "LICENSE").read_text("utf-8")
+
+    assert words in text
+    assert 1 >= sum(other in text for other in others)
+
+
+def test_two_renders_of_the_same_answers_are_equal(default_render: Path, render: Render) -> None:
+    assert _bytes(default_render) == _bytes(render())
+
+
+def test_rendering_over_a_project_again_changes_nothing(render: Render, tmp_path: Path, config_file: Path) -> None:
+    folder = render(output=tmp_path, ci="gitlab")
+    before = _bytes(folder)
+    arguments = ["--no-input", "--overwrite-if-exists", "--config-file", str(config_file), "-o", str(tmp_path)]
+    run(["cookiecutter", *arguments, str(TEMPLATE), "ci=gitlab"], tmp_path)
+
+    assert before == _bytes(folder)
+
+
+def test_a_render_makes_no_environment_lock_or_repository(default_render: Path) -> None:
+    for name in (".env", ".git", ".venv", "uv.lock"):
+        assert not (default_render / name).exists()
+
+
+def test_the_package_name_stands_in_no_source(render: Render) -> None:
+    folder = render(project_slug="zebra-crossing", package_name="quagga_stripes")
+    sources = folder / "src" / "quagga_stripes"
+
+    named = {name for name, path in files_below(sources).items() if "zebra" in path.read_text("utf-8")}
+    assert {"__init__.py"} == named
+    assert not [name for name, path in files_below(sources).items() if "quagga" in path.read_text("utf-8")]
+
+
+def test_the_verbatim_folders_are_byte_identical(default_render: Path) -> None:
+    package = PROJECT_FOLDER / "src" / "{{cookiecutter.package_name}}"
+    folders = ["config", "controllers", "middleware", "models", "routes", "server", "services"]
+
+    for folder in folders:
+        verbatim = _bytes(package / folder)
+        assert verbatim
+        assert verbatim == _bytes(default_render / "src" / "acme_service" / folder)
+
+
+def test_every_path_in_the_manifest_exists_in_the_template() -> None:
+    for paths_by_answer in FEATURES.values():
+        for path in itertools.chain.from_iterable(paths_by_answer.values()):
+            assert (PROJECT_FOLDER / path).exists(), path
+
+
+def test_the_manifest_knows_every_answer_of_its_questions() -> None:
+    for question, paths_by_answer in FEATURES.items():
+        assert set(CHOICES.get(question, ("yes", "no"))) == set(paths_by_answer)
+    assert set(FEATURES) == set(post_gen_project.ANSWERS)
+
+
+def test_a_path_that_is_not_there_stops_the_hook_before_it_deletes(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    shutil.copytree(PROJECT_FOLDER, folder)
+    (folder / ".gitlab-ci.yml").unlink()
+    before = _bytes(folder)
+
+    with pytest.raises(SystemExit, match=r"FEATURES names what the template does not have: \.gitlab-ci\.yml$"):
+        post_gen_project.prune(folder, {"ci": "none", "license": "MIT"})
+
+    assert before == _bytes(folder)
+
+
+def test_a_failing_hook_leaves_no_half_made_project(tmp_path: Path, config_file: Path) -> None:
+    template = tmp_path / "template"
+    shutil.copytree(TEMPLATE, template, ignore=shutil.ignore_patterns(".*", "build", "tests"))
+    shutil.copytree(PROJECT_FOLDER, template / PROJECT_FOLDER.name, dirs_exist_ok=True)
+    (template / PROJECT_FOLDER.name / ".gitlab-ci.yml").unlink()
+    output = tmp_path / "output"
+    output.mkdir()
+
+    with pytest.raises(pytest.fail.Exception, match="FEATURES names what the template does not have"):
+        run(["cookiecutter", "--no-input", "--config-file", str(config_file), "-o", str(output), str(template)], tmp_path)
+
+    assert [] == list(output.iterdir())
+
+
+def _expected_files(answers: dict[str, str]) -> set[str]:
+    """Return the files of the template less those that the manifest gives to other answers."""
+    unchosen = {
+        path
+        for question, paths_by_answer in FEATURES.items()
+        for answer, paths in paths_by_answer.items()
+        if answer != answers[question]
+        for path in set(paths) - set(paths_by_answer[answers[question]])
+    }
+    names = (name.replace("{{cookiecutter.package_name}}", "acme_service") for name in files_below(PROJECT_FOLDER))
+    return {name for name in names if not any(name == path or name.startswith(f"{path}/") for path in unchosen)}
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {name: path.read_bytes() for name, path in files_below(folder).items()}

@@ -1,0 +1,144 @@
+"""The template as it stands in the repository: readable unrendered, few tags, nothing of anybody's machine."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import PROJECT_FOLDER, TEMPLATE, files_below
+
+TAG = re.compile(r"# \{%")
+# The meeting points, where features come together. Anything else belongs to one feature and needs no tag.
+TAGGED = (
+    ".env.example",
+    ".github/workflows/*.yml",
+    ".gitlab-ci.yml",
+    "Dockerfile",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "compose.yaml",
+    "pyproject.toml",
+    "src/*/features/__init__.py",
+    "src/*/migrations/versions/*.py",
+)
+MADE_BY_TOOLS = {".git", ".venv", ".tools", "build", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
+HOSTS_OF_AN_INDEX = re.compile(r"https?://[\w.-]+/(?:simple|packages)/|python" + r"hosted|--(?:extra-)?index-url")
+HOME_OF_SOMEBODY = re.compile(r"/(?:home|Users)/(?!app\b)\w|[A-Z]:\\Users")
+
+
+def _repository() -> dict[str, str]:
+    """Return every text of the repository by its path."""
+    return {
+        path.relative_to(TEMPLATE).as_posix(): path.read_text("utf-8", errors="replace")
+        for path in sorted(TEMPLATE.rglob("*"))
+        if path.is_file() and not MADE_BY_TOOLS & set(path.relative_to(TEMPLATE).parts)
+    }
+
+
+def test_every_source_of_the_package_parses_unrendered() -> None:
+    sources = {name: path for name, path in files_below(PROJECT_FOLDER / "src").items() if path.suffix == ".py"}
+
+    assert sources
+    for path in sources.values():
+        ast.parse(path.read_text("utf-8"), str(path))
+
+
+def test_every_data_file_parses_unrendered() -> None:
+    for name, path in files_below(PROJECT_FOLDER).items():
+        if path.suffix == ".toml":
+            tomllib.loads(_without_markers(path))
+        elif path.suffix in {".yaml", ".yml"}:
+            assert yaml.safe_load(_without_markers(path)), name
+
+
+def test_only_the_meeting_points_are_tagged() -> None:
+    tagged = {name for name, path in files_below(PROJECT_FOLDER).items() if TAG.search(path.read_text("utf-8"))}
+
+    assert tagged
+    assert [] == [name for name in sorted(tagged) if not any(fnmatch.fnmatch(name, allowed) for allowed in TAGGED)]
+
+
+def test_there_are_at_most_twenty_tag_lines_in_a_thousand_rendered_ones(default_render: Path) -> None:
+    tags = sum(len(TAG.findall(path.read_text("utf-8"))) for path in files_below(PROJECT_FOLDER).values())
+    lines = sum(len(path.read_text("utf-8").splitlines()) for path in files_below(default_render).values())
+
+    assert 20 >= 1000 * tags / lines
+
+
+def test_a_folder_that_is_copied_without_rendering_needs_no_rendering() -> None:
+    for folder in ("config", "controllers", "middleware", "models", "routes", "server", "services"):
+        for name, path in files_below(PROJECT_FOLDER / "src" / "{{cookiecutter.package_name}}" / folder).items():
+            assert "cookiecutter" not in path.read_text("utf-8"), f"{folder}/{name}"
+
+
+def test_the_package_imports_itself_relatively() -> None:
+    for name, path in files_below(PROJECT_FOLDER / "src").items():
+        assert "cookiecutter.package_name" not in path.read_text("utf-8"), name
+
+
+def test_no_bytecode_lies_in_the_template() -> None:
+    """An engine that copies folders verbatim copies that too."""
+    assert [] == [path for path in PROJECT_FOLDER.rglob("*") if path.name == "__pycache__" or path.suffix == ".pyc"]
+
+
+def test_the_hook_uses_only_the_standard_library() -> None:
+    tree = ast.parse((TEMPLATE / "hooks" / "post_gen_project.py").read_text("utf-8"))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+    assert {module.partition(".")[0] for module in imported} <= sys.stdlib_module_names
+    assert not {"http", "random", "secrets", "socket", "subprocess", "urllib", "uuid"} & {
+        module.partition(".")[0] for module in imported
+    }
+
+
+@pytest.mark.parametrize("pattern", [HOSTS_OF_AN_INDEX, HOME_OF_SOMEBODY, re.compile(re.escape(f"{TEMPLATE}/"))])
+def test_nothing_names_a_machine_or_the_host_of_an_index(pattern: re.Pattern[str]) -> None:
+    assert [] == [name for name, text in _repository().items() if pattern.search(text)]
+
+
+def test_no_lock_is_kept() -> None:
+    assert "uv.lock" not in {Path(name).name for name in _tracked()}
+
+
+def test_the_tools_are_pinned_by_hash() -> None:
+    lines = (TEMPLATE / "requirements.txt").read_text("utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith((" ", "#"))]
+
+    assert pins
+    assert all(re.match(r"[a-z0-9-]+==\S+ .*\\$", pin) for pin in pins)
+
+
+def test_every_link_of_the_documents_leads_to_a_file() -> None:
+    for document in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", (TEMPLATE / document).read_text("utf-8")):
+            assert (TEMPLATE / target).exists(), f"{document}: {target}"
+
+
+def test_the_readme_explains_every_question_and_only_make_targets_that_exist() -> None:
+    readme = (TEMPLATE / "README.md").read_text("utf-8")
+    questions = yaml.safe_load((TEMPLATE / "cookiecutter.json").read_text("utf-8"))
+    targets = set(re.findall(r"^([a-z]+):", (TEMPLATE / "Makefile").read_text("utf-8"), re.MULTILINE))
+    targets |= set(re.findall(r"^([a-z]+):", (PROJECT_FOLDER / "Makefile").read_text("utf-8"), re.MULTILINE))
+
+    assert [] == [key for key in questions if not key.startswith("_") and f"| `{key}` |" not in readme]
+    assert set(re.findall(r"`make ([a-z]+)", readme)) <= targets
+
+
+def _without_markers(path: Path) -> str:
+    """Return the text of *path* with a value in the place of every name, quoted where a filter quotes."""
+    quoted = re.sub(r"\{\{[^}]*\| (?:toml|yaml) \}\}", '"x"', path.read_text("utf-8"))
+    return re.sub(r"\{\{.*?\}\}", "x", quoted)
+
+
+def _tracked() -> list[str]:
+    command = ["git", "-C", str(TEMPLATE), "ls-files"]  # noqa: S607 (git is needed to have come here)
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
