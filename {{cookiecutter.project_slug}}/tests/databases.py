@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import shutil
+import tempfile
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
@@ -63,20 +64,21 @@ class PostgreSQL:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+def postgresql_server() -> Iterator[PostgreSQL]:
     address = os.environ.get("TEST_DATABASE_URL")
     if address:
         yield PostgreSQL(address)
         return
-    try:
-        server = _embedded(tmp_path_factory.mktemp("postgresql"))
-    except Exception as error:  # noqa: BLE001 - whatever the reason, it is told
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{UNREACHABLE} ({error}), and CI tests everything")
-        warnings.warn(pytest.PytestWarning(f"{UNREACHABLE} ({error})"), stacklevel=1)
-        pytest.skip(UNREACHABLE)
-    yield PostgreSQL(server.get_uri())
-    server.cleanup()
+    # Not below pytest's own folder, which is closed to the user that the server runs as.
+    with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
+        try:
+            server = _embedded(Path(folder))
+        except Exception as error:  # noqa: BLE001 - whatever the reason, it is told
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"{UNREACHABLE} ({error}), and CI tests everything")
+            pytest.skip(f"{UNREACHABLE} ({error})")
+        yield PostgreSQL(server.get_uri())
+        server.cleanup()
 
 
 def _embedded(folder: Path) -> Any:
