@@ -145,7 +145,7 @@ def _warn_about_near_misses(given: list[tuple[str, Given]], known: frozenset[str
     unknown = {name: value.source for name, value in reversed(given) if name not in known}
     for name, source in sorted(unknown.items()):
         near = get_close_matches(name.upper(), sorted(known), n=1, cutoff=0.75)
-        if near and not any(name.endswith(f"_{other}") for other in known):
+        if near and not name.endswith(f"_{near[0]}"):
             result.warnings.append(f"{source}: {name[:80]!r} is not a setting; did you mean {near[0]!r}?")
 
 

@@ -16,6 +16,9 @@ from pydantic_core import ErrorDetails
 from .environment import DEFAULT, AppEnv, Environment, SettingProblem
 from .values import Accepts, Insecure, quoted
 
+_UNITS = {"SECONDS": " of seconds", "BYTES": " of bytes"}
+"""The unit of a number, by the last word of its variable."""
+
 
 class SettingsGroup(BaseModel):
     """Base of a group: one field per variable, whose `validation_alias` is its name and `description` its meaning."""
@@ -71,19 +74,22 @@ def variables(group: type[SettingsGroup]) -> Iterator[Variable]:
 
 def read_group(group: type[G], environment: Environment) -> G | None:
     """Build *group* from what was given; None if that cannot be, after adding why to `environment.problems`."""
-    known = {variable.name: variable for variable in variables(group)}
-    given = {name: environment.values[name].text for name in known if name in environment.values}
+    known = list(variables(group))
+    given = {v.name: environment.values[v.name].text for v in known if v.name in environment.values}
     try:
         return group.model_validate(given, context={"app_env": environment.app_env})
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
+    # pydantic names a refused value by its variable, and a refused default by its attribute.
+    by_place = {variable.name: variable for variable in known} | {variable.attribute: variable for variable in known}
     # A secret whose file cannot be read is refused already; that it is missing as well is no news.
     refused = {problem.variable.removesuffix("_FILE") for problem in environment.problems}
     for details in found:
-        variable = known[str(details["loc"][0])]
-        # A default that depends on another value is not worked out once any value was refused: no problem of its own.
-        consequence = details["type"] == "default_factory_not_called"
-        if consequence or (details["type"] == "missing" and variable.name in refused):
+        # A default that depends on another value is not worked out once any was refused: no problem of its own.
+        if details["type"] == "default_factory_not_called":
+            continue
+        variable = by_place[str(details["loc"][0])]
+        if details["type"] == "missing" and variable.name in refused:
             continue
         source = environment.values[variable.name].source if variable.name in given else DEFAULT
         message = _message(variable, details, given.get(variable.name, ""))
@@ -104,7 +110,8 @@ def accepted(field: FieldInfo) -> str:
     if bool in parts:
         return "true or false"
     if int in parts or float in parts:
-        return f"a {'whole ' if int in parts else ''}number {_bounds(field.metadata)}"
+        unit = _UNITS.get(str(field.validation_alias).rpartition("_")[2], "")
+        return f"a {'whole ' if int in parts else ''}number{unit} {_bounds(field.metadata)}"
     return "a path"
 
 

@@ -25,6 +25,7 @@ _SAMPLE = re.compile(
     r"welcome|.*(?:changeme|changethis|notsecure|placeholder|replaceme|secretpassword|yourpassword|yoursecret).*)"
 )
 _URL_PASSWORD = re.compile(r"\A([^:/?#]+://[^:/?#@]*):[^@]*@")
+_PARAMETERS = re.compile(r"(?:[\w.-]+=[^&=]*(?:&[\w.-]+=[^&=]*)*)?", re.ASCII)
 _SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&#]*", re.IGNORECASE)
 _DATABASES = {"sqlite", "postgresql", "postgres"}
 _REDIS = {"redis", "rediss", "unix"}
@@ -62,11 +63,13 @@ def _parts(url: str) -> SplitResult:
         raise ValueError("it contains a space or a control character")
     try:
         parts = urlsplit(url)
-        unclear = parts.port == 0 or "@" in parts.path + parts.query or "#" in url
+        unclear = parts.port == 0 or url.count("@") > ("@" in parts.netloc) or "#" in url
     except ValueError:
         unclear = True
     if unclear:
         raise ValueError("its host or port is unclear; in the password, write @ : / ? # % as %40 %3A %2F %3F %23 %25")
+    if not _PARAMETERS.fullmatch(parts.query):
+        raise ValueError("what follows its ? is not NAME=VALUE, with & between two of them")
     return parts
 
 

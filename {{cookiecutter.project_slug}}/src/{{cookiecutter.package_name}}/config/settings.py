@@ -41,20 +41,20 @@ class ServerSettings(SettingsGroup):
     """Where and how requests are served."""
 
     app_env: Annotated[AppEnv, LowerCase] = Field(
-        AppEnv.DEVELOPMENT,
+        default=AppEnv.DEVELOPMENT,
         validation_alias="APP_ENV",
         description="Where the service runs; staging is as strict as production. Selects the file .env.APP_ENV.",
     )
     host: Listener = Field(
-        "127.0.0.1",
+        default="127.0.0.1",
         validation_alias="HOST",
         description="Address to listen on; 0.0.0.0 for all of them, as in a container.",
     )
     port: int = Field(
-        8000, ge=0, le=65535, validation_alias="PORT", description="Port to listen on; 0 takes a free one."
+        default=8000, ge=0, le=65535, validation_alias="PORT", description="Port to listen on; 0 takes a free one."
     )
     operations_port: int | None = Field(
-        None,
+        default=None,
         ge=0,
         le=65535,
         validation_alias="OPERATIONS_PORT",
@@ -68,46 +68,46 @@ class ServerSettings(SettingsGroup):
         description="How long requests are still accepted after the signal to stop; 5 in staging and production.",
     )
     shutdown_deadline_seconds: float = Field(
-        10.0,
+        default=10.0,
         gt=0,
         le=3600,
         validation_alias="SHUTDOWN_DEADLINE_SECONDS",
         description="How long requests in flight may take after the drain delay before they are cut off.",
     )
     request_timeout_seconds: float = Field(
-        30.0,
+        default=30.0,
         gt=0,
         le=3600,
         validation_alias="REQUEST_TIMEOUT_SECONDS",
         description="How long one request may take before it is answered with 503; streams are exempt.",
     )
     max_body_bytes: int = Field(
-        1_048_576,
+        default=1_048_576,
         ge=1,
         le=1_073_741_824,
         validation_alias="MAX_BODY_BYTES",
         description="Largest request body; a larger one is answered with 413.",
     )
     max_header_bytes: int = Field(
-        32_768,
+        default=32_768,
         ge=1024,
         le=1_048_576,
         validation_alias="MAX_HEADER_BYTES",
         description="Largest head of a request; a larger one is answered with 431.",
     )
     allowed_hosts: Hosts = Field(
-        (),
+        default=(),
         validate_default=True,
         validation_alias="ALLOWED_HOSTS",
         description="Host headers that are answered; required in staging and production, elsewhere unset means all.",
     )
     cors_origins: Origins = Field(
-        (),
+        default=(),
         validation_alias="CORS_ORIGINS",
         description="Origins whose web pages may read the answers; unset means none but the service's own.",
     )
     trusted_proxies: Proxies = Field(
-        (),
+        default=(),
         validation_alias="TRUSTED_PROXIES",
         description="Proxies whose X-Forwarded-* headers are believed; unset means none.",
     )
@@ -134,33 +134,33 @@ class DatabaseSettings(SettingsGroup):
     """Which database, and how many connections for how long."""
 
     url: DatabaseUrl = Field(
-        SecretUrl(f"sqlite:///./data/{SERVICE_NAME}.db"),
+        default=SecretUrl(f"sqlite:///./data/{SERVICE_NAME}.db"),
         validation_alias="DATABASE_URL",
         description="Address of the database; a secret. DATABASE_URL_FILE may name a file that holds it.",
     )
     pool_size: int = Field(
-        10,
+        default=10,
         ge=1,
         le=1000,
         validation_alias="DB_POOL_SIZE",
         description="Connections that are kept open.",
     )
     max_overflow: int = Field(
-        10,
+        default=10,
         ge=0,
         le=1000,
         validation_alias="DB_MAX_OVERFLOW",
         description="Connections beyond DB_POOL_SIZE that a burst may open.",
     )
     pool_timeout_seconds: float = Field(
-        3.0,
+        default=3.0,
         gt=0,
         le=300,
         validation_alias="DB_POOL_TIMEOUT_SECONDS",
         description="How long a request waits for a free connection before it is answered with 503.",
     )
     statement_timeout_seconds: float = Field(
-        10.0,
+        default=10.0,
         gt=0,
         le=3600,
         validation_alias="DB_STATEMENT_TIMEOUT_SECONDS",
@@ -172,7 +172,7 @@ class RedisSettings(SettingsGroup):
     """The server that several processes of this service share."""
 
     url: RedisUrl | None = Field(
-        None,
+        default=None,
         validation_alias="REDIS_URL",
         description="Address of the shared cache, unset for one in each process; a secret. REDIS_URL_FILE may name a "
         "file that holds it.",
@@ -183,15 +183,15 @@ class LoggingSettings(SettingsGroup):
     """What is logged, in which form, and where to besides standard output."""
 
     level: Annotated[Literal["debug", "info", "warning", "error", "critical"], LowerCase] = Field(
-        "info", validation_alias="LOG_LEVEL", description="The least important level that is written."
+        default="info", validation_alias="LOG_LEVEL", description="The least important level that is written."
     )
     format: Annotated[Literal["json", "console"], LowerCase] | None = Field(
-        None,
+        default=None,
         validation_alias="LOG_FORMAT",
         description="Unset means json, except on a terminal in development.",
     )
     file: Path | None = Field(
-        None,
+        default=None,
         validation_alias="LOG_FILE",
         description="A file for the same lines, rotated at 50 MB, five kept; FILE.error holds the errors alone.",
     )

@@ -46,7 +46,7 @@ def environment_of(info: ValidationInfo) -> AppEnv:
     return AppEnv((info.context or {}).get("app_env", AppEnv.DEVELOPMENT))
 
 
-def refuse_true(value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic calls it by position
+def _switch(value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic calls it by position
     """Keep a switch that helps developers, and attackers, off where it counts."""
     if value and environment_of(info).hardened:
         raise Insecure(f"true is refused in {environment_of(info)}")
@@ -142,7 +142,7 @@ def _proxies(values: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
 LowerCase = BeforeValidator(_lower)
 """Marks a choice that may be written in any letter case."""
 
-Switch = Annotated[bool, AfterValidator(refuse_true)]
+Switch = Annotated[bool, AfterValidator(_switch)]
 """true or false, and false in staging and production."""
 
 Listener = Annotated[
