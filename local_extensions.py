@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 from cookiecutter.exceptions import FailedHookException
 from jinja2 import Environment
 from jinja2.ext import Extension
@@ -79,11 +78,17 @@ GUARD = "{{ cookiecutter | refuse_bad_answers }}"
 MAX_QUOTED = 60
 
 
-class BadAnswer(FailedHookException, click.ClickException):  # type: ignore[misc]
+class BadAnswer(FailedHookException, SystemExit):  # type: ignore[misc]
     """Answers that cannot become a project, one line each.
 
-    cookiecutter prints its own exceptions as one line and ends with 1; cruft does so with click's.
+    cookiecutter prints its own exceptions as their text and ends with 1. Other programs, such as cruft, would show a
+    traceback; for them it is an exit with that text.
     """
+
+    def __init__(self, lines: str) -> None:
+        """Keep *lines* as what is printed."""
+        super().__init__(lines)
+        self.code = lines
 
 
 class AnswersExtension(Extension):
@@ -169,7 +174,9 @@ def markdown(text: str) -> str:
 
 
 def _problems(answers: Mapping[str, Any]) -> Iterator[str]:
-    accepted = {key: _accepted_instead(key, answers.get(key)) for key in (*MAX_CHARACTERS, *SHAPES, *CHOICES, *FEATURES)}
+    accepted = {
+        key: _accepted_instead(key, answers.get(key)) for key in (*MAX_CHARACTERS, *SHAPES, *CHOICES, *FEATURES)
+    }
     # What was derived from a bad answer is not a second mistake.
     if accepted["project_slug"] and answers.get("package_name") == str(answers.get("project_slug")).replace("-", "_"):
         accepted["package_name"] = None

@@ -16,9 +16,37 @@ PROJECT_FOLDER = TEMPLATE / "{{cookiecutter.project_slug}}"
 
 # What a shell or an outer `make` may have set, and what would change what a project does.
 FOREIGN_VARIABLES = frozenset(
-    {"MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "COLUMNS"},
+    {
+        "MAKEFLAGS",
+        "MAKELEVEL",
+        "MAKEOVERRIDES",
+        "MFLAGS",
+        "VIRTUAL_ENV",
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "COLUMNS",
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+    },
 )
-SETTINGS_PREFIXES = ("APP_", "DATABASE_", "DB_", "REDIS_", "LOG_", "JWT_", "DEBUG", "HOST", "PORT", "OPERATIONS_")
+SETTINGS_PREFIXES = (
+    *(
+        "ALLOWED_",
+        "APP_",
+        "CORS_",
+        "DATABASE_",
+        "DB_",
+        "DEBUG",
+        "DOCS_",
+        "DRAIN_",
+        "HOST",
+        "LOG_",
+        "MAX_",
+        "OPERATIONS_",
+    ),
+    *("PORT", "REDIS_", "REQUEST_", "SHUTDOWN_", "TRUSTED_", "UV_LOCKED"),
+)
 
 Render = Callable[..., Path]
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from conftest import TEMPLATE, Render
 from cookiecutter.exceptions import FailedHookException
+
 from local_extensions import CHOICES, FEATURES, GUARD, MAX_CHARACTERS, SHAPES, slug
 
 REFUSED: list[tuple[str, object, str]] = [
@@ -101,7 +102,9 @@ def test_all_bad_answers_are_reported_together_and_a_derived_one_only_once(rende
     with pytest.raises(FailedHookException) as refusal:
         render(project_slug="A/b", author_email="nobody", ci="jenkins")
 
-    assert ["author_email", "project_slug", "ci"] == [line.partition(":")[0] for line in str(refusal.value).splitlines()]
+    assert ["author_email", "project_slug", "ci"] == [
+        line.partition(":")[0] for line in str(refusal.value).splitlines()
+    ]
 
 
 @pytest.mark.parametrize("answer", ["project_slug=../../x", "project_slug=a/b", "license=GPL", "project_name=a\nb"])
@@ -200,9 +203,7 @@ def _template() -> dict[str, Any]:
     return template
 
 
-def _generate(
-    *arguments: str, output: Path, config_file: Path, typed: str = ""
-) -> subprocess.CompletedProcess[str]:
+def _generate(*arguments: str, output: Path, config_file: Path, typed: str = "") -> subprocess.CompletedProcess[str]:
     options = ["--output-dir", str(output), "--config-file", str(config_file)]
     return subprocess.run(
         [sys.executable, "-m", "cookiecutter", *options, str(TEMPLATE), *arguments],

@@ -10,9 +10,10 @@ from pathlib import Path
 import post_gen_project
 import pytest
 from conftest import PROJECT_FOLDER, TEMPLATE, Render, files_below, run
-from local_extensions import CHOICES
 from post_gen_project import FEATURES
 from test_text import parse
+
+from local_extensions import CHOICES
 
 COMBINATIONS = [
     pytest.param({"ci": ci, "license": licence, "profile": profile}, id=f"{ci}-{licence}-{profile}")
@@ -132,7 +133,10 @@ def test_a_failing_hook_leaves_no_half_made_project(tmp_path: Path, config_file:
     output.mkdir()
 
     with pytest.raises(pytest.fail.Exception, match="FEATURES names what the template does not have"):
-        run(["cookiecutter", "--no-input", "--config-file", str(config_file), "-o", str(output), str(template)], tmp_path)
+        run(
+            ["cookiecutter", "--no-input", "--config-file", str(config_file), "-o", str(output), str(template)],
+            tmp_path,
+        )
 
     assert [] == list(output.iterdir())
 

@@ -140,5 +140,5 @@ def _without_markers(path: Path) -> str:
 
 
 def _tracked() -> list[str]:
-    command = ["git", "-C", str(TEMPLATE), "ls-files"]  # noqa: S607 (git is needed to have come here)
+    command = ["git", "-C", str(TEMPLATE), "ls-files"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import Render, files_below
-from local_extensions import dockerfile, markdown, python, toml
-from local_extensions import yaml as yaml_literal
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+
+from local_extensions import dockerfile, markdown, python, toml
+from local_extensions import yaml as yaml_literal
 
 HOSTILE = [
     "plain",
@@ -147,7 +148,9 @@ def parse(path: Path) -> None:
 
 
 def _inlines(source: str) -> list[Token]:
-    return [token for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(source) if token.children]
+    return [
+        token for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(source) if token.children
+    ]
 
 
 def _shown(inline: Token) -> str:

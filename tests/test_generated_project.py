@@ -1,0 +1,239 @@
+"""A rendered project works as its owner uses it: its make targets, and its process over real HTTP.
+
+The projects are set up once each and share uv's cache, so that all of this takes minutes and not an hour.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Render, make, project_environment, run
+from cookiecutter.exceptions import FailedHookException
+from test_text import AUTHOR
+
+from local_extensions import CHOICES
+
+READY_SECONDS = 30
+STOP_SECONDS = 20
+FIELDS_OF_A_LOG_LINE = {"timestamp", "level", "event", "service", "version", "environment", "logger"}
+
+# Together they hold every answer that changes what is checked; python_version is in the test after next, because a
+# machine need not have each Python.
+OTHER_ANSWERS = {
+    "long-names-gitlab-proprietary": {
+        "project_slug": "a-name-of-forty-characters-the-most-even",
+        "package_name": "a_name_of_forty_characters_the_most_even",
+        "project_name": f"Acme {AUTHOR}",
+        "description": AUTHOR,
+        "author_name": AUTHOR,
+        "license": "Proprietary",
+        "ci": "gitlab",
+        "profile": "full",
+    },
+    "short-names-none-apache": {
+        "project_slug": "z",
+        "package_name": "z9",
+        "license": "Apache-2.0",
+        "ci": "none",
+        "profile": "minimal",
+    },
+    "other-package-bsd": {"project_slug": "orders", "package_name": "bookshop", "license": "BSD-3-Clause"},
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "other_answers" in metafunc.fixturenames:
+        chosen = OTHER_ANSWERS if metafunc.config.getoption("--renders") == "all" else [next(iter(OTHER_ANSWERS))]
+        metafunc.parametrize("other_answers", [OTHER_ANSWERS[name] for name in chosen], ids=list(chosen))
+
+
+def test_the_default_project_passes_its_own_checks(project: Path) -> None:
+    make(project, "check")
+
+
+def test_the_default_project_passes_its_own_tests(project: Path) -> None:
+    summary = make(project, "test").strip().splitlines()[-1]
+
+    assert re.search(r"\b\d+ passed\b", summary), summary
+    assert "failed" not in summary
+
+
+def test_the_first_set_up_makes_the_lock_and_a_private_environment_file(project: Path) -> None:
+    assert (project / "uv.lock").is_file()
+    assert 0o600 == stat.S_IMODE((project / ".env").stat().st_mode)
+
+
+def test_a_second_set_up_changes_nothing(project: Path) -> None:
+    before = {name: (project / name).read_bytes() for name in (".env", "uv.lock", "pyproject.toml")}
+    make(project, "setup")
+
+    assert before == {name: (project / name).read_bytes() for name in before}
+
+
+def test_other_answers_pass_the_checks_and_tests_too(
+    render: Render, other_answers: Mapping[str, str], request: pytest.FixtureRequest
+) -> None:
+    folder = render(**other_answers)
+
+    make(folder, "check")
+    if request.config.getoption("--renders") == "all":
+        make(folder, "test")
+    with running(folder, other_answers["project_slug"]) as (base, _):
+        assert other_answers["project_slug"] == get(f"{base}/")["service"]
+
+
+@pytest.mark.parametrize("version", CHOICES["python_version"])
+def test_the_code_is_clean_for_every_oldest_python(render: Render, project: Path, version: str) -> None:
+    folder = render(python_version=version)
+
+    run([str(project / ".venv/bin/ruff"), "check"], folder)
+    run([str(project / ".venv/bin/ruff"), "format", "--check"], folder)
+
+
+def test_everything_that_a_project_installs_is_refused_as_its_name(project: Path, render: Render) -> None:
+    environment = project / ".venv"
+    [packages] = environment.glob("lib/python*/site-packages")
+    modules = {path.name.partition(".")[0] for path in packages.iterdir() if path.suffix in {"", ".py", ".so"}}
+    commands = {path.name.partition(".")[0] for path in (environment / "bin").iterdir()} - {"acme-service"}
+    names = {name for name in modules | commands if re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", name)}
+
+    assert {"starlette", "uvicorn", "yaml", "pytest"} <= names
+    for name in sorted(names):
+        with pytest.raises(FailedHookException, match="is not accepted"):
+            render(package_name=name.replace("-", "_"))
+
+
+def test_the_service_answers_logs_and_stops(project: Path) -> None:
+    """1. start, 2. be ready, 3. create and read a user, 4. show metrics, 5. SIGTERM, 6. end with 0, all lines JSON."""
+    with running(project, "acme-service") as (base, process):
+        identity = get(f"{base}/")
+        ready = get(f"{base}/health/ready")
+        user = {"name": "Ada", "email": f"ada{time.time_ns()}@example.com", "password": "correct horse battery"}
+        created = get(f"{base}/api/users", body=user)
+        read = get(f"{base}/api/users/{created['id']}")
+        listed = get(f"{base}/api/users?limit=100")
+        metrics = get(f"{base}/metrics")
+        problem = get(f"{base}/nowhere", expected=404)
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=STOP_SECONDS)
+
+    assert {"service": "acme-service", "version": "0.1.0", "environment": "development"} == identity
+    assert ready
+    assert created == read
+    assert "password" not in json.dumps(created)
+    assert created["id"] in {item["id"] for item in listed["items"]}
+    assert 'http_requests_total{method="POST",route="/api/users",status_code="201"}' in metrics
+    assert {"type", "title", "status", "detail", "instance"} <= set(problem)
+    assert 0 == process.returncode, errors
+    assert "" == errors
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert lines
+    assert [] == [line for line in lines if not set(line) >= FIELDS_OF_A_LOG_LINE]
+    assert {"acme-service"} == {line["service"] for line in lines}
+    assert {"GET", "POST"} == {line["method"] for line in lines if "method" in line}
+
+
+def test_make_run_serves_and_an_interrupt_from_the_keyboard_ends_it(project: Path) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        ["make", "--silent", "run"],  # noqa: S607 (make is how this suite was started)
+        cwd=project,
+        env=project_environment(PORT=str(port)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
+    )
+    try:
+        wait_until_ready(process, f"http://127.0.0.1:{port}")
+        # A terminal sends it to the whole foreground group: make and the service.
+        _signal_group(process, signal.SIGINT)
+        output, _ = process.communicate(timeout=STOP_SECONDS)
+    finally:
+        _end_group(process)
+
+    assert "Traceback" not in output
+    events = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    assert "acme-service" in {event["service"] for event in events}
+
+
+@contextlib.contextmanager
+def running(folder: Path, command: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Serve the project in *folder* on a free port until the block ends; give its address and its process."""
+    port = free_port()
+    make(folder, "setup")
+    process = subprocess.Popen(
+        [folder / ".venv" / "bin" / command, "serve"],
+        cwd=folder,
+        env=project_environment(PORT=str(port), LOG_FORMAT="json"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    )
+    try:
+        base = f"http://127.0.0.1:{port}"
+        wait_until_ready(process, base)
+        yield base, process
+    finally:
+        _end_group(process)
+
+
+def wait_until_ready(process: subprocess.Popen[str], base: str) -> None:
+    """Return once the service at *base* says that it is ready; fail with its output if it ends or takes too long."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{base}/health/ready", timeout=2):  # noqa: S310
+            return
+        time.sleep(0.05)
+    _end_group(process)
+    output, errors = process.communicate()
+    pytest.fail(f"not ready (exit code {process.returncode}):\n{output}{errors or ''}", pytrace=False)
+
+
+def get(address: str, *, body: object = None, expected: int | None = None) -> Any:
+    """Return the answer of *address*, parsed if it is JSON; with a *body*, of a POST of that."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(address, data, {"Content-Type": "application/json"})  # noqa: S310 (http, loopback)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            status, kind, content = answer.status, answer.headers.get_content_type(), answer.read()
+    except urllib.error.HTTPError as error:
+        status, kind, content = error.code, error.headers.get_content_type(), error.read()
+    assert (expected or (200 if body is None else 201)) == status, content
+    return json.loads(content) if kind.endswith("json") else content.decode()
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _signal_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    """Kill what is left of *process* and its children."""
+    _signal_group(process, signal.SIGKILL)
+    process.wait(timeout=STOP_SECONDS)
