@@ -1,0 +1,36 @@
+"""The server's settings as plain values; the seconds may be fractions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """Where to listen, and how long and how much to take from a client."""
+
+    host: str
+    port: int
+    """0 lets the system choose; the `listening` log line names the port."""
+    operations_port: int | None = None
+    drain_delay_seconds: float = 0.0
+    """Keep serving after the signal; longer than the balancer takes to notice that readiness fails."""
+    shutdown_deadline_seconds: float = 10.0
+    """For requests in flight after the drain delay."""
+    teardown_seconds: float = 5.0
+    """For the application's own resources to close."""
+    max_header_bytes: int = 32_768
+    max_header_fields: int = 100
+    max_target_bytes: int = 8_192
+    header_timeout_seconds: float = 10.0
+    body_timeout_seconds: float = 30.0
+    write_timeout_seconds: float = 30.0
+    keep_alive_seconds: float = 5.0
+    websocket_max_bytes: int = 65_536
+    on_refusal: Callable[[str, int], None] | None = None
+    """Told the method and the status of each request that the server refused before the application saw it."""
+
+    @property
+    def longest_shutdown_seconds(self) -> float:
+        """From the signal to the end of the process, whatever clients and handlers do."""
+        return self.drain_delay_seconds + self.shutdown_deadline_seconds + self.teardown_seconds + 1.0

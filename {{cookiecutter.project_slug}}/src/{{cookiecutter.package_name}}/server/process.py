@@ -1,0 +1,220 @@
+"""The life of the process: start, serve, drain, stop, and an exit code that tells how it went."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+import uvloop
+from starlette.types import ASGIApp
+
+from ..lifecycle import Lifecycle, Phase
+from .lifespan import Lifespan, LifespanFailed
+from .listener import Listener
+from .options import ServerOptions
+from .signals import FORCED_BASE, handle_signals
+from .startup_failure import report_startup_failure
+from .state import OnException
+from .watchdog import Watchdog
+
+__all__ = ["ServerOptions", "serve"]
+
+log = structlog.get_logger(__name__)
+
+EXIT_CLEAN: Final = 0
+EXIT_STARTUP_FAILED: Final = 3
+EXIT_CRASHED: Final = 70
+"""EX_SOFTWARE of sysexits.h: a critical task died, or the teardown failed."""
+EXIT_CUT_OFF: Final = 75
+"""EX_TEMPFAIL of sysexits.h: the shutdown deadline cut something off."""
+
+STARTUP_CANCEL_SECONDS: Final = 0.5
+THREADS_SECONDS: Final = 0.25
+FLUSH_SECONDS: Final = 0.2
+OPERATIONS_DEADLINE_SECONDS: Final = 0.15
+TICK_SECONDS: Final = 0.25
+
+Build = Callable[[], tuple[ASGIApp, ASGIApp]]
+
+
+def serve(
+    build: Build,
+    options: ServerOptions,
+    lifecycle: Lifecycle,
+    *,
+    flush: Callable[[float], object],
+    on_exception: OnException | None = None,
+) -> int:
+    """Serve what *build* returns (the application, and the one for operations) until a signal; the exit code.
+
+    *flush* writes what is logged, within the seconds it is given. When something cannot be stopped, the process ends
+    here, after flushing.
+    """
+    watchdog = Watchdog(flush)
+    process = Process(build, options, lifecycle, watchdog, on_exception)
+    handle_signals(process.on_signal)
+    lifecycle.on_failure(process.on_failure)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        code = runner.run(process.run())
+        watchdog.limit(THREADS_SECONDS, code or EXIT_CUT_OFF, "threads that do not end")
+    flush(FLUSH_SECONDS)
+    watchdog.limit(THREADS_SECONDS * 4, code, "threads that do not end")
+    return code
+
+
+class Process:
+    """The steps from start to end; the signals come in from outside the event loop."""
+
+    def __init__(
+        self,
+        build: Build,
+        options: ServerOptions,
+        lifecycle: Lifecycle,
+        watchdog: Watchdog,
+        on_exception: OnException | None,
+    ) -> None:
+        self._build = build
+        self._options = options
+        self._lifecycle = lifecycle
+        self._watchdog = watchdog
+        self._main = Listener("main", options, options.port, on_exception)
+        self._operations: Listener | None = None
+        if options.operations_port is not None:
+            self._operations = Listener("operations", options, options.operations_port, on_exception)
+        self._lifespan: Lifespan | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._end = asyncio.Event()
+        self._signal = 0
+        self._failure = ""
+
+    # From outside the event loop
+
+    def on_signal(self, number: int) -> None:
+        """The first signal asks for the end, the second one forces it."""
+        if self._signal:
+            self._watchdog.force(number)
+            return
+        self._signal = number
+        if self._lifecycle.phase is Phase.STARTING:
+            self._watchdog.limit(2 * STARTUP_CANCEL_SECONDS - FLUSH_SECONDS, FORCED_BASE + number, "a blocked start-up")
+        self._ask_for_end()
+
+    def on_failure(self, reason: str) -> None:
+        """A critical task died: end, and say so with the exit code."""
+        if not self._failure:
+            self._failure = reason
+            log.critical("a critical task died", reason=reason)
+            self._ask_for_end()
+
+    def _ask_for_end(self) -> None:
+        if self._lifecycle.phase is not Phase.STARTING:
+            limit = self._options.longest_shutdown_seconds - FLUSH_SECONDS
+            self._watchdog.limit(limit, EXIT_CUT_OFF, "the shutdown took too long")
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._begin_end)
+
+    def _begin_end(self) -> None:
+        if self._signal and self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+        self._end.set()
+
+    # Inside it
+
+    async def run(self) -> int:
+        """From the first connection of the application to its last; the exit code."""
+        self._loop = asyncio.get_running_loop()
+        self._starting = self._loop.create_task(self._start(), name="start")
+        if self._signal:
+            self._starting.cancel()
+        try:
+            await self._starting
+        except asyncio.CancelledError:
+            return await self._stopped_while_starting()
+        except Exception as error:  # noqa: BLE001 - whatever it is, there is no service
+            report_startup_failure(error, self._options)
+            self._release()
+            return EXIT_STARTUP_FAILED
+        await self._end.wait()
+        return await self._stop()
+
+    async def _start(self) -> None:
+        for listener in self._listeners():
+            listener.bind()
+        main_app, operations_app = self._build()
+        self._lifespan = Lifespan(main_app)
+        await self._lifespan.start()
+        self._lifespan.on_early_end(lambda: self.on_failure("the application's lifespan ended"))
+        if self._operations is not None:
+            await self._operations.open(operations_app, self._lifespan.state)
+        await self._main.open(main_app, self._lifespan.state)
+        self._lifecycle.advance(Phase.READY)
+        self._tick(asyncio.get_running_loop().time())
+
+    async def _stopped_while_starting(self) -> int:
+        code = FORCED_BASE + self._signal
+        if self._lifespan is not None:
+            await self._lifespan.abandon(STARTUP_CANCEL_SECONDS)
+        self._release()
+        log.warning("stopped while starting", signal=signal.Signals(self._signal).name, exit_code=code)
+        return code
+
+    def _release(self) -> None:
+        for listener in self._listeners():
+            listener.release()
+
+    def _listeners(self) -> list[Listener]:
+        return [self._main] if self._operations is None else [self._main, self._operations]
+
+    def _tick(self, previous: float) -> None:
+        """Look after all connections; time in which the loop itself was blocked is no client's fault."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for listener in self._listeners():
+            listener.tick(min(now - previous, 2 * TICK_SECONDS))
+        loop.call_later(TICK_SECONDS, self._tick, now)
+
+    async def _stop(self) -> int:
+        started = asyncio.get_running_loop().time()
+        await self._drain()
+        self._lifecycle.advance(Phase.STOPPING)
+        cut_off = await self._main.end(self._options.shutdown_deadline_seconds)
+        if self._operations is not None:
+            await self._operations.end(OPERATIONS_DEADLINE_SECONDS)
+        code = await self._tear_down()
+        code = (EXIT_CRASHED if self._failure else 0) or (EXIT_CUT_OFF if cut_off else 0) or code
+        seconds = round(asyncio.get_running_loop().time() - started, 3)
+        log.info("stopped", exit_code=code, seconds=seconds, cancelled=cut_off)
+        return code
+
+    async def _drain(self) -> None:
+        """Be not ready and go on serving, until the balancer has noticed."""
+        self._lifecycle.advance(Phase.DRAINING)
+        self._main.ask_to_leave()
+        delay = self._options.drain_delay_seconds
+        cause = signal.Signals(self._signal).name if self._signal else self._failure
+        log.info("draining", cause=cause, drain_delay_seconds=delay, in_flight=self._main.in_flight)
+        await asyncio.sleep(delay)
+        log.info("drain delay over", waited_seconds=delay, in_flight=self._main.in_flight)
+
+    async def _tear_down(self) -> int:
+        """Let the application close what it opened; its part of the exit code."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        if self._lifespan is None:
+            return EXIT_CLEAN
+        limit = self._options.teardown_seconds
+        try:
+            async with asyncio.timeout(limit):
+                await self._lifespan.stop()
+        except TimeoutError:
+            log.error("teardown cut off", limit_seconds=limit)
+            return EXIT_CUT_OFF
+        except LifespanFailed as failed:
+            log.error("teardown failed", exc_info=failed.cause)
+            return EXIT_CRASHED
+        log.info("torn down", seconds=round(loop.time() - started, 3))
+        return EXIT_CLEAN

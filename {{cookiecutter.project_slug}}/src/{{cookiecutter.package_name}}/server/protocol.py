@@ -1,0 +1,175 @@
+"""One HTTP/1.1 connection: whose turn it is, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from ..models import problem
+from .reading import RequestReader
+from .refusal import Refused, problem_answer
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+
+    from .state import ListenerState
+    from .transfer import Transfer
+
+log = structlog.get_logger(__name__)
+
+LINGER_BYTES: Final = 16 * 1024 * 1024
+"""What a client may still send after its answer, so that it gets to read that instead of a reset."""
+MOST_PIPELINED: Final = 32
+
+
+class Connection(RequestReader):
+    """`active` is the request being answered; pipelined ones wait in `queue`, so that answers keep their order."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ListenerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.active: Transfer | None = None
+        self.queue: deque[Transfer] = deque()
+        self.used = False
+        """Has had an answer: silence from now on is keep-alive."""
+        self.half_closed = False
+        self.lingering = False
+        self.lingered_bytes = 0
+        self.refused: Refused | None = None
+        """To be sent after the answers before it."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request, nor a part of one, is here."""
+        return self.active is None and self.head_bytes == 0 and not self.lingering
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is here, or an answer is not wholly sent."""
+        return self.active is not None or self.head_bytes > 0 or self.transport.get_write_buffer_size() > 0
+
+    # The client's side
+
+    def data_received(self, data: bytes) -> None:
+        if self.lingering:
+            self.lingered_bytes += len(data)
+            if self.lingered_bytes > LINGER_BYTES:
+                self.transport.close()
+        elif self.refused is None:
+            super().data_received(data)
+
+    def eof_received(self) -> bool:
+        """Keep the connection while a complete request waits for its answer: the client may only have stopped sending."""
+        if self.active is None or self.feeding is not None or self.lingering:
+            return False
+        self.half_closed = True
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.connections.discard(self)
+        for transfer in (self.active, *self.queue):
+            if transfer is not None:
+                transfer.disconnect()
+        self.active = self.feeding = None
+        self.queue.clear()
+        self.flow.resume_writing()
+        self.parser = None
+
+    def resume_writing(self) -> None:
+        self.deadlines.resumed_writing()
+        super().resume_writing()
+
+    # Turns
+
+    def begin(self, transfer: Transfer) -> None:
+        if self.active is None:
+            self._start(transfer)
+            return
+        if len(self.queue) >= MOST_PIPELINED:
+            raise Refused(problem.TOO_MANY_REQUESTS, f"At most {MOST_PIPELINED} requests may wait on one connection.")
+        self.flow.pause_reading()
+        self.queue.append(transfer)
+
+    def _start(self, transfer: Transfer) -> None:
+        self.active = transfer
+        task = transfer.task = self.loop.create_task(transfer.run(self.app))
+        self.tasks.add(task)
+
+    def on_response_complete(self) -> None:
+        """The active request has its whole answer: the next one's turn, or the end."""
+        transfer, self.active = self.active, None
+        self.state.total_requests += 1
+        self.used = True
+        self.deadlines.restart()
+        if transfer is None or self.transport.is_closing():
+            return
+        if self.half_closed and not self.queue:
+            self.transport.close()
+        elif not transfer.keep_alive:
+            self.finish()
+        else:
+            self.flow.resume_reading()
+            if self.queue:
+                self._start(self.queue.popleft())
+            elif self.refused is not None:
+                self._send_refusal(self.refused)
+
+    def refuse(self, refused: Refused) -> None:
+        """Answer in place of the application, in turn; a request whose body breaks off has the turn already."""
+        broken, self.feeding = self.feeding, None
+        if broken is not None and broken is not self.active:
+            self.queue.remove(broken)
+        if self.active is None:
+            self._send_refusal(refused)
+        elif broken is self.active:
+            on_wire = broken.on_wire
+            broken.disconnect()
+            self.active = None
+            if on_wire:
+                self.transport.close()
+            else:
+                self._send_refusal(refused)
+        else:
+            self.refused = refused
+
+    def _send_refusal(self, refused: Refused) -> None:
+        method = self.method
+        request_id = self.state.next_request_id()
+        client = self.client[0] if self.client else ""
+        log.info("request refused", request_id=request_id, method=method, status=refused.status,
+                 problem=refused.kind.slug, detail=refused.detail, client=client)  # fmt: skip
+        if self.options.on_refusal is not None:
+            self.options.on_refusal(method, refused.status)
+        self.head_bytes = 0
+        self.transport.write(problem_answer(refused, request_id, self.state.date_line, bodyless=method == "HEAD"))
+        self.finish()
+
+    # Ends
+
+    def finish(self) -> None:
+        """Say FIN after what is written, and discard what still comes, so that no reset destroys the last answer."""
+        if self.lingering or self.transport.is_closing():
+            return
+        self.lingering = True
+        self.deadlines.restart()
+        self.flow.resume_reading()
+        if self.half_closed:
+            self.transport.close()
+        else:
+            self.transport.write_eof()
+
+    def give_up(self, reason: str) -> None:
+        """Drop a client that holds the connection and makes no progress."""
+        log.info("connection given up", reason=reason, client=self.client[0] if self.client else "")
+        self.transport.abort()
+
+    def tick(self, elapsed_seconds: float) -> None:
+        self.deadlines.tick(self, elapsed_seconds)

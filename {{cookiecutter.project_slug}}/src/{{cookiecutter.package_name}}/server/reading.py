@@ -1,0 +1,184 @@
+"""From bytes to requests: uvicorn's httptools protocol with limits on what it takes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from ..models import problem
+from .deadlines import Deadlines
+from .refusal import OTHER_METHOD, Refused, refusal_of
+from .target import check_host, split_target
+from .transfer import Transfer
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+
+    from .state import ListenerState
+
+ASGI: Final = {"version": "3.0", "spec_version": "2.4"}
+
+
+class RequestReader(HttpToolsProtocol):
+    """Calls `begin` for each request, in order, and `refuse` for what is none; `Connection` says what follows."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ListenerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.state = server_state
+        self.options = server_state.options
+        self.deadlines = Deadlines(server_state.options)
+        self.feeding: Transfer | None = None
+        """Whose body is being received."""
+        self.url = b""
+        self.reading_head = True
+        self.head_bytes = 0
+        """Received of a head that is not complete, without the current piece."""
+        self.piece_bytes = 0
+        self.advanced = False
+        """The current piece completed a head or a body, so it is not all of one head."""
+        self.hosts = 0
+        self.upgrading = False
+
+    def begin(self, transfer: Transfer) -> None:
+        raise NotImplementedError
+
+    def refuse(self, refused: Refused) -> None:
+        raise NotImplementedError
+
+    @property
+    def method(self) -> str:
+        """The method of the request being read, once it is known to be one."""
+        return self.parser.get_method().decode() if self.parser is not None and self.url else OTHER_METHOD
+
+    def data_received(self, data: bytes) -> None:
+        self.piece_bytes = len(data)
+        self.advanced = False
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            if self.upgrading:
+                self.handle_websocket_upgrade()
+        except httptools.HttpParserError as error:
+            self.refuse(refusal_of(error, data))
+        else:
+            if self.reading_head and not self.advanced:
+                self._grow_head()
+
+    def _grow_head(self) -> None:
+        self.head_bytes += self.piece_bytes
+        if self.head_bytes > self.options.max_header_bytes:
+            self.refuse(self._head_too_large())
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.hosts = 0
+        self.expect_100_continue = False
+        self.deadlines.restart()
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+        if len(self.url) > self.options.max_target_bytes:
+            raise Refused(problem.URI_TOO_LONG, f"At most {self.options.max_target_bytes} bytes are accepted.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"host":
+            self.hosts += 1
+            check_host(value)
+        elif name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        parser = self.parser
+        version: str = parser.get_http_version()
+        options = self.options
+        if self.head_bytes + self.piece_bytes > options.max_header_bytes or len(self.headers) > options.max_header_fields:
+            self._check_size()
+        if self.hosts != 1 or version != "1.1":
+            self._check_host_and_version(version)
+        self.reading_head = False
+        self.advanced = True
+        self.head_bytes = 0
+        self.deadlines.restart()
+        raw_path, query = split_target(self.url, self.headers)
+        path = raw_path.decode("ascii")
+        self.scope = {
+            "type": "http",
+            "asgi": ASGI,
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": parser.get_method().decode(),
+            "root_path": "",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }  # type: ignore[typeddict-item]
+        keep_alive: bool = parser.should_keep_alive() and version == "1.1"
+        if parser.should_upgrade():
+            keep_alive = False  # the parser stops after this request
+            self._check_upgrade()
+            if self.upgrading:
+                return
+        transfer = Transfer(self, self.scope, keep_alive=keep_alive, expects_continue=self.expect_100_continue)
+        self.begin(transfer)
+        self.feeding = transfer
+
+    def on_body(self, body: bytes) -> None:
+        transfer = self.feeding
+        if transfer is not None and not transfer.response_complete and transfer.feed(body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+
+    def on_message_complete(self) -> None:
+        self.reading_head = True
+        self.advanced = True
+        self.deadlines.restart()
+        if self.feeding is not None:
+            self.feeding.feed_end()
+            self.feeding = None
+
+    # What is refused
+
+    def _head_too_large(self) -> Refused:
+        options = self.options
+        limits = f"At most {options.max_header_bytes} bytes and {options.max_header_fields} fields are accepted."
+        return Refused(problem.HEADERS_TOO_LARGE, limits)
+
+    def _check_size(self) -> None:
+        """Count exactly; the caller's sum may hold bytes that are not of this head."""
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self.options.max_header_bytes or len(self.headers) > self.options.max_header_fields:
+            raise self._head_too_large()
+
+    def _check_host_and_version(self, version: str) -> None:
+        if version not in {"1.0", "1.1"}:
+            raise Refused(problem.SERVER_ERROR, "This server speaks HTTP/1.1.", status=505)
+        if self.hosts > 1 or (self.hosts == 0 and version == "1.1"):
+            raise Refused(problem.HOST_REFUSED, "A request names exactly one Host.")
+
+    def _check_upgrade(self) -> None:
+        """Find out whether it is for a websocket; any other one is ignored, unless a body would be lost with it."""
+        if self.scope["method"] == "CONNECT":
+            raise Refused(problem.NOT_IMPLEMENTED, "This server is no proxy.")
+        self.upgrading = self._should_upgrade()
+        names = {name for name, _ in self.headers}
+        if not self.upgrading and names & {b"content-length", b"transfer-encoding"}:
+            raise Refused(problem.NOT_IMPLEMENTED, "This server cannot switch to that protocol.")

@@ -1,0 +1,44 @@
+"""One log line for a start that failed: what, why, and what to do about it."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import structlog
+
+from .lifespan import LifespanFailed
+from .options import ServerOptions
+
+log = structlog.get_logger(__name__)
+
+
+def report_startup_failure(error: Exception, options: ServerOptions) -> None:
+    """Log why there is no service; the cause's frames stand in the same line."""
+    cause = (error.cause or error) if isinstance(error, LifespanFailed) else error
+    hint = _hint(cause, options)
+    expected = isinstance(error, OSError)  # of a port: where in our code it was found helps nobody
+    log.critical(
+        "start-up failed",
+        cause=str(cause),
+        cause_type=type(cause).__name__,
+        hint=hint,
+        exc_info=None if expected else cause,
+    )
+
+
+def _hint(cause: BaseException, options: ServerOptions) -> str:
+    own: object = getattr(cause, "hint", None)
+    if isinstance(own, str):
+        return own
+    if isinstance(cause, socket.gaierror):
+        return f"HOST must be an address of this machine, and {options.host!r} is not known"
+    if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+        return "another process listens there: stop it, or set PORT or OPERATIONS_PORT"
+    if isinstance(cause, OSError) and cause.errno == errno.EADDRNOTAVAIL:
+        return f"HOST must be an address of this machine, and {options.host!r} is not"
+    if isinstance(cause, PermissionError):
+        return "a port below 1024 needs a privilege: set PORT to a higher one"
+    if isinstance(cause, OSError):
+        return "a service that this one depends on cannot be reached: check its address, and that it runs"
+    return "the frames in this line lead to the failing step"

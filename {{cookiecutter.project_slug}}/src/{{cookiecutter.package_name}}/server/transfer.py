@@ -1,0 +1,278 @@
+"""One request and its answer on the wire: the ASGI `receive` and `send` of the application."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from ..context import request_id as current_request_id
+from ..errors import ClientGone, ResponseAborted
+from ..models import problem
+from .fields import KNOWN_LINES, checked_line
+from .refusal import Refused, problem_answer, status_line
+
+if TYPE_CHECKING:
+    from .protocol import Connection
+    from .state import ListenerState, Scope
+
+log = structlog.get_logger(__name__)
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+DISCONNECT: Final = {"type": "http.disconnect"}
+BODYLESS_STATUSES: Final = frozenset({204, 304})
+SMALL_REST_BYTES: Final = 65_536
+"""A request body up to this is read to its end for the sake of keeping the connection."""
+SMALL_BODY_BYTES: Final = 65_536
+"""An answer up to this is copied into one write together with its head."""
+
+CRASHED = Refused(problem.INTERNAL, "")
+CUT_OFF = Refused(problem.SHUTTING_DOWN, "The service stopped before it could answer.")
+RETRY_AFTER_SECONDS = 1
+
+
+class Transfer:
+    """The head of the answer is held back until its first body message, as ASGI asks.
+
+    So an application that fails in between can still be answered with a problem document. Attributes that the
+    connection reads: `keep_alive`, `more_body`, `received_bytes`, `response_complete`, `progressed`.
+    """
+
+    __slots__ = (
+        "_body", "_bodyless", "_chunked", "_connection", "_head", "_news", "_remaining", "_request_id", "_response_started", "_wake_up",
+        "disconnected", "expects_continue", "keep_alive", "more_body", "on_wire", "progressed", "received_bytes",
+        "response_complete", "scope", "state", "task",
+    )  # fmt: skip
+
+    def __init__(self, connection: Connection, scope: Scope, *, keep_alive: bool, expects_continue: bool) -> None:
+        self._connection = connection
+        self.state: ListenerState = connection.state
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self.expects_continue = expects_continue
+        self.task: asyncio.Task[None] | None = None
+        self.disconnected = False
+        self.more_body = True
+        self.received_bytes = 0
+        self.response_complete = False
+        self.on_wire = False
+        self.progressed = False
+        self._bodyless = scope["method"] == "HEAD"
+        self._body: bytes | bytearray = b""
+        self._news = False
+        self._wake_up: asyncio.Event | None = None
+        self._response_started = False
+        self._head: bytes | None = None
+        self._chunked = False
+        self._remaining = 0
+        self._request_id = ""
+
+    # The connection's side
+
+    def feed(self, body: bytes) -> int:
+        """Take a piece of the request body; returns how many bytes wait for the application."""
+        self.received_bytes += len(body)
+        if self._body:  # a list of single bytes must not cost a copy of the whole for each
+            self._body = self._body if isinstance(self._body, bytearray) else bytearray(self._body)
+            self._body += body
+        else:
+            self._body = body
+        self.wake()
+        return len(self._body)
+
+    def feed_end(self) -> None:
+        self.more_body = False
+        self.wake()
+
+    def disconnect(self) -> None:
+        """Tell the application that nobody reads its answer any more."""
+        self.disconnected = True
+        self.wake()
+
+    def wake(self) -> None:
+        self._news = True
+        if self._wake_up is not None:
+            self._wake_up.set()
+
+    def cut_off(self) -> None:
+        """Answer in place of an application that overran the shutdown deadline."""
+        if not self.response_complete and not self.disconnected:
+            self._answer(CUT_OFF, retry_after_seconds=RETRY_AFTER_SECONDS)
+
+    # The application's side
+
+    async def run(self, app: Any) -> None:
+        """Call the application once; whatever it does, the client gets an answer or a visibly broken one."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except ResponseAborted:
+            self._break_off()
+        except ClientGone:
+            self.disconnected = True
+        except asyncio.CancelledError:
+            self.cut_off()
+        except BaseException as error:  # noqa: BLE001 - SystemExit of one request must not end the process
+            self._crashed(error)
+        else:
+            if not self.response_complete and not self.disconnected:
+                self._crashed(RuntimeError("the application returned without a complete answer"))
+        finally:
+            self.state.tasks.discard(self.task)  # type: ignore[arg-type]
+            self.task = None
+
+    async def receive(self) -> dict[str, Any]:
+        if self.expects_continue and not self._response_started and not self.disconnected:
+            self._connection.transport.write(CONTINUE)
+        self.expects_continue = False
+        if not self.disconnected and not self.response_complete:
+            self._connection.flow.resume_reading()
+            await self._arrival()
+        if self.disconnected or self.response_complete:
+            return DISCONNECT.copy()
+        body, self._body = self._body, b""
+        return {"type": "http.request", "body": bytes(body), "more_body": self.more_body}
+
+    async def _arrival(self) -> None:
+        if not self._news:
+            if self._wake_up is None:
+                self._wake_up = asyncio.Event()
+            self._wake_up.clear()
+            await self._wake_up.wait()
+        self._news = False
+
+    async def send(self, message: Any) -> None:
+        flow = self._connection.flow
+        if flow.write_paused and not self.disconnected:
+            await flow.drain()
+        if self.disconnected:
+            raise ClientGone("the client closed the connection")
+        kind = message["type"]
+        if not self._response_started and kind == "http.response.start":
+            self._start(message["status"], message.get("headers", ()))
+        elif self._response_started and not self.response_complete and kind == "http.response.body":
+            self._continue(message.get("body", b""), more_body=message.get("more_body", False))
+        else:
+            raise RuntimeError(f"unexpected ASGI message {kind!r}: answers are one start, then bodies")
+
+    def _start(self, status: int, headers: Any) -> None:
+        self._chunked = True
+        parts = [status_line(status), self.state.date_line]
+        for name, value in headers:
+            line = KNOWN_LINES.get((name, value))
+            if line is None:
+                line = checked_line(name, value)
+                name = name.lower()  # noqa: PLW2901
+                if name == b"content-length":
+                    self._chunked, self._remaining = False, int(value)
+                elif name == b"transfer-encoding":
+                    continue  # how the answer is framed is the server's own business
+                elif name == b"connection":
+                    self.keep_alive = self.keep_alive and b"close" not in value.lower()
+                    continue
+            parts.append(line)
+        if status in BODYLESS_STATUSES:
+            self._bodyless = True
+        self._response_started = True
+        self._head = self._framed(parts)
+
+    def _framed(self, parts: list[bytes]) -> bytes:
+        """*parts* of the head with the fields that say where the answer and the connection end."""
+        if self._bodyless:
+            self._chunked = False
+        elif self._chunked:
+            if self.scope["http_version"] == "1.0":  # has no chunks: the end of the connection ends the answer
+                self._chunked, self._remaining, self.keep_alive = False, -1, False
+            else:
+                parts.append(b"transfer-encoding: chunked\r\n")
+        if self.keep_alive and (self.state.draining or (self.more_body and self._much_is_left())):
+            self.keep_alive = False
+        parts.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
+        return b"".join(parts)
+
+    def _much_is_left(self) -> bool:
+        """Whether the rest of the request is too long, or too uncertain, to be read only to be thrown away."""
+        if self.expects_continue:
+            return True
+        for name, value in self.scope["headers"]:
+            if name == b"content-length":
+                return int(value) - self.received_bytes > SMALL_REST_BYTES
+        return True
+
+    def _continue(self, body: bytes, *, more_body: bool) -> None:
+        if self._bodyless:
+            body = b""
+        elif self._chunked:
+            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            if not more_body:
+                body += b"0\r\n\r\n"
+        elif self._remaining >= 0:
+            self._remaining -= len(body)
+            if self._remaining < 0:
+                raise RuntimeError("the answer is longer than its Content-Length")
+        self._write(body)
+        if not more_body:
+            if self._remaining > 0 and not self._bodyless:
+                raise RuntimeError("the answer is shorter than its Content-Length")
+            self._complete()
+
+    def _write(self, data: bytes) -> None:
+        head = self._head
+        self.progressed = self.on_wire = True
+        if head is not None:
+            self._head = None
+            if len(data) > SMALL_BODY_BYTES:
+                self._connection.transport.write(head)
+            else:
+                data = head + data
+        if data:
+            self._connection.transport.write(data)
+
+    def _complete(self) -> None:
+        self.response_complete = True
+        self.wake()
+        self._connection.on_response_complete()
+
+    # Failures
+
+    def _crashed(self, error: BaseException) -> None:
+        """A failure that no middleware caught: logged once, and answered if the client holds no part of an answer."""
+        request_id = self.request_id()
+        current_request_id.set(request_id)
+        if self.state.on_exception is not None and isinstance(error, Exception):
+            self.state.on_exception(error, self.scope)
+        else:
+            path = self.scope["path"]
+            log.error("unhandled exception", method=self.scope["method"], path=path, exc_info=error)
+        if not self.response_complete and not self.disconnected:
+            self._answer(CRASHED)
+
+    def _answer(self, refused: Refused, *, retry_after_seconds: int | None = None) -> None:
+        if self.on_wire:
+            self._break_off()
+            return
+        self._head, self.on_wire, self.keep_alive = None, True, False
+        answer = problem_answer(
+            refused,
+            self.request_id(),
+            self.state.date_line,
+            retry_after_seconds=retry_after_seconds,
+            bodyless=self.scope["method"] == "HEAD",
+        )
+        self._connection.transport.write(answer)
+        self._complete()
+
+    def _break_off(self) -> None:
+        """End the connection in the middle of the answer, so that the client can tell that it is not whole."""
+        self.disconnect()
+        if self._chunked or self._remaining > 0:
+            self._connection.transport.close()
+        else:  # a FIN would look like the proper end
+            self._connection.transport.abort()
+
+    def request_id(self) -> str:
+        """The id that the application gave the request; before it did, one of ours."""
+        if not self._request_id:
+            exchange = self.scope.get("exchange")
+            self._request_id = self.state.next_request_id() if exchange is None else exchange.request_id
+        return self._request_id

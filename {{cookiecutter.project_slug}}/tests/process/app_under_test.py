@@ -1,0 +1,212 @@
+"""A service whose handlers misbehave on purpose, on the real server; started as a process by `service.py`.
+
+    python -m tests.process.app_under_test '{"server": {...}, "lifespan": "quick"}'
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from {{ cookiecutter.package_name }}.lifecycle import Lifecycle
+from {{ cookiecutter.package_name }}.server.options import ServerOptions
+from {{ cookiecutter.package_name }}.server.process import serve
+from {{ cookiecutter.package_name }}.server.signals import exit_at_once_on_signals
+
+log = structlog.get_logger("tests.process")
+
+
+def log_as_json() -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(),
+    )
+    logging.basicConfig(stream=sys.stdout, format='{"event": "standard library", "message": "%(message)s"}')
+
+
+def build(lifecycle: Lifecycle, lifespan_kind: str) -> tuple[Any, Any]:
+    async def quick(request: Request) -> Response:
+        return JSONResponse({"ok": True, "path": request.url.path})
+
+    async def ready(_request: Request) -> Response:
+        return Response(status_code=200 if lifecycle.ready else 503)
+
+    async def slow(request: Request) -> Response:
+        await asyncio.sleep(seconds_of(request))
+        return JSONResponse({"ok": True})
+
+    async def stubborn(request: Request) -> Response:
+        """Swallow the cancellation, as careless libraries do."""
+        ends = time.monotonic() + seconds_of(request)
+        while time.monotonic() < ends:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(ends - time.monotonic())
+        return JSONResponse({"ok": True})
+
+    async def thread(request: Request) -> Response:
+        await run_in_threadpool(time.sleep, seconds_of(request))
+        return JSONResponse({"ok": True})
+
+    async def block(request: Request) -> Response:
+        time.sleep(seconds_of(request))  # noqa: ASYNC251 - the fault that is tested
+        return JSONResponse({"ok": True})
+
+    async def leave_thread(request: Request) -> Response:
+        threading.Thread(target=time.sleep, args=[seconds_of(request)]).start()
+        return JSONResponse({"ok": True})
+
+    async def echo(request: Request) -> Response:
+        return Response(await request.body())
+
+    async def refuse(_request: Request) -> Response:
+        return Response(b'{"status":413}', 413, media_type="application/problem+json")
+
+    async def crash(_request: Request) -> Response:
+        raise ZeroDivisionError("one\nline")
+
+    async def fail(_request: Request) -> Response:
+        lifecycle.fail("the mailer died")
+        return JSONResponse({"ok": True})
+
+    async def big(_request: Request) -> Response:
+        return Response(b"x" * 30_000_000)
+
+    async def events(_request: Request) -> Response:
+        async def until_stopping() -> AsyncIterator[bytes]:
+            yield b"data: hello\n\n"
+            await lifecycle.wait_until_stopping()
+            yield b"retry: 1000\ndata: goodbye\n\n"
+
+        return StreamingResponse(until_stopping(), media_type="text/event-stream")
+
+    async def endless(_request: Request) -> Response:
+        async def forever() -> AsyncIterator[bytes]:
+            while True:
+                yield b"data: tick\n\n"
+                await asyncio.sleep(0.02)
+
+        return StreamingResponse(forever(), media_type="text/event-stream")
+
+    async def broken_stream(_request: Request) -> Response:
+        async def failing() -> AsyncIterator[bytes]:
+            yield b"half"
+            raise ZeroDivisionError
+
+        return StreamingResponse(failing())
+
+    async def aware_websocket(websocket: WebSocket) -> None:
+        await websocket.accept()
+        stopping = asyncio.get_running_loop().create_task(lifecycle.wait_until_stopping())
+        with contextlib.suppress(WebSocketDisconnect):
+            while not stopping.done():
+                receiving = asyncio.get_running_loop().create_task(websocket.receive_text())
+                await asyncio.wait([stopping, receiving], return_when=asyncio.FIRST_COMPLETED)
+                receiving.cancel()
+            await websocket.close(1012)
+
+    async def unaware_websocket(websocket: WebSocket) -> None:
+        await websocket.accept()
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                await websocket.receive_text()
+
+    async def crashing_websocket(websocket: WebSocket) -> None:
+        await websocket.accept()
+        raise ZeroDivisionError
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        try:
+            if lifespan_kind == "hangs at the start":
+                log.info("starting")
+                await asyncio.sleep(60)
+            if lifespan_kind == "blocks at the start":
+                log.info("starting")
+                time.sleep(60)  # noqa: ASYNC251 - the fault that is tested
+            if lifespan_kind == "fails at the start":
+                raise ConnectionRefusedError("cannot connect to postgresql")
+            yield
+            if lifespan_kind == "hangs at the end":
+                await asyncio.sleep(60)
+            if lifespan_kind == "fails at the end":
+                raise ZeroDivisionError
+        finally:
+            log.info("resources closed")
+
+    operations = Starlette(routes=[Route("/health/ready", ready)])
+    app = Starlette(
+        routes=[
+            Route("/", quick, methods=["GET", "POST"]),
+            Route("/health/ready", ready),
+            Route("/slow", slow),
+            Route("/stubborn", stubborn),
+            Route("/thread", thread),
+            Route("/leave-thread", leave_thread),
+            Route("/block", block),
+            Route("/echo", echo, methods=["POST"]),
+            Route("/refuse", refuse, methods=["POST"]),
+            Route("/fail", fail),
+            Route("/big", big),
+            Route("/events", events),
+            Route("/endless", endless),
+            Route("/broken-stream", broken_stream),
+            WebSocketRoute("/websocket/aware", aware_websocket),
+            WebSocketRoute("/websocket/unaware", unaware_websocket),
+            WebSocketRoute("/websocket/crashing", crashing_websocket),
+        ],
+        lifespan=lifespan,
+    )
+
+    async def outermost(scope: Any, receive: Any, send: Any) -> None:
+        """Stands for a middleware that crashes: nothing of the application is around it."""
+        if scope["type"] == "http" and scope["path"] == "/crash":
+            await crash(Request(scope))
+        await app(scope, receive, send)
+
+    return outermost, operations
+
+
+def seconds_of(request: Request) -> float:
+    return float(request.query_params["seconds"])
+
+
+def main() -> int:
+    exit_at_once_on_signals()
+    wishes = json.loads(sys.argv[1])
+    if wishes.get("import_seconds"):
+        time.sleep(wishes["import_seconds"])
+    log_as_json()
+    options = ServerOptions(
+        **{"host": "127.0.0.1", "port": 0, **wishes["server"]},
+        on_refusal=lambda method, status: log.info("counted", method=method, status=status),
+    )
+    lifecycle = Lifecycle()
+    return serve(
+        lambda: build(lifecycle, wishes.get("lifespan", "")),
+        options,
+        lifecycle,
+        flush=lambda _seconds: sys.stdout.flush(),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
