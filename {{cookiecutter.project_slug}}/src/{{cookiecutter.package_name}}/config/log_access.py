@@ -41,6 +41,7 @@ class AccessLog:
                 "status": status,
                 "duration_ms": duration_ms,
                 "client": client,
-            }
+            },
+            cleared=self._lines.masker.clears(f"{method}/{path}/{request_id}/{client}"),
         )
         self._writer.write(self._lines.assemble(level, ACCESS_LOGGER, members), error=level in {"error", "critical"})

@@ -32,7 +32,7 @@ class LogLines:
     """Builds the lines of one process; never raises."""
 
     def __init__(self, *, environment: str, masker: Masker) -> None:
-        self._masker = masker
+        self.masker = masker
         self._tail = _members({"service": SERVICE_NAME, "version": __version__, "environment": environment}) + b"}\n"
         self._tails: dict[str, bytes] = {}
         self._second = (0, b"")
@@ -45,14 +45,14 @@ class LogLines:
             members = _members({"event": "a log line could not be built", "reason": type(error).__name__})
             return self.assemble(level, logger, members)
 
-    def members(self, fields: Mapping[str, object]) -> bytes:
-        """Return *fields* as the inside of a JSON object: bounded, masked and escaped."""
+    def members(self, fields: Mapping[str, object], *, cleared: bool = False) -> bytes:
+        """Return *fields* as the inside of a JSON object: bounded, masked unless *cleared* before, and escaped."""
         try:
             data = orjson.dumps(fields, default=text_of)
         except (TypeError, RecursionError):
             data = orjson.dumps(_plain(fields, 0))
-        if len(data) > _UNTOUCHED or self._masker.suspects(data):
-            data = _bounded(self._masker.masked(orjson.loads(data)))
+        if len(data) > _UNTOUCHED or (not cleared and self.masker.suspects(data)):
+            data = _bounded(self.masker.masked(orjson.loads(data)))
         if not data.isascii() or b"\x7f" in data:
             data = _UNSAFE.sub(_escaped, data)
         return data[1:-1]

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import errno
+import io
+import os
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from {{ cookiecutter.package_name }}.config.log_access import ACCESS_LOGGER, AccessLog
+from {{ cookiecutter.package_name }}.config.log_console import console_format
+from {{ cookiecutter.package_name }}.config.log_destinations import Descriptor, RotatedFile, Stream
+from {{ cookiecutter.package_name }}.config.log_lines import LogLines
+from {{ cookiecutter.package_name }}.config.log_masking import Masker
+from {{ cookiecutter.package_name }}.config.log_writer import Lane, LogWriter
+
+MASKER = Masker(["hunter2hunter2"])
+LINES = LogLines(environment="test", masker=MASKER)
+
+
+class Stuck:
+    """A destination that takes nothing until it is released."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.taken: list[bytes] = []
+
+    def write(self, lines: Sequence[bytes]) -> int:
+        self.released.wait(30)
+        self.taken += lines
+        return len(lines)
+
+
+class Broken:
+    def write(self, lines: Sequence[bytes]) -> int:
+        raise OSError(errno.EIO, f"{len(lines)} lines lost")
+
+
+def test_lines_arrive_whole_and_in_order() -> None:
+    output = io.BytesIO()
+    writer = LogWriter(LINES, everything=[Lane("test", Stream(output))])
+
+    for number in range(1_000):
+        writer.write(b"%d\n" % number)
+
+    assert writer.flush(5)
+    assert b"".join(b"%d\n" % number for number in range(1_000)) == output.getvalue()
+    assert 0 == writer.dropped
+
+
+def test_a_full_lane_drops_and_counts_and_neither_blocks_nor_holds_up_another() -> None:
+    stuck, output = Stuck(), io.BytesIO()
+    writer = LogWriter(LINES, everything=[Lane("a", stuck, max_messages=100), Lane("b", Stream(output))])
+
+    before = time.monotonic()
+    for number in range(1_000):
+        writer.write(b"%d\n" % number)
+
+    assert 1.0 > time.monotonic() - before
+    assert 900 == writer.dropped
+    assert not writer.flush(0.2)
+    assert 1_000 == output.getvalue().count(b"\n")
+    stuck.released.set()
+    assert writer.flush(5)
+    assert [b"%d\n" % number for number in range(100)] == stuck.taken
+
+
+def test_a_lane_is_bounded_in_bytes_too() -> None:
+    stuck = Stuck()
+    writer = LogWriter(LINES, everything=[Lane("a", stuck, max_bytes=10_000)])
+
+    for _ in range(20):
+        writer.write(b"x" * 999 + b"\n")
+
+    assert 10 == writer.dropped
+    stuck.released.set()
+
+
+def test_a_lane_has_room_again_after_what_it_could_not_write() -> None:
+    writer = LogWriter(LINES, everything=[Lane("a", Broken(), max_messages=10)])
+
+    for _ in range(3):
+        for _ in range(10):
+            writer.write(b"x\n")
+        assert writer.flush(5)
+
+    assert 30 == writer.dropped
+
+
+def test_many_threads_lose_no_line() -> None:
+    output = io.BytesIO()
+    writer = LogWriter(LINES, everything=[Lane("a", Stream(output))])
+
+    def write() -> None:
+        for _ in range(2_000):
+            writer.write(b"x\n")
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert writer.flush(5)
+    assert 8_000 == output.getvalue().count(b"\n")
+
+
+def test_only_errors_go_to_the_destination_of_errors() -> None:
+    everything, errors = io.BytesIO(), io.BytesIO()
+    writer = LogWriter(LINES, everything=[Lane("a", Stream(everything))], errors=[Lane("b", Stream(errors))])
+
+    writer.write(b"info\n")
+    writer.write(b"error\n", error=True)
+
+    assert writer.flush(5)
+    assert (b"info\nerror\n", b"error\n") == (everything.getvalue(), errors.getvalue())
+
+
+def test_a_full_pipe_holds_only_whole_lines() -> None:
+    reading, writing = os.pipe()
+    lane = Lane("a", Descriptor(writing))
+    lines = [orjson.dumps(["x" * (number * 37 % 6_000)]) + b"\n" for number in range(200)]
+    for line in lines:
+        lane.put(line)
+    assert not lane.request_flush().wait(0.5)
+
+    in_the_pipe = os.read(reading, 1_000_000)
+
+    assert in_the_pipe.endswith(b"\n")
+    assert lines[: in_the_pipe.count(b"\n")] == in_the_pipe.splitlines(keepends=True)
+    rest = b""
+    while (in_the_pipe + rest).count(b"\n") < len(lines):
+        rest += os.read(reading, 1_000_000)
+    assert b"".join(lines) == in_the_pipe + rest
+
+
+def test_a_pipe_without_a_reader_costs_lines_and_nothing_else() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    writer = LogWriter(LINES, everything=[Lane("a", Descriptor(writing))])
+
+    for _ in range(5):
+        writer.write(b"x\n")
+
+    assert writer.flush(5)
+    assert 5 == writer.dropped
+
+
+def test_a_file_is_rotated_at_its_size_and_the_oldest_goes(tmp_path: Path) -> None:
+    file = RotatedFile(tmp_path / "deep" / "log", max_bytes=100, kept=3)
+
+    for number in range(60):
+        assert 1 == file.write([b"%09d\n" % number])
+
+    assert ["log", "log.1", "log.2", "log.3"] == sorted(path.name for path in (tmp_path / "deep").iterdir())
+    assert b"".join(b"%09d\n" % number for number in range(50, 60)) == (tmp_path / "deep" / "log").read_bytes()
+    assert (tmp_path / "deep" / "log.3").read_bytes().startswith(b"000000020\n")
+
+
+def test_one_batch_may_fill_several_files(tmp_path: Path) -> None:
+    file = RotatedFile(tmp_path / "log", max_bytes=100, kept=5)
+
+    assert 35 == file.write([b"%09d\n" % number for number in range(35)])
+
+    assert [50, 100, 100, 100] == [(tmp_path / name).stat().st_size for name in ("log", "log.1", "log.2", "log.3")]
+
+
+def test_a_file_that_was_moved_away_is_made_anew(tmp_path: Path) -> None:
+    file = RotatedFile(tmp_path / "log")
+    file.write([b"a\n"])
+    (tmp_path / "log").rename(tmp_path / "kept")
+
+    file.write([b"b\n"])
+
+    assert (b"a\n", b"b\n") == ((tmp_path / "kept").read_bytes(), (tmp_path / "log").read_bytes())
+
+
+def test_a_log_file_that_cannot_be_is_refused_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(FileExistsError):
+        RotatedFile(tmp_path / "file" / "log")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/users/1",
+        "/a\nb\r\x00\x1b[31m",
+        "/\u2028\u2029\u202e\x85",
+        "/\udc80",
+        "/token=hunter3",
+        "/hunter2hunter2",
+        "/https://u:hunter3@h",
+        "/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
+        "/a?password=hunter3&b=1",
+        '/"},{"level":"critical"',
+        "/" + "x" * 100_000,
+        "/Bearer abcDEF123",
+    ],
+)
+@pytest.mark.parametrize("client", ["203.0.113.7", "2001:db8::1", "Bearer abcDEF123"])
+def test_the_access_line_is_what_the_chain_would_write(path: str, client: str) -> None:
+    output = io.BytesIO()
+    writer = LogWriter(LINES, everything=[Lane("a", Stream(output))])
+    fields: dict[str, Any] = {"request_id": "r-1", "method": "GET", "path": path, "route": "/{p}", "client": client}
+    fields |= {"status": 200, "duration_ms": 1.5}
+
+    AccessLog(writer, level="info").line(level="info", **fields)
+    writer.write(LINES.line("info", ACCESS_LOGGER, {"event": "request", **fields}))
+
+    assert writer.flush(5)
+    access, chain = [orjson.loads(line) for line in output.getvalue().splitlines()]
+    assert b"hunter" not in output.getvalue()
+    assert chain.pop("timestamp") >= access.pop("timestamp")
+    assert chain == access
+
+
+def test_an_access_line_below_the_level_is_not_written() -> None:
+    output = io.BytesIO()
+    writer = LogWriter(LINES, everything=[Lane("a", Stream(output))])
+
+    AccessLog(writer, level="info").line(
+        level="debug", request_id="", method="GET", path="/", route="/", status=200, duration_ms=1.5, client=""
+    )
+
+    assert writer.flush(5)
+    assert b"" == output.getvalue()
+
+
+def test_the_console_is_readable_and_as_safe_as_the_json() -> None:
+    try:
+        int("bad\x1b[31m\nvalue password=hunter3")
+    except ValueError as error:
+        fields: dict[str, object] = {"event": "failed\n\u2028", "user": "1", "token": "hunter3", "exc_info": error}
+        line = LINES.line("error", "app.users", fields)
+
+    text = console_format(MASKER, colours=False)(line).decode()
+
+    head, *rest = text.splitlines()
+    assert "error   failed\\n\\u2028  user=1 token=***  [app.users]" == head.partition(" ")[2]
+    assert rest[-1].startswith("  ValueError: invalid literal for int() with base 10: 'bad")
+    assert "password=***" in rest[-1]
+    assert any(f"{Path(__file__).name}:" in part for part in rest)
+    assert "hunter3" not in text
+    assert "\x1b" not in text
+
+
+def test_the_console_is_coloured_on_request() -> None:
+    line = LINES.line("warning", "app", {"event": "careful"})
+
+    assert b"\x1b[33mwarning" in console_format(MASKER, colours=True)(line)
