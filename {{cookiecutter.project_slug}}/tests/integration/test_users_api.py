@@ -9,12 +9,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.application import running
 from {{ cookiecutter.package_name }}.models.user import UserCreate
 from {{ cookiecutter.package_name }}.services.cache import MemoryCache
 from {{ cookiecutter.package_name }}.services.database import Database
 from {{ cookiecutter.package_name }}.services.passwords import Passwords
 from {{ cookiecutter.package_name }}.services.users import Users
+
+from ..application import running
 
 pytestmark = pytest.mark.anyio
 
@@ -103,8 +104,8 @@ async def test_a_deleted_user_is_gone(client: httpx2.AsyncClient, five: list[str
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 async def test_a_missing_user_is_not_found(client: httpx2.AsyncClient, method: str) -> None:
-    body = {"json": {"name": "Nobody"}} if method == "PATCH" else {}
-    answer = await client.request(method, f"/api/users/{MISSING_ID}", **body)
+    body = {"name": "Nobody"} if method == "PATCH" else None
+    answer = await client.request(method, f"/api/users/{MISSING_ID}", json=body)
 
     assert (404, MISSING_ID in answer.json()["detail"]) == (answer.status_code, True)
 

@@ -8,7 +8,7 @@ import re
 import uuid
 from typing import Annotated, Generic, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from .database import ID_PATTERN
@@ -21,6 +21,7 @@ DEFAULT_LIMIT = 20
 Item = TypeVar("Item")
 
 _CURSOR = re.compile(r"[A-Za-z0-9_-]{22}")
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,19}")
 _ID = re.compile(ID_PATTERN)
 
 
@@ -45,6 +46,12 @@ def id_at(cursor: str) -> str | None:
     if cursor != cursor_after(last_id):
         raise ValueError("not a cursor")
     return last_id
+
+
+def _digits(value: object) -> object:
+    if isinstance(value, str) and not _WHOLE_NUMBER.fullmatch(value):
+        raise PydanticCustomError("whole_number", "is not a whole number in plain digits")
+    return value
 
 
 def _is_cursor(value: str) -> str:
@@ -72,8 +79,12 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    page: int = Field(1, ge=1, le=MAX_PAGE, description="Which page, counted from 1.")
-    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="How many items an answer holds at most.")
+    page: Annotated[int, BeforeValidator(_digits)] = Field(
+        1, ge=1, le=MAX_PAGE, description="Which page, counted from 1."
+    )
+    limit: Annotated[int, BeforeValidator(_digits)] = Field(
+        DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="How many items an answer holds at most."
+    )
     cursor: Annotated[str, AfterValidator(_is_cursor)] | None = Field(
         None,
         max_length=22,

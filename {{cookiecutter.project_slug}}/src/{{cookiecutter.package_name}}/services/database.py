@@ -57,6 +57,11 @@ class Database:
             self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
             self._pools = [_pool(self._writer)]
 
+    @property
+    def kind(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._writer.dialect.name
+
     async def start(self) -> None:
         """Make the folder of an SQLite file. Nothing connects yet: readiness tells whether the database is there."""
         if is_sqlite(self._url):

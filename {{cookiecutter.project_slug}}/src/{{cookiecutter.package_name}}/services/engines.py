@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event, make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from .. import SERVICE_NAME
@@ -50,7 +51,7 @@ class Limits:
 
 def is_sqlite(url: URL) -> bool:
     """Which of the two kinds of database *url* names; raises ValueError for a third."""
-    backend = "postgresql" if url.drivername == "postgres" else url.get_backend_name()
+    backend = url.drivername.partition("+")[0]
     if backend not in {"sqlite", "postgresql"}:
         raise ValueError(f"a database of kind {backend!r} is not supported; use sqlite: or postgresql:")
     return backend == "sqlite"
@@ -58,7 +59,10 @@ def is_sqlite(url: URL) -> bool:
 
 def parse_url(text: str) -> URL:
     """The URL; its message on failure does not repeat the text, which may hold a password."""
-    url = make_url(text.replace("postgres://", "postgresql://", 1))
+    try:
+        url = make_url(text.replace("postgres://", "postgresql://", 1))
+    except ArgumentError:
+        raise ValueError("the database's address is not a URL") from None
     if is_sqlite(url) and url.database in {None, "", ":memory:"}:
         raise ValueError("a database in memory cannot be shared by connections; give sqlite: a file")
     return url

@@ -234,11 +234,15 @@ async def test_users_are_found_by_ids_in_the_order_asked(users: Users) -> None:
 
 async def test_a_failed_transaction_leaves_nothing(database: Database, users: Users) -> None:
     created = await users.create(ada())
-    with pytest.raises(RuntimeError):
+
+    async def fail_halfway() -> None:
         async with database.transaction() as session:
             await session.execute(text("UPDATE users SET name = 'changed'"))
             await session.execute(text("DELETE FROM users"))
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail_halfway()
 
     assert created == await users.get(created.id)
 

@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+from sqlalchemy import exc, make_url, text
+
+from {{ cookiecutter.package_name }}.errors import DatabaseUnavailable
+from {{ cookiecutter.package_name }}.services.database import Database
+
+pytestmark = pytest.mark.anyio
+
+INSERT = "INSERT INTO users VALUES ('1', '0', 'a@example.com', '', '2026-01-01', '2026-01-01')"
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str, **options: float) -> AsyncIterator[Database]:
+    database = Database(url, **options)  # type: ignore[arg-type]
+    await database.start()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def value(database: Database, statement: str) -> object:
+    async with database.reading() as connection:
+        return (await connection.execute(text(statement))).scalar_one()
+
+
+async def write(database: Database, statement: str) -> None:
+    async with database.transaction() as session:
+        await session.execute(text(statement))
+
+
+async def increment(database: Database) -> None:
+    """Read, then write what was read plus one: what a careless transaction loses."""
+    lock = "" if database.kind == "sqlite" else "FOR UPDATE"
+    async with database.transaction() as session:
+        count = (await session.execute(text(f"SELECT name FROM users {lock}"))).scalar_one()  # noqa: S608
+        await asyncio.sleep(0)
+        await session.execute(text("UPDATE users SET name = :name"), {"name": str(int(count) + 1)})
+
+
+async def test_a_hundred_concurrent_increments_are_all_kept(database: Database) -> None:
+    await write(database, INSERT)
+    await asyncio.gather(*(increment(database) for _ in range(100)))
+
+    assert "100" == await value(database, "SELECT name FROM users")
+
+
+async def test_reading_waits_for_no_writer(database: Database) -> None:
+    async with database.transaction() as session:
+        await session.execute(text(INSERT))
+
+        assert 0 == await value(database, "SELECT count(*) FROM users")
+
+
+async def test_an_exhausted_pool_is_unavailable_after_its_timeout(database_url: str) -> None:
+    started = perf_counter()
+    async with opened(database_url, pool_size=1, max_overflow=0, pool_timeout_seconds=0.1) as database:
+        async with database.reading():
+            with pytest.raises(DatabaseUnavailable, match="in use"):
+                await database.ping()
+        assert perf_counter() - started < 2
+        await database.ping()
+
+
+SLOW = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 3000000) SELECT count(*) FROM n",
+    "postgresql": "SELECT count(*) FROM pg_sleep(1)",
+}
+
+
+async def test_cancelled_requests_leave_the_pool_whole(database_url: str) -> None:
+    async with opened(database_url, pool_size=2, max_overflow=0) as database:
+        slow = [asyncio.create_task(value(database, SLOW[database.kind])) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        for task in slow:
+            task.cancel()
+        results = await asyncio.gather(*slow, return_exceptions=True)
+
+        assert [asyncio.CancelledError] * 2 == [type(result) for result in results]
+        await asyncio.gather(*(database.ping() for _ in range(10)))
+        assert 0 == database.pool_state()["checked_out"]
+
+
+async def test_a_cancelled_transaction_leaves_nothing_and_frees_the_writer(database: Database) -> None:
+    async def hang() -> None:
+        async with database.transaction() as session:
+            await session.execute(text(INSERT))
+            await asyncio.sleep(30)
+
+    task = asyncio.create_task(hang())
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert 0 == await value(database, "SELECT count(*) FROM users")
+    await write(database, INSERT)
+
+
+async def test_the_pool_counts_its_connections(database: Database) -> None:
+    async with database.reading():
+        assert {"checked_out": 1, "idle": 0, "overflow": 0} == database.pool_state()
+    assert {"checked_out": 0, "idle": 1, "overflow": 0} == database.pool_state()
+
+
+async def test_a_wrong_statement_is_not_mistaken_for_a_lost_database(database: Database) -> None:
+    with pytest.raises(exc.SQLAlchemyError):
+        await value(database, "SELECT nothing FROM nowhere")
+    with pytest.raises(exc.IntegrityError):
+        await write(database, f"{INSERT}, {INSERT.partition('VALUES ')[2]}")
+
+
+async def test_no_error_repeats_the_values_of_its_statement(database: Database) -> None:
+    statement = text("UPDATE users SET nothing = :password_hash")
+    with pytest.raises(exc.SQLAlchemyError) as raised:
+        async with database.transaction() as session:
+            await session.execute(statement, {"password_hash": "hunter2"})
+
+    assert "hunter2" not in str(raised.value)
+
+
+async def test_closing_ends_every_thread(sqlite_url: str) -> None:
+    before = threading.active_count()
+    async with opened(sqlite_url) as database:
+        await asyncio.gather(*(database.ping() for _ in range(5)), write(database, INSERT))
+        assert threading.active_count() > before
+    for _ in range(100):
+        if threading.active_count() == before:
+            break
+        await asyncio.sleep(0.01)
+
+    assert before == threading.active_count()
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://u:hunter2@localhost/db", "sqlite://", "sqlite:///:memory:", "hunter2"], ids=lambda url: url[:9]
+)
+async def test_an_address_of_no_supported_database_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(ValueError, match=r"support|memory|address") as raised:
+        Database(url)
+
+    assert "hunter2" not in str(raised.value)
+
+
+async def test_the_folder_of_an_sqlite_file_is_made(tmp_path: Path) -> None:
+    async with opened(f"sqlite:///{tmp_path}/new/folder/test.db") as database:
+        await database.ping()
+
+    assert (tmp_path / "new" / "folder" / "test.db").exists()
+
+
+@pytest.mark.parametrize(("pragma", "expected"), [("journal_mode", "wal"), ("synchronous", 1), ("foreign_keys", 1)])
+async def test_sqlite_writes_safely(sqlite_url: str, pragma: str, expected: object) -> None:
+    async with opened(sqlite_url) as database, database.transaction() as session:
+        assert expected == (await session.execute(text(f"PRAGMA {pragma}"))).scalar_one()
+
+
+async def test_the_reading_path_of_sqlite_cannot_write(sqlite_url: str) -> None:
+    async with opened(sqlite_url) as database:
+        with pytest.raises((exc.SQLAlchemyError, DatabaseUnavailable)):
+            async with database.reading() as connection:
+                await connection.execute(text(INSERT))
+
+        assert 0 == await value(database, "SELECT count(*) FROM users")
+
+
+async def test_a_locked_sqlite_file_is_unavailable_after_the_timeout(sqlite_url: str) -> None:
+    async with opened(sqlite_url) as holder, opened(sqlite_url, pool_timeout_seconds=0.2) as database:
+        async with holder.transaction():
+            started = perf_counter()
+            with pytest.raises(DatabaseUnavailable):
+                await write(database, INSERT)
+            assert 0.1 < perf_counter() - started < 2
+        await write(database, INSERT)
+
+
+async def test_a_full_disk_is_unavailable_for_writing_and_readable(sqlite_url: str) -> None:
+    async with opened(sqlite_url) as database:
+        async with database.transaction() as session:
+            await session.execute(text("PRAGMA max_page_count = 1"))
+        with pytest.raises(DatabaseUnavailable):
+            await write(database, INSERT.replace("'0'", "zeroblob(1000000)"))
+        assert "ok" == await value(database, "PRAGMA integrity_check")
+
+        async with database.transaction() as session:
+            await session.execute(text("PRAGMA max_page_count = 100000"))
+        await write(database, INSERT)
+
+
+async def test_sqlite_loads_neither_asyncpg_nor_alembic(sqlite_url: str) -> None:
+    program = (
+        "import sys, asyncio; from {{ cookiecutter.package_name }}.services.schema import is_current;"
+        "from {{ cookiecutter.package_name }}.services.database import Database;"
+        "import {{ cookiecutter.package_name }}.app;"
+        f"database = Database({sqlite_url!r});"
+        "assert asyncio.run(is_current(database));"
+        "print(sorted({'asyncpg', 'alembic'} & set(sys.modules)))"
+    )
+    output = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+    )
+
+    assert "[]\n" == output.stdout
+
+
+class Proxy:
+    """Stands between us and the server's socket: cut, it loses every connection; frozen, it passes nothing on."""
+
+    def __init__(self, address: str, folder: Path) -> None:
+        url = make_url(address)
+        self._target = Path(str(url.query["host"])) / ".s.PGSQL.5432"
+        self._path = folder / ".s.PGSQL.5432"
+        self.address = url.update_query_dict({"host": str(folder)}).render_as_string(hide_password=False)
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._writers: list[asyncio.StreamWriter] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_unix_server(self._accept, self._path)
+
+    async def cut(self) -> None:
+        self._server.close()
+        self._path.unlink()
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    def freeze(self) -> None:
+        self._flowing.clear()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_unix_connection(self._target)
+        self._writers += [writer, there_writer]
+        for source, sink in ((reader, there_writer), (there_reader, writer)):
+            task = asyncio.create_task(self._pump(source, sink))
+            self._tasks.add(task)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                await self._flowing.wait()
+                sink.write(data)
+            sink.close()
+
+    async def close(self) -> None:
+        with contextlib.suppress(OSError):
+            await self.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@pytest.fixture
+async def proxy(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Proxy]:
+    if "host" not in make_url(postgresql_url).query:
+        pytest.skip("the server of TEST_DATABASE_URL is not reached through a Unix socket")
+    between = Proxy(postgresql_url, tmp_path)
+    await between.start()
+    yield between
+    await between.close()
+
+
+async def test_a_server_that_refuses_is_unavailable_at_once(tmp_path: Path) -> None:
+    async with opened(f"postgresql://postgres@/test?host={tmp_path}") as database:
+        started = perf_counter()
+        for use in (database.ping(), write(database, INSERT)):
+            with pytest.raises(DatabaseUnavailable):
+                await use
+        assert perf_counter() - started < 1
+
+
+async def test_a_wrong_database_name_is_unavailable(postgresql_url: str) -> None:
+    missing = make_url(postgresql_url).set(database="missing").render_as_string(hide_password=False)
+    async with opened(missing) as database:
+        with pytest.raises(DatabaseUnavailable):
+            await database.ping()
+
+
+async def test_every_loss_is_unavailable_and_the_first_try_after_the_return_succeeds(proxy: Proxy) -> None:
+    async with opened(proxy.address, pool_size=5) as database:
+        during = [asyncio.create_task(value(database, SLOW["postgresql"])) for _ in range(3)]
+        writing = asyncio.create_task(write(database, "SELECT pg_sleep(1)"))
+        await asyncio.sleep(0.3)
+        await proxy.cut()
+        lost = await asyncio.gather(*during, writing, return_exceptions=True)
+        lost += await asyncio.gather(*(database.ping() for _ in range(10)), return_exceptions=True)
+        assert [DatabaseUnavailable] * 14 == [type(result) for result in lost]
+
+        await proxy.start()
+        await asyncio.gather(*(database.ping() for _ in range(10)))
+
+
+async def test_connections_lost_while_idle_are_replaced_without_an_error(postgresql_url: str, proxy: Proxy) -> None:
+    async with opened(proxy.address, pool_size=5) as database, opened(postgresql_url) as other:
+        await asyncio.gather(*(database.ping() for _ in range(5)))
+        await value(
+            other,
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        await asyncio.gather(*(database.ping() for _ in range(10)))
+        await write(database, INSERT)
+
+
+async def frozen_while_reading(database: Database, proxy: Proxy) -> None:
+    async with database.reading() as connection:
+        proxy.freeze()
+        await connection.execute(text("SELECT 1"))
+
+
+async def test_a_frozen_server_is_left_after_the_statement_timeout(proxy: Proxy) -> None:
+    async with opened(proxy.address, statement_timeout_seconds=0.2) as database:
+        started = perf_counter()
+        with pytest.raises(DatabaseUnavailable):
+            await frozen_while_reading(database, proxy)
+        assert perf_counter() - started < 5
+
+
+async def test_the_server_itself_ends_a_statement_at_its_limit(postgresql_url: str) -> None:
+    async with opened(postgresql_url, statement_timeout_seconds=0.2) as database:
+        assert "200ms" == await value(database, "SHOW statement_timeout")
+        with pytest.raises(DatabaseUnavailable):
+            await value(database, "SELECT count(*) FROM pg_sleep(5)")
+        await database.ping()
+
+
+async def test_the_short_spelling_of_the_scheme_is_accepted(postgresql_url: str) -> None:
+    async with opened(postgresql_url.replace("postgresql://", "postgres://")) as database:
+        await database.ping()
