@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter, thread_time
+
+import pytest
+
+from {{ cookiecutter.package_name }}.errors import Unavailable
+from {{ cookiecutter.package_name }}.services.passwords import Passwords
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_hash_at_real_cost_verifies_only_its_password() -> None:
+    passwords = Passwords()
+    hashed = await passwords.hash("correct horse")
+
+    assert hashed.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert (True, False) == (
+        await passwords.verify("correct horse", hashed),
+        await passwords.verify("correct house", hashed),
+    )
+    passwords.close()
+
+
+async def test_one_password_has_a_new_hash_each_time() -> None:
+    passwords = Passwords(memory_kib=8, iterations=1)
+
+    assert await passwords.hash("correct horse") != await passwords.hash("correct horse")
+    passwords.close()
+
+
+async def test_what_is_no_hash_verifies_nothing() -> None:
+    passwords = Passwords(memory_kib=8, iterations=1)
+
+    assert not await passwords.verify("correct horse", "!")
+    passwords.close()
+
+
+async def test_a_hash_of_other_parameters_wants_to_be_made_again() -> None:
+    old, new = Passwords(memory_kib=8, iterations=1), Passwords(memory_kib=16, iterations=1)
+    hashed = await old.hash("correct horse")
+
+    assert (False, True) == (old.needs_rehash(hashed), new.needs_rehash(hashed))
+    old.close()
+    new.close()
+
+
+async def test_hashing_leaves_the_event_loop_free() -> None:
+    passwords = Passwords(memory_kib=65536, iterations=3)
+    started, before = perf_counter(), thread_time()
+    await passwords.hash("correct horse")
+
+    assert thread_time() - before < (perf_counter() - started) / 2
+    passwords.close()
+
+
+async def test_more_callers_than_may_wait_are_sent_away() -> None:
+    passwords = Passwords(threads=1, max_waiting=3)
+    results = await asyncio.gather(*(passwords.hash("correct horse") for _ in range(5)), return_exceptions=True)
+
+    assert 2 == sum(isinstance(result, Unavailable) for result in results)
+    assert (await passwords.hash("correct horse")).startswith("$argon2id$")
+    passwords.close()

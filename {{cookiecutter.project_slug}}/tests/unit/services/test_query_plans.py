@@ -1,0 +1,94 @@
+"""What the lists and look-ups cost on 100,000 users, told by each database's own planner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, text
+
+from {{ cookiecutter.package_name }}.models.page import MAX_LIMIT
+from {{ cookiecutter.package_name }}.services.cache import MemoryCache
+from {{ cookiecutter.package_name }}.services.database import Database
+from {{ cookiecutter.package_name }}.services.passwords import Passwords
+from {{ cookiecutter.package_name }}.services.users import Users
+
+pytestmark = pytest.mark.anyio
+
+ROWS = 100_000
+NUMBERS = {
+    "sqlite": f"WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT {ROWS}) SELECT i FROM n",
+    "postgresql": f"SELECT generate_series(0, {ROWS - 1}) AS i",
+}
+ID = {"sqlite": "printf('%08x-0000-7000-8000-000000000000', i)"}
+ID["postgresql"] = "lpad(to_hex(i), 8, '0') || '-0000-7000-8000-000000000000'"
+
+
+def user_id(number: int) -> str:
+    return f"{number:08x}-0000-7000-8000-000000000000"
+
+
+@pytest.fixture
+def statements() -> Iterator[list[tuple[str, Any]]]:
+    """Every statement that is sent to a database, with its parameters."""
+    sent: list[tuple[str, Any]] = []
+
+    def record(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+        sent.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", record)
+    yield sent
+    event.remove(Engine, "before_cursor_execute", record)
+
+
+async def fill(database: Database) -> None:
+    async with database.transaction() as session:
+        await session.execute(
+            text(
+                "INSERT INTO users (id, name, email, password_hash, created_at, updated_at)"  # noqa: S608
+                f" SELECT {ID[database.kind]}, 'name', 'user' || i || '@example.com', '', '2026-01-01', '2026-01-01'"
+                f" FROM ({NUMBERS[database.kind]}) AS numbers"
+            )
+        )
+        await session.execute(text("ANALYZE"))
+
+
+async def plan(database: Database, statement: str, parameters: Any) -> str:
+    explain = "EXPLAIN QUERY PLAN" if database.kind == "sqlite" else "EXPLAIN"
+    async with database.reading() as connection:
+        rows = await connection.exec_driver_sql(f"{explain} {statement}", parameters)
+        return "\n".join(str(row[-1]) for row in rows)
+
+
+async def test_order_cursor_and_lookups_use_an_index(database: Database, statements: list[tuple[str, Any]]) -> None:
+    await fill(database)
+    users = Users(database, MemoryCache(), Passwords(memory_kib=8, iterations=1))
+    statements.clear()
+    await users.get(user_id(500))
+    await users.after(user_id(ROWS // 2), limit=20)
+    await users.after(None, limit=20)
+    await users.by_ids([user_id(number) for number in range(MAX_LIMIT)])
+    async with database.reading() as connection:
+        await connection.execute(text("SELECT id FROM users WHERE email = 'user500@example.com'"))
+    page_from = len(statements)
+    page = await users.page(page=3, limit=20)
+    asked = [*statements[:page_from], statements[-1]]
+
+    assert (ROWS, user_id(40)) == (page.pagination.total_items, page.items[0].id)
+    assert 6 == len(asked)
+    for statement, parameters in asked:
+        told = await plan(database, statement, parameters)
+        assert "TEMP B-TREE" not in told
+        assert "Sort" not in told
+        assert "INDEX" in told.upper(), f"{statement}\n{told}"
+        assert "SEQ SCAN" not in told.upper(), f"{statement}\n{told}"
+
+
+async def test_users_by_ids_are_one_query(database: Database, statements: list[tuple[str, Any]]) -> None:
+    users = Users(database, MemoryCache(), Passwords(memory_kib=8, iterations=1))
+    await database.ping()
+    statements.clear()
+    await users.by_ids([user_id(number) for number in range(MAX_LIMIT)])
+
+    assert 1 == len(statements)
