@@ -215,18 +215,20 @@ def test_a_reader_that_returns_gets_whole_lines_and_the_later_ones() -> None:
     reading, writing = os.pipe()
     body = """
 for n in range(40_000): log.info("x", n=n)
-time.sleep(1)
-writer.flush(10)
+sys.stderr.write(f"{writer.dropped}\\n"); sys.stderr.flush()
+writer.flush(20)
 log.info("last")
 """
     with started(body, stdout=writing) as process:
         os.close(writing)
-        time.sleep(0.5)
+        assert process.stderr is not None
+        dropped = int(process.stderr.readline())
         with os.fdopen(reading, "rb") as unread:
             lines = lines_of(unread.read())
         assert 0 == process.wait(10)
+    assert 40_000 - dropped == len(lines) - 1
+    assert 10_000 < dropped
     assert "last" == lines[-1]["event"]
-    assert 10_000 < len(lines) < 40_001
 
 
 @pytest.mark.parametrize("how", ["the reader is gone", "closed before the start"])

@@ -9,6 +9,7 @@ import select
 import stat
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -136,7 +137,9 @@ class RotatedFile:
 
     def _next_chunk(self, lines: Sequence[bytes], start: int) -> Sequence[bytes]:
         if self._size and self._size + len(lines[start]) > self._max_bytes:
-            self._rotate()
+            # Where the folder may not be written to, a file that grows is better than no file.
+            with suppress(OSError):
+                self._rotate()
         end, size = start, 0
         while end < len(lines) and (end == start or self._size + size + len(lines[end]) <= self._max_bytes):
             size += len(lines[end])
@@ -167,11 +170,11 @@ class RotatedFile:
 
     def _reopen_if_moved(self) -> None:
         if self._descriptor >= 0:
-            try:
-                if os.path.samestat(self._path.stat(), os.fstat(self._descriptor)):
+            with suppress(FileNotFoundError):
+                found = self._path.stat()
+                if os.path.samestat(found, os.fstat(self._descriptor)):
+                    self._size = found.st_size  # another process, such as `migrate`, may append to the same file
                     return
-            except FileNotFoundError:
-                pass
         self._open()
 
     def _rotate(self) -> None:

@@ -77,7 +77,9 @@ def _frames(traceback: TracebackType | None) -> list[dict[str, object]]:
 def _causes(exception: BaseException) -> list[BaseException]:
     found: list[BaseException] = []
     current = _cause(exception)
-    while current is not None and len(found) < _MAX_CAUSES and current is not exception and current not in found:
+    seen = {id(exception)}
+    while current is not None and len(found) < _MAX_CAUSES and id(current) not in seen:
+        seen.add(id(current))
         found.append(current)
         current = _cause(current)
     return found

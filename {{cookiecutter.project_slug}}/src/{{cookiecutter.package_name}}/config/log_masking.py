@@ -16,6 +16,8 @@ from urllib.parse import quote, unquote
 import orjson
 
 MASK = "***"
+_QUOTED_INPUT = "input_value"
+"""Under this name pydantic's errors quote what did not fit, such as a password that is too short."""
 _LONGEST_SCANNED = 65_536
 _SHORTEST_SECRET = 6
 _NOT_SECRETS = frozenset({"postgres", "password", "secret", "default", "localhost"})
@@ -34,7 +36,7 @@ _HARMLESS_ENDINGS = frozenset(
 )
 
 _SENSITIVE_NAME = (
-    r"[\w.-]{0,100}?(?:passw|passphrase|pwd|secret|token|authori[sz]ation|cookie|credential|dsn|"
+    r"[\w.-]{0,100}?(?:passw|passphrase|pwd|secret|token|authori[sz]ation|cookie|credential|dsn|input_value|"
     r"(?:api|access|private|signing|encryption|master|account|shared)[_.-]?key)[\w.-]{0,40}"
 )
 _ASSIGNMENT = re.compile(
@@ -61,6 +63,8 @@ _HASH = re.compile(r"\$(?:argon2\w{1,2}|2[aby]|scrypt)\$[\w$=,+/.-]+")
 @lru_cache(maxsize=2048)
 def is_secret_name(name: str) -> bool:
     """Tell whether a field called *name* holds a secret: `access_token` does, `tokens_used` and `token_type` do not."""
+    if name == _QUOTED_INPUT:
+        return True
     words = [word.lower() for word in _WORDS.findall(name[:128])]
     if not words or words[-1] in _HARMLESS_ENDINGS:
         return False
@@ -108,6 +112,7 @@ class Masker:
             or "basic" in lowered
             or "pwd" in lowered
             or "dsn" in lowered
+            or "input_value" in lowered
             or "$" in lowered
             or ("://" in lowered and "@" in lowered)
             or self._knows(lowered)

@@ -7,6 +7,17 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis.strategies import (
+    binary,
+    characters,
+    dictionaries,
+    floats,
+    integers,
+    lists,
+    sampled_from,
+    text,
+)
 
 from {{ cookiecutter.package_name }} import SERVICE_NAME, __version__
 from {{ cookiecutter.package_name }}.config.log_lines import LogLines
@@ -68,6 +79,20 @@ def test_text_from_outside_cannot_break_or_forge_a_line(where: str) -> None:
     assert 1 == len(line.decode().splitlines())
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202e\u2066\ufeff]", line.decode())
     assert FORGERY in _texts(orjson.loads(line))
+
+
+@given(text(), dictionaries(text(), text() | integers() | floats() | binary() | lists(text())))
+def test_any_input_gives_one_line_of_json(event: str, fields: dict[str, object]) -> None:
+    line = LINES.line("info", "app", {"event": event, "field": fields})
+
+    assert line.endswith(b"}\n")
+    assert 1 == len(line.decode().splitlines())
+    assert isinstance(orjson.loads(line), dict)
+
+
+@given(characters(), sampled_from(["a%sb", "%s", "%s%%"]))
+def test_ordinary_text_is_read_back_as_it_was(character: str, pattern: str) -> None:
+    assert (pattern % character).encode(errors="backslashreplace").decode() == fields_of(pattern % character)["event"]
 
 
 def _texts(value: object) -> list[object]:

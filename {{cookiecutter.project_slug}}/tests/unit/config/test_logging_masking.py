@@ -4,6 +4,7 @@ import time
 
 import orjson
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from {{ cookiecutter.package_name }}.config.log_masking import Masker, is_secret_name
 
@@ -92,6 +93,14 @@ def test_a_number_of_tokens_stays_readable_and_a_numeric_password_does_not() -> 
 )
 def test_a_secret_inside_a_text_is_masked(text: str, expected: str) -> None:
     assert {"event": expected} == masked(event=text)
+
+
+def test_what_pydantic_quotes_of_a_wrong_value_is_masked() -> None:
+    with pytest.raises(ValidationError) as refused:
+        TypeAdapter(list[int]).validate_python(["hunter2"])
+
+    assert "hunter2" in str(refused.value)
+    assert "hunter2" not in str(masked(event=str(refused.value)))
 
 
 def test_a_private_key_is_masked_to_its_end() -> None:

@@ -180,6 +180,17 @@ def test_a_file_that_was_moved_away_is_made_anew(tmp_path: Path) -> None:
     assert (b"a\n", b"b\n") == ((tmp_path / "kept").read_bytes(), (tmp_path / "log").read_bytes())
 
 
+def test_two_processes_may_share_a_file_and_its_rotation(tmp_path: Path) -> None:
+    ours, theirs = RotatedFile(tmp_path / "log", max_bytes=100), RotatedFile(tmp_path / "log", max_bytes=100)
+
+    for _ in range(15):
+        ours.write([b"ours 6789\n"])
+        theirs.write([b"theirs 89\n"])
+
+    assert [100, 100, 100] == [(tmp_path / name).stat().st_size for name in ("log", "log.1", "log.2")]
+    assert 3 == len(list(tmp_path.iterdir()))
+
+
 def test_a_log_file_that_cannot_be_is_refused_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
