@@ -279,9 +279,11 @@ async def test_what_was_changed_while_redis_was_frozen_is_not_read_from_it_by_an
         assert not other.trusts_redis()
     finally:
         redis_server.thaw()
+    thawed_at = time.monotonic()
 
     for cache in (one, other):
         await trusted(cache)
+    assert time.monotonic() - thawed_at >= QUICK.settle, "each waits until the others have delivered as well"
     for cache in (one, other):
         for key in keys:
             assert b"after" == await cache.get_or_load(key, returning(b"after"))
@@ -327,18 +329,39 @@ async def test_a_value_whose_storing_was_stuck_in_a_frozen_redis_is_void_when_it
     assert b"after" == await one.get_or_load("k", returning(b"after"))
 
 
+async def test_who_shares_a_load_does_not_wait_until_it_is_stored(
+    redis_server: RedisServer, lossy_pair: tuple[RedisCache, RedisCache]
+) -> None:
+    one, _ = lossy_pair
+    opened = asyncio.Event()
+
+    async def slow() -> bytes:
+        await opened.wait()
+        return b"one"
+
+    leader, waiter = (asyncio.ensure_future(one.get_or_load("k", slow)) for _ in range(2))
+    await asyncio.sleep(0.05)
+    redis_server.freeze()
+    try:
+        opened.set()
+        assert b"one" == await waiter
+        assert not leader.done()
+        assert b"one" == await leader
+    finally:
+        redis_server.thaw()
+
+
 async def test_a_redis_that_takes_no_writes_is_not_trusted(redis_server: RedisServer) -> None:
     """A full one answers every ping, and could take no tombstone."""
     client = Redis.from_url(redis_server.url)
     async with running(redis_server.url, "k:") as cache:
         await cache.get_or_load("k", returning(b"before"))
         await client.config_set("maxmemory", 1)
-        await cache.invalidate("k")
-
-        assert b"after" == await cache.get_or_load("k", returning(b"after"))
+        assert b"new" == await cache.get_or_load("new", returning(b"new"))
         await asyncio.sleep(QUICK.probe * 4 + QUICK.settle)
         assert not cache.trusts_redis()
 
+        await cache.invalidate("k")
         await client.config_set("maxmemory", 0)
         await trusted(cache)
         assert b"after" == await cache.get_or_load("k", returning(b"after"))

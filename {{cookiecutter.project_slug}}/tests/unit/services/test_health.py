@@ -84,6 +84,13 @@ async def test_the_first_signal_shows_at_once_although_the_last_verdict_was_good
     assert not await readiness.check()
 
 
+async def test_a_signal_during_a_check_makes_its_answer_no(lifecycle: Lifecycle) -> None:
+    async def signalled() -> None:
+        lifecycle.advance(Phase.DRAINING)
+
+    assert not await Readiness({"database": signalled}, lifecycle).check()
+
+
 async def test_checks_run_side_by_side(lifecycle: Lifecycle) -> None:
     slow = [Dependency() for _ in range(5)]
     for dependency in slow:
