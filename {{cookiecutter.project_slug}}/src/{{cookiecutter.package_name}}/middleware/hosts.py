@@ -34,12 +34,10 @@ class AllowedHosts:
     def _check(self, scope: Scope) -> None:
         given = [value for name, value in scope["headers"] if name == b"host"]
         if len(given) != 1:
-            detail = f"Exactly one Host header is required, {len(given)} were sent."
-            raise HostRefused(detail)
+            raise HostRefused(f"Exactly one Host header is required, {len(given)} were sent.")
         name = _without_port(given[0].decode("latin-1")).lower()
         if not (self._any or name in self._names or name.endswith(self._suffixes or "\0")):
-            detail = f"The host {name!r} is not served here."
-            raise HostRefused(detail)
+            raise HostRefused(f"The host {name!r} is not served here.")
 
 
 def _without_port(host: str) -> str:

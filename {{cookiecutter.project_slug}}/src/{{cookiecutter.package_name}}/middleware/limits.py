@@ -31,8 +31,7 @@ class BodyLimit:
 
     def _refuse_above(self, size: int) -> None:
         if size > self._max_bytes:
-            detail = f"The body has {size} bytes or more; at most {self._max_bytes} are accepted."
-            raise ContentTooLarge(detail)
+            raise ContentTooLarge(f"The body is larger than the {self._max_bytes} bytes that are accepted.")
 
     def _counted(self, receive: Receive) -> Receive:
         total = 0
@@ -77,8 +76,7 @@ class RequestTimeout:
             await self.app(scope, receive, send)
         except asyncio.CancelledError:
             if exchange in self._expired and task.uncancel() == 0:
-                detail = f"No answer was ready within {self._seconds:g} seconds."
-                raise RequestTimedOut(detail) from None
+                raise RequestTimedOut(f"No answer was ready within {self._seconds:g} seconds.") from None
             raise
         finally:
             del self._running[exchange]

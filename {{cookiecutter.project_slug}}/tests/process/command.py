@@ -1,0 +1,50 @@
+"""Starts the service by its own command, as an operator does, with nothing but the given environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from .service import Service
+
+PACKAGE = "{{ cookiecutter.package_name }}"
+
+
+def environment(folder: Path, **variables: str) -> dict[str, str]:
+    """What a process of the service needs, its files in *folder*; *variables* come on top."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PORT": "0",
+        "DATABASE_URL": f"sqlite:///{folder / 'service.db'}",
+        **variables,
+    }
+
+
+def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", PACKAGE, *arguments],
+        cwd=folder,
+        env=environment(folder, **variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class Command(Service):
+    """`serve` as a running process, in *folder*."""
+
+    def __init__(self, folder: Path, **variables: str) -> None:
+        self.environment = environment(folder, **variables)
+        self.start([sys.executable, "-m", PACKAGE, "serve"], cwd=folder, env=self.environment)
+
+    def client(self, listener: str = "main", **options: Any) -> httpx2.Client:
+        """A client of one of its listeners."""
+        return httpx2.Client(base_url=f"http://127.0.0.1:{self.port(listener)}", timeout=10, **options)

@@ -1,0 +1,117 @@
+"""Each command, as an operator runs it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from .command import Command, run
+
+PRODUCTION = {"APP_ENV": "production", "ALLOWED_HOSTS": "127.0.0.1", "DRAIN_DELAY_SECONDS": "0"}
+COMMANDS = ["serve", "migrate", "config", "routes", "healthcheck"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself_with_an_example(tmp_path: Path, command: str) -> None:
+    result = run(tmp_path, command, "--help")
+
+    assert result.returncode == 0
+    assert "example: " in result.stdout
+    assert command in run(tmp_path, "--help").stdout
+
+
+def test_bad_settings_are_told_all_at_once_before_a_port_opens(tmp_path: Path) -> None:
+    result = run(
+        tmp_path,
+        "serve",
+        APP_ENV="production",
+        PORT="eighty",
+        DEBUG="true",
+        DATABASE_URL="postgresql://app:hunter2@db/app?sslmode=nonsense&port=eighty",
+        REDIS_URL="http://hunter2@cache",
+    )
+
+    assert result.returncode == 78
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert {"ALLOWED_HOSTS", "DEBUG", "PORT", "REDIS_URL"} <= {line.split(":")[0].split()[0] for line in lines}
+    assert "hunter2" not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_config_prints_the_settings_with_secrets_masked(tmp_path: Path) -> None:
+    result = run(tmp_path, "config", DATABASE_URL="postgresql://app:hunter2hunter2@db/app")
+
+    assert result.returncode == 0
+    assert "APP_ENV=development" in result.stdout.splitlines()
+    assert "hunter2hunter2" not in result.stdout + result.stderr
+
+
+def test_config_check_prints_nothing_and_judges(tmp_path: Path) -> None:
+    good, bad = run(tmp_path, "config", "--check"), run(tmp_path, "config", "--check", PORT="eighty")
+
+    assert (0, "") == (good.returncode, good.stdout)
+    assert (78, "") == (bad.returncode, bad.stdout)
+
+
+def test_routes_lists_methods_paths_and_names(tmp_path: Path) -> None:
+    lines = [line.split() for line in run(tmp_path, "routes").stdout.splitlines()]
+
+    assert ["GET,", "POST", "/api/users", "users"] in lines
+    assert ["GET", "/metrics", "metrics"] in lines
+
+
+def test_production_refuses_an_old_schema_and_names_the_remedy(tmp_path: Path) -> None:
+    refused = run(tmp_path, "serve", **PRODUCTION)
+
+    assert refused.returncode == 3
+    assert " migrate`" in refused.stdout
+    assert refused.stderr == ""
+
+    assert run(tmp_path, "migrate", **PRODUCTION).returncode == 0
+    with Command(tmp_path, **PRODUCTION) as service:
+        service.port()
+        service.signal()
+        assert service.exit_code(within_seconds=5) == 0
+
+
+def test_development_migrates_by_itself(tmp_path: Path) -> None:
+    with Command(tmp_path) as service, service.client() as client:
+        assert client.get("/api/users").status_code == 200
+
+
+def test_a_migration_without_a_database_says_why_and_hides_the_password(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        result = run(tmp_path, "migrate", DATABASE_URL=f"postgresql://app:hunter2hunter2@127.0.0.1:{port}/app")
+
+    assert result.returncode == 3
+    assert '"migration failed"' in result.stdout
+    assert "hunter2" not in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_healthcheck_follows_the_service(tmp_path: Path) -> None:
+    with Command(tmp_path) as service:
+        port = str(service.port())
+        assert run(tmp_path, "healthcheck", PORT=port).returncode == 0
+        service.signal(signal.SIGTERM)
+        service.exit_code(within_seconds=5)
+
+    gone = run(tmp_path, "healthcheck", PORT=port)
+
+    assert gone.returncode == 1
+    assert f"nothing answers on 127.0.0.1:{port}" in gone.stderr
+
+
+def test_healthcheck_asks_the_operations_listener_where_there_is_one(tmp_path: Path) -> None:
+    with Command(tmp_path, OPERATIONS_PORT="0") as service:
+        operations = str(service.port("operations"))
+        main = str(service.port())
+
+        assert run(tmp_path, "healthcheck", PORT=main, OPERATIONS_PORT=operations).returncode == 0
+        assert run(tmp_path, "healthcheck", PORT=main).returncode == 1

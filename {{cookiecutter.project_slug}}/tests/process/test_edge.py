@@ -1,0 +1,137 @@
+"""The settings that guard the service's edge, each on a running process."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from .command import Command, run
+from .service import read_answer
+
+ORIGIN = "https://app.example.org"
+USER = {"name": "Ada", "email": "ada@example.org", "password": "correct horse"}
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    folder = tmp_path_factory.mktemp("guarded")
+    variables = {
+        "APP_ENV": "production",
+        "ALLOWED_HOSTS": "api.example.org",
+        "CORS_ORIGINS": ORIGIN,
+        "TRUSTED_PROXIES": "127.0.0.1",
+        "DRAIN_DELAY_SECONDS": "0",
+        "MAX_BODY_BYTES": "1000",
+        "OPERATIONS_PORT": "0",
+    }
+    assert run(folder, "migrate", **variables).returncode == 0
+    with Command(folder, **variables) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def api(guarded: Command) -> Iterator[httpx2.Client]:
+    with guarded.client(headers={"Host": "api.example.org"}) as client:
+        yield client
+
+
+def test_only_listed_hosts_are_served(api: httpx2.Client) -> None:
+    assert api.get("/").status_code == 200
+    refused = api.get("/", headers={"Host": "evil.example.org"})
+
+    assert 400 == refused.status_code
+    assert refused.json()["type"].endswith(":host-refused")
+    assert refused.headers["x-request-id"] == refused.json()["instance"]
+
+
+def test_a_listed_origin_may_read_answers_and_errors(api: httpx2.Client) -> None:
+    for path, status in (("/", 200), ("/nothing", 404)):
+        response = api.get(path, headers={"Origin": ORIGIN})
+        assert (status, ORIGIN) == (response.status_code, response.headers["access-control-allow-origin"])
+        assert "Origin" in response.headers["vary"]
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example.org", "null"])
+def test_any_other_origin_may_not(api: httpx2.Client, origin: str) -> None:
+    response = api.get("/", headers={"Origin": origin})
+
+    assert "access-control-allow-origin" not in response.headers
+
+
+def test_a_refused_preflight_is_a_problem_document(api: httpx2.Client) -> None:
+    headers = {"Origin": "https://evil.example.org", "Access-Control-Request-Method": "POST"}
+    response = api.options("/api/users", headers=headers)
+
+    assert 400 == response.status_code
+    assert response.headers["content-type"] == "application/problem+json"
+    assert 400 == response.json()["status"]
+
+
+def test_a_preflight_of_a_listed_origin_is_answered(api: httpx2.Client) -> None:
+    headers = {"Origin": ORIGIN, "Access-Control-Request-Method": "PATCH"}
+    response = api.options("/api/users/x", headers=headers)
+
+    assert 200 == response.status_code
+    assert "PATCH" in response.headers["access-control-allow-methods"]
+
+
+def test_a_trusted_proxy_names_the_client(api: httpx2.Client, guarded: Command) -> None:
+    api.get("/", headers={"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "X-Request-ID": "proxied"})
+
+    assert "203.0.113.9" == guarded.line("request", request_id="proxied")["client"]
+
+
+def test_an_untrusted_peer_names_only_itself(served: Command, client: httpx2.Client) -> None:
+    client.get("/", headers={"X-Forwarded-For": "203.0.113.9", "X-Request-ID": "direct"})
+
+    assert "127.0.0.1" == served.line("request", request_id="direct")["client"]
+
+
+def test_transport_security_follows_the_proxy_s_word(api: httpx2.Client) -> None:
+    assert "strict-transport-security" not in api.get("/").headers
+    assert "strict-transport-security" in api.get("/", headers={"X-Forwarded-Proto": "https"}).headers
+
+
+def test_documentation_is_closed_in_production(api: httpx2.Client) -> None:
+    assert [404, 404] == [api.get(path).status_code for path in ("/docs", "/openapi.json")]
+
+
+def test_health_and_metrics_answer_on_the_operations_listener_alone(guarded: Command, api: httpx2.Client) -> None:
+    with guarded.client("operations") as operations:
+        for path in ("/health/live", "/health/ready", "/metrics"):
+            assert (200, 404) == (operations.get(path).status_code, api.get(path).status_code)
+        assert 404 == operations.get("/api/users").status_code
+        assert operations.get("/api/users").headers["content-type"] == "application/problem+json"
+
+
+def test_the_main_listener_s_requests_are_counted_on_the_operations_listener(
+    guarded: Command, api: httpx2.Client
+) -> None:
+    api.get("/api/users?page=0")
+    with guarded.client("operations") as operations:
+        assert 'method="GET",route="/api/users",status_code="422"' in operations.get("/metrics").text
+
+
+def test_a_client_can_read_the_refusal_of_a_body_that_it_is_still_sending(guarded: Command) -> None:
+    head = b"POST /api/users HTTP/1.1\r\nHost: api.example.org\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", guarded.port()), timeout=5) as client:
+        client.sendall(head + b"Content-Length: 500000\r\n\r\n")
+        client.sendall(b"x" * 500_000)
+        answer = read_answer(client)
+
+    assert (413, "close") == (answer.status, answer.headers["connection"])
+    assert answer.json()["detail"] == "The body is larger than the 1000 bytes that are accepted."
+
+
+def test_a_request_beyond_its_time_is_refused_and_stores_nothing(tmp_path: Path) -> None:
+    with Command(tmp_path, REQUEST_TIMEOUT_SECONDS="0.005") as service, service.client() as client:
+        refused = client.post("/api/users", json=USER)
+        assert 503 == refused.status_code
+        assert refused.json()["type"].endswith(":timed-out")
+        assert "1" == refused.headers["retry-after"]
+    with Command(tmp_path) as service, service.client() as client:
+        assert 0 == client.get("/api/users").json()["pagination"]["total_items"]

@@ -1,0 +1,140 @@
+"""What a running service tells of its requests: headers, log lines, metrics."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from .command import Command
+from .service import read_to_end
+
+SCRAPED = {
+    "http_requests_total",
+    "http_request_duration_seconds_bucket",
+    "http_requests_in_progress",
+    "http_exceptions_total",
+    "unhandled_exceptions_total",
+    "log_messages_dropped_total",
+    "event_loop_lag_seconds_bucket",
+    "db_pool_connections",
+    "background_tasks",
+    "cache_requests_total",
+    "cache_evictions_total",
+    "process_resident_memory_bytes",
+    "python_allocated_blocks",
+    "python_gc_collections_total",
+    "python_info",
+}
+UNKNOWN = "/api/users/01900000-0000-7000-8000-000000000000"
+USER = {"name": "Ada", "email": "ada@example.org", "password": "correct horse"}
+
+
+def test_every_promised_metric_is_exported(client: httpx2.Client) -> None:
+    response = client.get("/metrics")
+    described = {line.split()[2] for line in response.text.splitlines() if line.startswith("# TYPE")}
+
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert {name.removesuffix("_bucket") for name in SCRAPED} <= described
+
+
+def test_an_answer_its_log_line_and_its_metric_agree(client: httpx2.Client, served: Command) -> None:
+    response = client.get(UNKNOWN, headers={"X-Request-ID": "agree-1"})
+    line = served.line("request", request_id="agree-1")
+
+    assert response.headers["x-request-id"] == response.json()["instance"] == "agree-1"
+    assert ("GET", UNKNOWN, "/api/users/{user_id}", 404, "127.0.0.1") == tuple(
+        line[key] for key in ("method", "path", "route", "status", "client")
+    )
+    assert 'http_requests_total{method="GET",route="/api/users/{user_id}",status_code="404"}' in client.get("/metrics").text
+
+
+def test_probes_leave_no_line_at_info(client: httpx2.Client, served: Command) -> None:
+    for path in ("/health/live", "/health/ready", "/metrics"):
+        assert client.get(path).status_code == 200
+    client.get("/", headers={"X-Request-ID": "after-probes"})
+    served.line("request", request_id="after-probes")
+
+    assert not [line for line in served.lines if line.get("path", "").startswith(("/health", "/metrics"))]
+
+
+def test_control_characters_of_a_path_cannot_forge_a_line(client: httpx2.Client, served: Command) -> None:
+    client.get("/%0a%7b%22level%22:%22error%22%7d%1b[31m%00%e2%80%a8", headers={"X-Request-ID": "forged"})
+    line = served.line("request", request_id="forged")
+
+    assert line["path"] == '/\n{"level":"error"}\x1b[31m\x00\u2028'
+    assert line["level"] == "info"
+
+
+def test_a_client_that_leaves_is_one_info_line_with_status_499(served: Command) -> None:
+    body = b'{"name":"Ada","email":"gone@example.org","password":"correct horse"}'
+    head = (
+        "POST /api/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nX-Request-ID: gone\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", served.port())) as client:
+        client.sendall(head.encode() + body)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    line = served.line("request", request_id="gone")
+
+    assert (499, "info") == (line["status"], line["level"])
+    assert ["request"] == [line["event"] for line in served.lines if line.get("request_id") == "gone"]
+
+
+def test_an_unexpected_failure_is_one_event_and_tells_the_client_nothing(tmp_path: Path) -> None:
+    with Command(tmp_path, DEBUG="false") as service, service.client() as client:
+        client.get("/api/users")
+        with sqlite3.connect(tmp_path / "service.db") as database:
+            database.execute("DROP TABLE users")
+        response = client.get("/api/users", headers={"X-Request-ID": "broken"})
+        event = service.line("unhandled exception", request_id="broken")
+        service.line("request", request_id="broken", status=500)
+
+        assert response.status_code == 500
+        assert response.json()["detail"] == response.json()["title"] == "Internal Server Error"
+        assert "users" not in response.text.replace("/api/users", "")
+        assert event["level"] == "error"
+        assert "no such table: users" in str(event["exception"])
+        assert 2 == len([line for line in service.lines if line.get("request_id") == "broken"])
+        assert 'http_exceptions_total{route="/api/users",type="OperationalError"} 1.0' in client.get("/metrics").text
+
+
+def test_development_shows_what_was_raised_and_where(tmp_path: Path) -> None:
+    with Command(tmp_path) as service, service.client() as client:
+        client.get("/api/users")
+        with sqlite3.connect(tmp_path / "service.db") as database:
+            database.execute("DROP TABLE users")
+        exception = client.get("/api/users").json()["exception"]
+
+    assert exception["type"] == "OperationalError"
+    assert any("users.py" in frame for frame in exception["frames"])
+
+
+@pytest.mark.parametrize("method", ["FOO", "TRACE", "CONNECT", "get"])
+def test_an_unknown_method_gets_a_problem_document(served: Command, method: str) -> None:
+    with socket.create_connection(("127.0.0.1", served.port())) as client:
+        client.sendall(f"{method} / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        head, _, body = read_to_end(client).partition(b"\r\n\r\n")
+
+    assert int(head.split()[1]) in {400, 405, 501}
+    assert b"content-type: application/problem+json" in head.lower()
+    assert b"x-request-id: " in head.lower()
+    assert body.startswith(b"{")
+
+
+def test_every_line_from_the_first_to_the_last_is_json(tmp_path: Path) -> None:
+    with Command(tmp_path) as service, service.client() as client:
+        client.post("/api/users", json=USER)
+        service.signal()
+        assert service.exit_code(within_seconds=5) == 0
+        events, errors = service.events(), service.stderr()
+
+    # `Service` reads each line of stdout as JSON, and fails on any other.
+    assert "stopped" == events[-1]
+    assert {"timestamp", "level", "event", "service", "version", "environment", "logger"} <= set.intersection(
+        *(set(line) for line in service.lines)
+    )
+    assert "" == errors

@@ -1,0 +1,80 @@
+"""Background tasks are supervised: their failure is told at once, and ends the process where it must."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from {{ cookiecutter.package_name }}.lifecycle import Lifecycle
+from {{ cookiecutter.package_name }}.metrics import Metrics
+from {{ cookiecutter.package_name }}.services.background import BackgroundTasks, measure_loop_lag
+
+pytestmark = pytest.mark.anyio
+
+
+async def _fails() -> None:
+    raise ValueError("the disk is gone")
+
+
+async def _settled(tasks: BackgroundTasks) -> None:
+    while len(tasks):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def reasons() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def tasks(reasons: list[str], metrics: Metrics) -> BackgroundTasks:
+    lifecycle = Lifecycle()
+    lifecycle.on_failure(reasons.append)
+    return BackgroundTasks(lifecycle, metrics.unhandled_exceptions)
+
+
+async def test_a_failure_is_one_log_event_and_is_counted(tasks: BackgroundTasks, metrics: Metrics) -> None:
+    with capture_logs() as events:
+        tasks.start("import", _fails())
+        await _settled(tasks)
+
+    assert [("background task failed", "import")] == [(event["event"], event["task"]) for event in events]
+    assert 1 == metrics.registry.get_sample_value("unhandled_exceptions_total", {"where": "background task"})
+
+
+async def test_only_a_critical_failure_ends_the_process(tasks: BackgroundTasks, reasons: list[str]) -> None:
+    tasks.start("optional", _fails())
+    await _settled(tasks)
+    assert [] == reasons
+
+    tasks.start("vital", _fails(), critical=True)
+    await _settled(tasks)
+    assert ["the critical background task 'vital' died"] == reasons
+
+
+async def test_closing_cancels_what_runs_and_reports_nothing(tasks: BackgroundTasks, reasons: list[str]) -> None:
+    tasks.start("endless", asyncio.sleep(60), critical=True)
+    with capture_logs() as events:
+        await tasks.close()
+
+    assert (0, [], []) == (len(tasks), events, reasons)
+
+
+async def test_the_lag_of_a_blocked_loop_is_measured(tasks: BackgroundTasks) -> None:
+    import time  # noqa: PLC0415 - to block, on purpose
+
+    lags: list[float] = []
+    tasks.start("lag", measure_loop_lag(lags.append, interval_seconds=0.01))
+    await asyncio.sleep(0.005)
+    time.sleep(0.1)  # noqa: ASYNC251 - the loop is blocked on purpose
+    await asyncio.sleep(0.02)
+    await tasks.close()
+
+    assert 0.05 < max(lags) < 1
