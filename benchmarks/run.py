@@ -1,0 +1,205 @@
+"""`make bench`: print every figure that the README promises, measured on this machine, both sides in one run.
+
+Takes the folder of a rendered default project that `make setup` has been run in. Nothing here passes or fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROUNDS = 7
+SECONDS = 3.0
+SERVER_CPU, LOAD_CPU = 0, 1
+READY_TIMEOUT_SECONDS = 20.0
+
+
+class Project:
+    """A rendered project and its environment."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.python = folder / ".venv" / "bin" / "python"
+        self.package = next(path.parent.name for path in (folder / "src").glob("*/app.py"))
+
+    def measure(self, script: str, *arguments: object) -> dict[str, float]:
+        """Run one of our scripts in the project's environment and return the figures that it prints."""
+        command = [str(self.python), str(HERE / script), *map(str, arguments)]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        figures: dict[str, float] = json.loads(output)
+        return figures
+
+
+@contextlib.contextmanager
+def running(
+    command: list[str], environment: dict[str, str], *, cpu: int | None, path: str
+) -> Iterator[tuple[int, int, float]]:
+    """A server on a free port: yields (port, process id, seconds until *path* was answered), then stops it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [part.format(port=port) for part in command],
+            cwd=folder,
+            env={**os.environ, **environment, "PORT": str(port)},
+            stdout=subprocess.DEVNULL,
+            preexec_fn=None if cpu is None else lambda: os.sched_setaffinity(0, {cpu}),
+        )
+        try:
+            _wait_until_answered(port, path, process)
+            yield port, process.pid, time.perf_counter() - started
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=30)
+
+
+def _wait_until_answered(port: int, path: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise SystemExit(f"the server ended with {process.returncode} before it answered")
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=1).close()
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.005)
+        else:
+            return
+    raise SystemExit(f"no answer on port {port} within {READY_TIMEOUT_SECONDS:g} s")
+
+
+def in_process(project: Project) -> None:
+    """What the pre-wired parts cost a request."""
+    figures = project.measure("in_process.py", project.package)
+    cost = figures["service"] - figures["bare"]
+    print(
+        f"in process     : service {figures['service']:.1f} us, bare {figures['bare']:.1f} us, difference {cost:.1f} us"
+    )
+
+
+def over_http(project: Project) -> None:
+    """Requests per second of `/` on one core, the load on another, the sides alternating."""
+    python = str(project.python)
+    service = {
+        "APP_ENV": "production",
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "DATABASE_URL": "sqlite:///bench.db",
+        "DRAIN_DELAY_SECONDS": "0",
+    }
+    sides: dict[str, tuple[list[str], dict[str, str]]] = {
+        "bare Starlette": ([python, str(HERE / "bare.py"), "{port}"], {}),
+        "this service": (
+            ["sh", "-c", f"{python} -m {project.package} migrate && exec {python} -m {project.package} serve"],
+            service,
+        ),
+        "usual stack": ([python, str(HERE / "usual.py"), "{port}"], {}),
+    }
+    figures: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+    with contextlib.ExitStack() as stack:
+        ports = {
+            side: stack.enter_context(running(command, environment, cpu=SERVER_CPU, path="/"))[0]
+            for side, (command, environment) in sides.items()
+        }
+        for _ in range(ROUNDS):
+            for side, port in ports.items():
+                figures[side].append(project.measure("load.py", port, "--seconds", SECONDS, "--cpu", LOAD_CPU))
+    yardstick = statistics.median(figure["requests_per_second"] for figure in figures["bare Starlette"])
+    for side, rounds in figures.items():
+        median = {name: statistics.median(figure[name] for figure in rounds) for name in rounds[0]}
+        share = median["requests_per_second"] / yardstick
+        print(
+            f"{side:15}: {median['requests_per_second']:7.0f} requests/s ({share:4.0%} of bare), "
+            f"p50 {median['p50_ms']:.2f} ms, p99 {median['p99_ms']:.2f} ms"
+        )
+
+
+def _resident_megabytes(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise SystemExit(f"no VmRSS of {pid}")
+
+
+def start_and_memory(project: Project) -> None:
+    """Seconds to the first answer from a warm cache, and resident memory under load."""
+    command = [str(project.python), "-m", project.package, "serve"]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {"APP_ENV": "development", "DATABASE_URL": f"sqlite:///{folder}/bench.db"}
+        subprocess.run(
+            [*command[:-1], "migrate"], check=True, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
+        )
+        starts = []
+        for _ in range(ROUNDS):
+            with running(command, environment, cpu=None, path="/health/ready") as (_, _, seconds):
+                starts.append(seconds)
+        print(f"ready after    : {statistics.median(starts):.2f} s (median of {ROUNDS}, schema current)")
+        with running(command, environment, cpu=SERVER_CPU, path="/health/ready") as (port, pid, _):
+            fresh = _resident_megabytes(pid)
+            _requests(project, port, 10_000)
+            early = _resident_megabytes(pid)
+            _requests(project, port, 200_000)
+            late = _resident_megabytes(pid)
+        print(
+            f"resident memory: {fresh:.0f} MB fresh, {early:.0f} MB after 10,000 requests, {late:.0f} MB after 200,000 more"
+        )
+
+
+def _requests(project: Project, port: int, count: int) -> None:
+    """At least *count* requests, in slices of the list and the identity routes."""
+    done = 0.0
+    while done < count:
+        for path in ("/", "/api/users"):
+            seconds = 1.0
+            figures = project.measure("load.py", port, "--seconds", seconds, "--cpu", LOAD_CPU, "--path", path)
+            done += figures["requests_per_second"] * seconds * 1.1
+
+
+def generation(template: Path) -> None:
+    """What rendering adds to cookiecutter's own start, and the seconds of a whole render."""
+    version = [sys.executable, "-m", "cookiecutter", "--version"]
+    starts, renders = [], []
+    for _ in range(ROUNDS):
+        with tempfile.TemporaryDirectory() as folder:
+            starts.append(_seconds(version))
+            renders.append(_seconds([*version[:-1], str(template), "--no-input", "--output-dir", folder]))
+    start, render = statistics.median(starts), statistics.median(renders)
+    print(f"generation     : {render:.2f} s, of which cookiecutter's own start is {start:.2f} s")
+
+
+def _seconds(command: list[str]) -> float:
+    started = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Measure everything and print it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("project", type=Path, help="a rendered project after `make setup`")
+    options = parser.parse_args()
+    project = Project(options.project.resolve())
+    print(f"machine        : {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
+    in_process(project)
+    over_http(project)
+    start_and_memory(project)
+    generation(HERE.parent)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""The plain stack that people put together: structlog and prometheus-client in one middleware class of Starlette."""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+
+import structlog
+import uvicorn
+from bare import identity
+from prometheus_client import Counter, Histogram
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+LABELS = ("method", "route", "status_code")
+requests_total = Counter("http_requests_total", "Requests.", LABELS)
+request_seconds = Histogram("http_request_duration_seconds", "Duration.", LABELS)
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.JSONRenderer(),
+    ],
+)
+log = structlog.get_logger()
+
+
+class Observed(BaseHTTPMiddleware):
+    """Request id, access line and metrics, as most tutorials write them."""
+
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        """Answer, and record the answer."""
+        started = time.perf_counter()
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=str(uuid.uuid4()))
+        response = await call_next(request)
+        seconds = time.perf_counter() - started
+        labels = (request.method, request.url.path, str(response.status_code))
+        requests_total.labels(*labels).inc()
+        request_seconds.labels(*labels).observe(seconds)
+        log.info("request", method=request.method, path=request.url.path, status=response.status_code, seconds=seconds)
+        return response
+
+
+app = Starlette(routes=[Route("/", identity)], middleware=[Middleware(Observed)])
+
+if __name__ == "__main__":
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", access_log=False)
