@@ -16,7 +16,10 @@ Handler = TypeVar("Handler", bound=Callable[..., object])
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. `problems` are the statuses of the problem documents it may answer."""
+    """One method of one path. `problems` are the statuses of the problem documents it may answer.
+
+    `text_type` is the media type of an answer whose shape is `str`.
+    """
 
     summary: str
     description: str
@@ -25,6 +28,7 @@ class Operation:
     responses: Mapping[int, Shape]
     problems: tuple[int, ...]
     tags: tuple[str, ...]
+    text_type: str
 
 
 def describe(  # noqa: PLR0913 - the parts of an OpenAPI operation, all named
@@ -36,9 +40,10 @@ def describe(  # noqa: PLR0913 - the parts of an OpenAPI operation, all named
     query: type[BaseModel] | None = None,
     problems: Sequence[int] = (),
     tags: Sequence[str] = (),
+    text_type: str = "text/plain",
 ) -> Callable[[Handler], Handler]:
     """Give the decorated handler an `operation` attribute and leave it as it is."""
-    operation = Operation(summary, description, body, query, dict(responses), tuple(problems), tuple(tags))
+    operation = Operation(summary, description, body, query, dict(responses), tuple(problems), tuple(tags), text_type)
 
     def attach(handler: Handler) -> Handler:
         handler.operation = operation  # type: ignore[attr-defined]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 
 class ServiceIdentity(BaseModel):
@@ -19,3 +19,13 @@ class Health(BaseModel):
     """That the process is alive, or ready for requests."""
 
     status: Literal["alive", "ready"]
+
+
+class OpenApiDocument(BaseModel):
+    """An OpenAPI 3.1 document; of its members, those that are always there."""
+
+    model_config = ConfigDict(extra="allow")
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]

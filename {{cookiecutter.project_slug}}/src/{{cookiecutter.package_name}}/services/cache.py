@@ -48,7 +48,11 @@ class Cache(Protocol):
         change visible at once. It never raises, and if its task is cancelled the key is forgotten all the same.
         """
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        """Make the cache usable; it is without that, too, only slower."""
+
+    async def watch(self) -> None:
+        """Runs in the background from the start to the close, for what the cache has to find out by itself."""
 
     async def close(self) -> None: ...
 
@@ -97,6 +101,9 @@ class MemoryCache:
 
     async def start(self) -> None:
         """Nothing to do."""
+
+    async def watch(self) -> None:
+        """Nothing to watch."""
 
     async def close(self) -> None:
         self._entries.clear()

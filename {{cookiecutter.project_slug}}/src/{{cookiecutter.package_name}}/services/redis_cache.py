@@ -72,7 +72,7 @@ class RedisLost(Exception):
 
 
 class RedisCache:
-    """A cache in Redis under *prefix*; `watch` has to run in the background, or a lost Redis is never trusted again."""
+    """A cache in Redis under `prefix:`; unless `watch` runs in the background, a lost Redis is never trusted again."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class RedisCache:
         self._remembered: dict[str, None] = {}
         self._max_remembered = max_remembered
         self._flights = SingleFlight[bytes]()
-        self._prefix = prefix
+        self._prefix = f"{prefix}:"
         self._ttl_ms = round(ttl_seconds * 1000)
         self._timing = timing or Timing()
         self._tombstone_ms = round(self._timing.tombstone * 1000)
