@@ -170,6 +170,32 @@ def test_what_nobody_caught_is_one_line_with_its_frames() -> None:
     assert line["exception"]["frames"]
 
 
+def test_a_failing_import_is_told_of_before_anything_counts() -> None:
+    configure, _, _ = CONFIGURE.partition("counted = []")
+    program_text = configure + "import tests.does_not_exist"
+    result = subprocess.run([sys.executable, "-c", program_text], capture_output=True, timeout=30, check=False)
+
+    [line] = lines_of(result.stdout)
+    assert (1, b"") == (result.returncode, result.stderr)
+    assert "ModuleNotFoundError" == line["exception"]["type"]
+
+
+def test_no_name_of_a_field_and_no_format_makes_a_call_fail() -> None:
+    result = run("""
+hostile = dict(event="forged", self=1, method_name=2, level="critical", name=3, _logger=4)
+log.info("x", **hostile)
+log.debug("never", **hostile)
+log.exception("y", **hostile)
+log.info("100% of %d", "z")
+log.warning("%s of %s", 1, 2)
+""")
+
+    lines = lines_of(result.stdout)
+    assert (0, b"") == (result.returncode, result.stderr)
+    assert ["x", "y", "100% of %d (its arguments do not fit)", "1 of 2"] == [line["event"] for line in lines]
+    assert ("forged", 1, 2, "critical") == tuple(lines[0][name] for name in ("event_", "self", "method_name", "level_"))
+
+
 def test_an_interrupt_from_the_keyboard_is_no_error() -> None:
     result = run("os.kill(os.getpid(), signal.SIGINT); time.sleep(5)")
 

@@ -39,7 +39,7 @@ class AccessLog:
                 "path": path,
                 "route": route,
                 "status": status,
-                "duration_ms": duration_ms,
+                "duration_ms": round(duration_ms, 3),
                 "client": client,
             },
             cleared=self._lines.masker.clears(f"{method}/{path}/{request_id}/{client}"),

@@ -24,7 +24,7 @@ _UNSAFE = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae
 _LONGEST_LINE = 65_536
 _UNTOUCHED = 16_384
 _MOST_LOGGERS = 1_000
-_BOUNDS = ((4_096, 100, 10), (512, 40, 6), (64, 10, 4))
+_BOUNDS: tuple[tuple[int, int, int], ...] = ((4_096, 100, 10), (512, 40, 6), (64, 10, 4))
 """(characters of a text, members of a list or object, depth): the next is tried while the line is still too long."""
 
 
@@ -125,7 +125,8 @@ def _bounded(value: object) -> bytes:
         data = orjson.dumps(_cut(value, characters, members, depth))
     if len(data) <= _LONGEST_LINE:
         return data
-    return orjson.dumps({"event": "a log line was too long", "bytes": len(data)})
+    event = value.get("event") if isinstance(value, dict) else None
+    return orjson.dumps({"event": _cut(str(event), *_BOUNDS[0]), "fields_left_out_bytes": len(data)})
 
 
 def _cut(value: object, characters: int, members: int, depth: int) -> object:

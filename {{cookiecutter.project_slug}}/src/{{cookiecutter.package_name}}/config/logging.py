@@ -8,13 +8,12 @@ from __future__ import annotations
 import atexit
 import logging
 import warnings
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any, TextIO
-
-import structlog
+from typing import IO, TextIO
 
 from .log_access import AccessLog
+from .log_chain import configure_structlog
 from .log_console import console_format
 from .log_destinations import RotatedFile, destination_of
 from .log_hooks import LastResort
@@ -66,8 +65,9 @@ def configure_logging(  # noqa: PLR0913 - one value for each setting
     stdout = Lane("stdout", destination, transform=transform)
     writer = _open_writer(LogLines(environment=environment, masker=masker), stdout, file)
     atexit.register(writer.close, _EXIT_FLUSH_SECONDS)
-    _configure_structlog(writer, level)
+    configure_structlog(writer, level)
     _configure_standard_library(writer, LEVELS[level])
+    LastResort().install()  # from the first line on, so that a failing import is told of too; serve counts as well
     return writer
 
 
@@ -77,39 +77,6 @@ def _open_writer(lines: LogLines, stdout: Lane, file: Path | None) -> LogWriter:
     everything = RotatedFile(file)
     errors = RotatedFile(file.with_name(f"{file.name}.error"))
     return LogWriter(lines, everything=[stdout, Lane("file", everything)], errors=[Lane("errors", errors)])
-
-
-class _Output:
-    """What structlog calls a logger: it knows its name and takes finished lines."""
-
-    def __init__(self, writer: LogWriter, name: str) -> None:
-        self.writer = writer
-        self.name = name
-
-    def debug(self, line: bytes) -> None:
-        self.writer.write(line)
-
-    info = warning = debug
-
-    def error(self, line: bytes) -> None:
-        self.writer.write(line, error=True)
-
-    critical = error
-
-
-def _configure_structlog(writer: LogWriter, level: str) -> None:
-    filtering: Any = structlog.make_filtering_bound_logger(level)
-
-    def render(output: _Output, method_name: str, event_dict: MutableMapping[str, Any]) -> bytes:
-        return writer.lines.line(method_name, output.name, event_dict)
-
-    structlog.configure(
-        processors=[render],
-        wrapper_class=filtering,
-        context_class=dict,
-        logger_factory=lambda *names: _Output(writer, str(names[0]) if names else "root"),
-        cache_logger_on_first_use=True,
-    )
 
 
 class _Bridge(logging.Handler):

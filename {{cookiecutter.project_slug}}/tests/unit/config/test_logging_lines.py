@@ -145,10 +145,14 @@ def test_whatever_a_field_holds_the_line_is_written(value: object) -> None:
     assert "value" in fields
 
 
+def bushy(depth: int) -> object:
+    return {f"{number}{'x' * 100}": bushy(depth - 1) for number in range(10)} if depth else 1
+
+
 @pytest.mark.parametrize(
     "value",
-    ["x" * 5_000_000, list(range(1_000_000)), {str(n): "x" * 100 for n in range(20_000)}, b"x" * 5_000_000],
-    ids=["text", "list", "object", "bytes"],
+    ["x" * 5_000_000, list(range(300_000)), {str(n): "x" * 100 for n in range(9_000)}, b"x" * 5_000_000, bushy(4)],
+    ids=["text", "list", "object", "bytes", "tree"],
 )
 def test_a_huge_value_is_cut_to_a_line_of_64_kib(value: object) -> None:
     line = line_of(value=value)

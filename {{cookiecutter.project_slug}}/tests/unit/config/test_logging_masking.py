@@ -23,6 +23,7 @@ def masked(**fields: object) -> object:
         "password",
         "new_password",
         "password2",
+        "pwd",
         "userPassword",
         "DB_PASSWORD",
         "client_secret",
