@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -28,7 +29,6 @@ class SettingsGroup(BaseModel):
         extra="forbid",
         validate_by_name=True,
         validate_by_alias=True,
-        allow_inf_nan=False,
         hide_input_in_errors=True,
     )
 
@@ -112,7 +112,7 @@ def accepted(field: FieldInfo) -> str:
     if int in parts or float in parts:
         unit = _UNITS.get(str(field.validation_alias).rpartition("_")[2], "")
         return f"a {'whole ' if int in parts else ''}number{unit} {_bounds(field.metadata)}"
-    return "a path"
+    return "a path" if Path in parts else "a text"
 
 
 def _message(variable: Variable, details: ErrorDetails, text: str) -> str:

@@ -111,6 +111,11 @@ def test_a_misspelt_environment_is_one_problem_and_the_rest_is_checked_as_the_ne
     ] == lines
 
 
+@pytest.mark.parametrize("app_env", ["dev", "develop", "tests"])
+def test_a_misspelt_environment_of_developers_is_not_checked_as_production(tmp_path: Path, app_env: str) -> None:
+    assert ["APP_ENV"] == [line.partition(":")[0] for line in refused({"APP_ENV": app_env}, tmp_path)]
+
+
 @pytest.mark.parametrize("app_env", ["zzz", "../secrets", "production/../../x"])
 def test_an_environment_that_resembles_none_is_checked_as_production(tmp_path: Path, app_env: str) -> None:
     lines = refused({"APP_ENV": app_env}, tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from pydantic import Field, SecretStr, ValidationError
@@ -16,6 +17,7 @@ from {{ cookiecutter.package_name }}.config.settings import (
     masked_lines,
     secret_values,
 )
+from {{ cookiecutter.package_name }}.config.values import Accepts
 
 NOWHERE = Path("/there-is-no-such-directory")
 SAFE = {
@@ -353,6 +355,7 @@ DATABASES = "expected sqlite:///PATH (sqlite:////PATH when absolute) or postgres
                 "postgresql://u:hunter2?x@db/x",
                 "postgresql://u:hunter2#x@db/x",
                 "postgresql://u:hunter2@x@db/x",
+                "postgresql://db/x?password=a#hunter2",
                 "postgresql://u:hunter2@[db/x",
             ]
         ),
@@ -418,6 +421,13 @@ def test_a_redis_address_is_accepted(url: str) -> None:
     assert url == redis.url.get_secret_value()
 
 
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL"])
+def test_a_secret_that_is_not_text_is_not_shown_either(variable: str) -> None:
+    (line,) = refused(**{variable: "redis://:hunter2\udcff@cache"})
+
+    assert "hunter2" not in line
+
+
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
@@ -448,7 +458,9 @@ def test_settings_cannot_be_changed() -> None:
 class ShopSettings(SettingsGroup):
     """What a feature would add."""
 
-    key: SecretStr = Field(validation_alias="SHOP_KEY", description="The key of the shop.")
+    key: Annotated[SecretStr, Accepts("6 characters or more")] = Field(
+        min_length=6, validation_alias="SHOP_KEY", description="The key of the shop."
+    )
     shelves: int = Field(default=3, ge=1, le=9, validation_alias="SHOP_SHELVES", description="How many shelves.")
 
 
@@ -470,6 +482,13 @@ def test_what_a_feature_requires_is_missing_beside_the_problems_of_the_core() ->
 
     assert ["PORT", "SHOP_KEY", "SHOP_SHELVES"] == [problem.variable for problem in caught.value.problems]
     assert ["environment", "default", "environment"] == [problem.source for problem in caught.value.problems]
+
+
+def test_a_short_secret_of_a_feature_is_refused_without_being_shown() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"SHOP_KEY": "short"}, NOWHERE, [ShopSettings])
+
+    assert "SHOP_KEY: expected 6 characters or more (from environment)" == str(caught.value)
 
 
 def test_a_required_secret_whose_file_cannot_be_read_is_one_problem() -> None:
