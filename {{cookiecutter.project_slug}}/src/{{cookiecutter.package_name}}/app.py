@@ -113,6 +113,7 @@ def create_app(settings: Settings, process: Process) -> Application:
             await _started(stack, "cache", cache.start, cache.close)
             stack.callback(passwords.close)
             stack.push_async_callback(_closed, "background tasks", background.close)
+            background.start("cache watch", cache.watch())
             background.start("event loop lag", measure_loop_lag(metrics.event_loop_lag.observe), critical=True)
             yield
 
