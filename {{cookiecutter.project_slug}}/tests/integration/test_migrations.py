@@ -104,10 +104,10 @@ async def test_concurrent_migrations_both_succeed(empty_database_url: str) -> No
     """In processes of their own, as two replicas would."""
     program = "import sys; from {{ cookiecutter.package_name }}.migrations import migrate; migrate(sys.argv[1])"
     command = [sys.executable, "-c", program, empty_database_url]
-    run = [asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60) for _ in range(3)]
+    run = [asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60) for _ in range(2)]
     results = await asyncio.gather(*run)
 
-    assert [0, 0, 0] == [result.returncode for result in results], results[0].stderr + results[1].stderr
+    assert [0, 0] == [result.returncode for result in results], results[0].stderr + results[1].stderr
     assert 1 == sum("schema migrated" in result.stdout for result in results)
 
 

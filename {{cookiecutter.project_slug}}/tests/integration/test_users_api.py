@@ -84,6 +84,19 @@ async def test_of_twenty_concurrent_creations_with_one_email_one_is_created(clie
     assert [201] + [409] * 19 == sorted(answer.status_code for answer in answers)
 
 
+async def test_no_password_is_printed_or_answered(
+    client: httpx2.AsyncClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    created = await create(client, password="canary password")
+    answers = [created, await create(client, password="canary password"), await create(client, password=["canary"])]
+    answers.append(await client.patch(created.headers["location"], json={"password": "canary password 2"}))
+    output = capfd.readouterr()
+
+    assert [201, 409, 422, 200] == [answer.status_code for answer in answers]
+    assert "canary" not in output.out + output.err + "".join(answer.text for answer in answers)
+    assert "argon2" not in output.out + output.err + "".join(answer.text for answer in answers)
+
+
 async def test_a_change_is_answered_and_read_back(client: httpx2.AsyncClient, five: list[str]) -> None:
     path = f"/api/users/{five[0]}"
     await client.get(path)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 ROWS = 100_000
 NUMBERS = {
-    "sqlite": f"WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT {ROWS}) SELECT i FROM n",
+    "sqlite": f"WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT {ROWS}) SELECT i FROM n",  # noqa: S608
     "postgresql": f"SELECT generate_series(0, {ROWS - 1}) AS i",
 }
 ID = {"sqlite": "printf('%08x-0000-7000-8000-000000000000', i)"}
