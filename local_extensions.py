@@ -170,7 +170,7 @@ def markdown(text: str) -> str:
     A character is escaped only where it means something, so that `Acme (v1.0)` stays readable.
     """
     escaped = re.sub(r"([\\`*_\[\]<>&#|~$])", r"\\\1", text)
-    return re.sub(r"^(\s*)(?:([-+=])|(\d+)([.)]))", _escaped_line_start, escaped)
+    return re.sub(r"^(\s*)(?:([-+])|(\d+)([.)]))", _escaped_line_start, escaped)
 
 
 def _problems(answers: Mapping[str, Any]) -> Iterator[str]:

@@ -31,21 +31,8 @@ FOREIGN_VARIABLES = frozenset(
     },
 )
 SETTINGS_PREFIXES = (
-    *(
-        "ALLOWED_",
-        "APP_",
-        "CORS_",
-        "DATABASE_",
-        "DB_",
-        "DEBUG",
-        "DOCS_",
-        "DRAIN_",
-        "HOST",
-        "LOG_",
-        "MAX_",
-        "OPERATIONS_",
-    ),
-    *("PORT", "REDIS_", "REQUEST_", "SHUTDOWN_", "TRUSTED_", "UV_LOCKED"),
+    *("ALLOWED_", "APP_", "CORS_", "DATABASE_", "DB_", "DEBUG", "DOCS_", "DRAIN_", "HOST", "LOG_", "MAX_"),
+    *("OPERATIONS_", "PORT", "REDIS_", "REQUEST_", "SHUTDOWN_", "TRUSTED_", "UV_LOCKED"),
 )
 
 Render = Callable[..., Path]

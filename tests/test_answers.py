@@ -65,6 +65,7 @@ REFUSED: list[tuple[str, object, str]] = [
     ("author_email", "nobody", "you@example.com"),
     ("author_email", "a b@example.com", "you@example.com"),
     ("author_email", "a@b@example.com", "you@example.com"),
+    ("author_email", "ada@example.com>", "you@example.com"),
     ("author_email", "ada@localhost", "you@example.com"),
     ("author_email", "ada@example.com\n", "on one line"),
     ("license", "GPL", "choose MIT, Apache-2.0, BSD-3-Clause or Proprietary"),

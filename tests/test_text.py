@@ -59,6 +59,7 @@ HOSTILE = [
     "!tag &anchor *alias",
     "@at %percent",
     "zero\u200bwidth, no\u00a0break, soft\u00adhyphen, bidi \u202e mark, bom \ufeff",
+    "not characters: \ufffe \uffff",
     "private \ue000 and unassigned \u0378",
     "  surrounded by spaces  ",
 ]
@@ -86,6 +87,10 @@ def test_text_is_intact_in_a_markdown_heading_and_paragraph(text: str) -> None:
     heading, paragraph = _inlines(f"# {markdown(text)}\n\n{markdown(text)}\n")
 
     assert text.strip() == _shown(heading) == _shown(paragraph)
+
+
+def test_a_character_that_nobody_can_see_is_spelled_out() -> None:
+    assert {r'"a\u202eb\U000e0001"'} == {quote("a\u202eb\U000e0001") for quote in (toml, yaml_literal, python)}
 
 
 def test_a_formatter_leaves_a_python_literal_alone() -> None:
