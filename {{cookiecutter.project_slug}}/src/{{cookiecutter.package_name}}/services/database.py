@@ -17,8 +17,8 @@ from .engines import Limits, is_sqlite, parse_url, postgresql, sqlite_reader, sq
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-_SQLITE_PASSING = {5, 6, 8, 10, 13, 14}
-"""BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN (sqlite.org/rescode.html): the file, not the statement, is at fault."""
+_SQLITE_PASSING = {5, 6, 8, 9, 10, 13, 14}
+"""BUSY, LOCKED, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN (sqlite.org/rescode.html): not the statement's fault."""
 
 _POSTGRESQL_PASSING = ("08", "53", "57", "58", "40001", "40P01", "55P03", "25P03")
 """Classes and codes (PostgreSQL manual, appendix A): connection, resources, operator, system, deadlock, lock."""

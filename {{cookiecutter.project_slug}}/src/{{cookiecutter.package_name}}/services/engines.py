@@ -5,6 +5,8 @@ A driver is imported by the engine that uses it: a service on SQLite never loads
 
 from __future__ import annotations
 
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event, make_url
@@ -83,6 +85,7 @@ def sqlite_writer(url: URL, limits: Limits, *, foreign_keys: bool = True) -> Asy
         hide_parameters=True,
     )
     _prepare_sqlite(engine, [*_SQLITE_PRAGMAS, f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}"])
+    _limit_statements(engine, limits.statement_timeout_seconds)
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin_immediate(connection: Any) -> None:
@@ -102,8 +105,11 @@ def sqlite_reader(url: URL, limits: Limits) -> AsyncEngine:
         **limits.pool(),
     )
     _prepare_sqlite(engine, [*_SQLITE_PRAGMAS, "PRAGMA query_only = ON"])
+    _limit_statements(engine, limits.statement_timeout_seconds)
     return engine
 
+
+_STEPS_BETWEEN_QUESTIONS = 100_000
 
 _SQLITE_PRAGMAS = ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", "PRAGMA temp_store = MEMORY"]
 
@@ -115,6 +121,35 @@ def _prepare_sqlite(engine: AsyncEngine, pragmas: list[str]) -> None:
         for pragma in pragmas:
             cursor.execute(pragma)
         cursor.close()
+
+
+class _Deadline:
+    """When the statement that a connection runs must end; SQLite asks from its own thread."""
+
+    def __init__(self) -> None:
+        self.at = inf
+
+    def is_over(self) -> int:
+        return monotonic() > self.at
+
+
+def _limit_statements(engine: AsyncEngine, seconds: float) -> None:
+    """SQLite has no statement timeout: it asks every few milliseconds whether to go on."""
+    if not seconds:
+        return
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def watch(connection: Any, record: Any) -> None:
+        deadline = record.info["deadline"] = _Deadline()
+        connection.run_async(lambda driver: driver.set_progress_handler(deadline.is_over, _STEPS_BETWEEN_QUESTIONS))
+
+    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def begin(connection: Any, *_statement: object) -> None:
+        connection.info["deadline"].at = monotonic() + seconds
+
+    @event.listens_for(engine.sync_engine, "after_cursor_execute")
+    def end(connection: Any, *_statement: object) -> None:
+        connection.info["deadline"].at = inf
 
 
 def postgresql(url: URL, limits: Limits, *, settings: dict[str, str] | None = None) -> AsyncEngine:

@@ -328,6 +328,15 @@ async def test_a_frozen_server_is_left_after_the_statement_timeout(proxy: Proxy)
         assert perf_counter() - started < 5
 
 
+async def test_a_statement_ends_at_its_limit_and_its_connection_is_used_again(database_url: str) -> None:
+    async with opened(database_url, statement_timeout_seconds=0.1, pool_size=1, max_overflow=0) as database:
+        started = perf_counter()
+        with pytest.raises(DatabaseUnavailable):
+            await value(database, SLOW[database.kind].replace("3000000", "300000000"))
+        assert perf_counter() - started < 5
+        await database.ping()
+
+
 async def test_the_server_itself_ends_a_statement_at_its_limit(postgresql_url: str) -> None:
     async with opened(postgresql_url, statement_timeout_seconds=0.2) as database:
         assert "200ms" == await value(database, "SHOW statement_timeout")

@@ -175,6 +175,32 @@ async def test_a_deletion_is_seen_through_the_cache(users: Users) -> None:
         await users.get_json(created.id)
 
 
+class Witness(MemoryCache):
+    """Notes what is stored whenever it is told to forget."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__()
+        self._database = database
+        self.seen: list[list[object]] = []
+
+    async def invalidate(self, key: str) -> None:
+        self.seen.append(await stored(self._database, "name"))
+        await super().invalidate(key)
+
+
+async def test_the_cache_is_told_to_forget_before_and_after_the_commit(
+    database: Database, passwords: Passwords
+) -> None:
+    """Before, in case the process dies in between; after, because a reader may have kept the old user meanwhile."""
+    witness = Witness(database)
+    users = Users(database, witness, passwords)
+    created = await users.create(ada())
+    await users.update(created.id, changes(name="Countess"))
+    await users.delete(created.id)
+
+    assert [["Ada"], ["Countess"], ["Countess"], []] == witness.seen
+
+
 async def test_pages_hold_every_user_once_oldest_first(users: Users) -> None:
     created = await create_many(users, 5)
     pages = [await users.page(page=number, limit=2) for number in (1, 2, 3)]
