@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import resource
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import orjson
 import pytest
 
@@ -148,7 +150,7 @@ async def main():
     gc.collect()
 async def lost(): raise ValueError("secret=canary-17")
 asyncio.run(main())
-assert counted == ["thread", "finaliser", "loop"], counted
+log.info("counted", places=counted)
 raise SystemError("dsn=canary-18")
 """
     for form in ("json", "console"):
@@ -158,6 +160,7 @@ raise SystemError("dsn=canary-18")
         assert b"" == result.stderr
         assert not re.findall(rb"canary[\w-]*", result.stdout)
         assert 4 == result.stdout.count(b"unhandled exception")
+        assert b'["thread","finaliser","loop"]' in result.stdout
         assert b"***" in result.stdout
 
 
@@ -323,3 +326,45 @@ def test_a_log_file_is_json_whatever_stdout_shows(tmp_path: Path) -> None:
 
     assert [b"x"] == re.findall(rb"^\S+ info +(\w)  \[app\.users\]$", result.stdout, re.MULTILINE)
     assert ["x"] == [line["event"] for line in lines_of((tmp_path / "log").read_bytes())]
+
+
+def test_a_service_whose_stdout_nobody_reads_answers_and_stops_as_ever(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    variables = {
+        "PATH": os.environ["PATH"],
+        "PORT": "0",
+        "LOG_FILE": str(tmp_path / "log"),
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'service.db'}",
+    }
+    command = [sys.executable, "-m", "{{ cookiecutter.package_name }}", "serve"]
+    with subprocess.Popen(command, cwd=tmp_path, env=variables, stdout=writing, stderr=subprocess.PIPE) as process:
+        os.close(writing)
+        try:
+            listening = logged(tmp_path / "log", "listening")
+            with httpx2.Client(base_url=f"http://127.0.0.1:{listening['port']}") as client:
+                answers = {client.get(f"/nothing/{number}").status_code for number in range(200)}
+            process.send_signal(signal.SIGTERM)
+
+            assert {404} == answers
+            assert 0 == process.wait(15)
+            assert process.stderr is not None
+            assert b"" == process.stderr.read()
+        finally:
+            process.kill()
+    with os.fdopen(reading, "rb") as unread:
+        assert all(lines_of(unread.read()))
+    in_file = lines_of((tmp_path / "log").read_bytes())
+    assert 200 == [line["event"] for line in in_file].count("request")
+
+
+def logged(file: Path, event: str) -> dict[str, Any]:
+    """The first line of *event* in *file*, as soon as it is there."""
+    ends = time.monotonic() + 30
+    while time.monotonic() < ends:
+        written = file.read_bytes() if file.exists() else b""
+        for line in lines_of(written[: written.rfind(b"\n") + 1]):
+            if line["event"] == event:
+                return line
+        time.sleep(0.05)
+    raise AssertionError(f"no line {event!r} within 30 s")

@@ -25,6 +25,7 @@ __all__ = ["AccessLog", "LastResort", "LogWriter", "configure_logging"]
 
 _NOISY = (
     "aiosqlite",
+    "alembic.runtime.plugins",
     "asyncio",
     "httpcore",
     "httpcore2",
