@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import shutil
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import post_gen_project
 import pytest
 from conftest import PROJECT_FOLDER, TEMPLATE, Render, files_below, run
+from cookiecutter.generate import is_copy_only_path
 from post_gen_project import FEATURES
 from test_text import parse
 
@@ -91,10 +93,12 @@ def test_the_package_name_stands_in_no_source(render: Render) -> None:
 def test_the_verbatim_folders_are_byte_identical(default_render: Path) -> None:
     package = PROJECT_FOLDER / "src" / "{{cookiecutter.package_name}}"
     folders = ["config", "controllers", "middleware", "models", "routes", "server", "services"]
+    context = {"cookiecutter": json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8"))}
 
     for folder in folders:
         verbatim = _bytes(package / folder)
         assert verbatim
+        assert all(is_copy_only_path(f"src/{package.name}/{folder}/{name}", context) for name in verbatim)
         assert verbatim == _bytes(default_render / "src" / "acme_service" / folder)
 
 
