@@ -1,28 +1,28 @@
-"""A service whose handlers misbehave on purpose, on the real server; started as a process by `service.py`.
-
-    python -m tests.process.app_under_test '{"server": {...}, "lifespan": "quick"}'
-"""
+"""A service whose handlers misbehave on purpose, on the real server; `service.py` starts it as a process."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
+import os
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator
+from multiprocessing.connection import Connection
 from typing import Any
 
 import structlog
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from {{ cookiecutter.package_name }}.context import request_id
 from {{ cookiecutter.package_name }}.lifecycle import Lifecycle
 from {{ cookiecutter.package_name }}.server.options import ServerOptions
 from {{ cookiecutter.package_name }}.server.process import serve
@@ -35,6 +35,7 @@ def log_as_json() -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            lambda _logger, _name, line: {"request_id": request_id.get(), **line},
             structlog.processors.dict_tracebacks,
             structlog.processors.JSONRenderer(),
         ],
@@ -43,157 +44,187 @@ def log_as_json() -> None:
     logging.basicConfig(stream=sys.stdout, format='{"event": "standard library", "message": "%(message)s"}')
 
 
-def build(lifecycle: Lifecycle, lifespan_kind: str) -> tuple[Any, Any]:
-    async def quick(request: Request) -> Response:
-        return JSONResponse({"ok": True, "path": request.url.path})
+def seconds_of(request: Request) -> float:
+    return float(request.query_params["seconds"])
 
-    async def ready(_request: Request) -> Response:
-        return Response(status_code=200 if lifecycle.ready else 503)
 
-    async def slow(request: Request) -> Response:
-        await asyncio.sleep(seconds_of(request))
-        return JSONResponse({"ok": True})
+def lifecycle_of(connection: HTTPConnection) -> Lifecycle:
+    lifecycle: Lifecycle = connection.app.state.lifecycle
+    return lifecycle
 
-    async def stubborn(request: Request) -> Response:
-        """Swallow the cancellation, as careless libraries do."""
-        ends = time.monotonic() + seconds_of(request)
-        while time.monotonic() < ends:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(ends - time.monotonic())
-        return JSONResponse({"ok": True})
 
-    async def thread(request: Request) -> Response:
-        await run_in_threadpool(time.sleep, seconds_of(request))
-        return JSONResponse({"ok": True})
+async def quick(request: Request) -> Response:
+    return JSONResponse({"ok": True, "path": request.url.path})
 
-    async def block(request: Request) -> Response:
-        time.sleep(seconds_of(request))  # noqa: ASYNC251 - the fault that is tested
-        return JSONResponse({"ok": True})
 
-    async def leave_thread(request: Request) -> Response:
-        threading.Thread(target=time.sleep, args=[seconds_of(request)]).start()
-        return JSONResponse({"ok": True})
+async def ready(request: Request) -> Response:
+    return Response(status_code=200 if lifecycle_of(request).ready else 503)
 
-    async def echo(request: Request) -> Response:
-        return Response(await request.body())
 
-    async def refuse(_request: Request) -> Response:
-        return Response(b'{"status":413}', 413, media_type="application/problem+json")
+async def slow(request: Request) -> Response:
+    await asyncio.sleep(seconds_of(request))
+    return JSONResponse({"ok": True})
 
-    async def crash(_request: Request) -> Response:
-        raise ZeroDivisionError("one\nline")
 
-    async def fail(_request: Request) -> Response:
-        lifecycle.fail("the mailer died")
-        return JSONResponse({"ok": True})
+async def stubborn(request: Request) -> Response:
+    """Swallow the cancellation, as careless libraries do."""
+    ends = time.monotonic() + seconds_of(request)
+    while time.monotonic() < ends:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(ends - time.monotonic())
+    return JSONResponse({"ok": True})
 
-    async def big(_request: Request) -> Response:
-        return Response(b"x" * 30_000_000)
 
-    async def events(_request: Request) -> Response:
-        async def until_stopping() -> AsyncIterator[bytes]:
-            yield b"data: hello\n\n"
-            await lifecycle.wait_until_stopping()
-            yield b"retry: 1000\ndata: goodbye\n\n"
+async def thread(request: Request) -> Response:
+    await run_in_threadpool(time.sleep, seconds_of(request))
+    return JSONResponse({"ok": True})
 
-        return StreamingResponse(until_stopping(), media_type="text/event-stream")
 
-    async def endless(_request: Request) -> Response:
-        async def forever() -> AsyncIterator[bytes]:
-            while True:
-                yield b"data: tick\n\n"
-                await asyncio.sleep(0.02)
+async def block(request: Request) -> Response:
+    time.sleep(seconds_of(request))  # noqa: ASYNC251 - the fault that is tested
+    return JSONResponse({"ok": True})
 
-        return StreamingResponse(forever(), media_type="text/event-stream")
 
-    async def broken_stream(_request: Request) -> Response:
-        async def failing() -> AsyncIterator[bytes]:
-            yield b"half"
-            raise ZeroDivisionError
+async def leave_thread(request: Request) -> Response:
+    threading.Thread(target=time.sleep, args=[seconds_of(request)]).start()
+    return JSONResponse({"ok": True})
 
-        return StreamingResponse(failing())
 
-    async def aware_websocket(websocket: WebSocket) -> None:
-        await websocket.accept()
-        stopping = asyncio.get_running_loop().create_task(lifecycle.wait_until_stopping())
-        with contextlib.suppress(WebSocketDisconnect):
-            while not stopping.done():
-                receiving = asyncio.get_running_loop().create_task(websocket.receive_text())
-                await asyncio.wait([stopping, receiving], return_when=asyncio.FIRST_COMPLETED)
-                receiving.cancel()
-            await websocket.close(1012)
+async def echo(request: Request) -> Response:
+    return Response(await request.body())
 
-    async def unaware_websocket(websocket: WebSocket) -> None:
-        await websocket.accept()
-        with contextlib.suppress(WebSocketDisconnect):
-            while True:
-                await websocket.receive_text()
 
-    async def crashing_websocket(websocket: WebSocket) -> None:
-        await websocket.accept()
+async def refuse(_request: Request) -> Response:
+    return Response(b'{"status":413}', 413, media_type="application/problem+json")
+
+
+async def fail(request: Request) -> Response:
+    lifecycle_of(request).fail("the mailer died")
+    return JSONResponse({"ok": True})
+
+
+async def big(_request: Request) -> Response:
+    return Response(b"x" * 30_000_000)
+
+
+async def events(request: Request) -> Response:
+    async def until_stopping() -> AsyncIterator[bytes]:
+        yield b"data: hello\n\n"
+        await lifecycle_of(request).wait_until_stopping()
+        yield b"retry: 1000\ndata: goodbye\n\n"
+
+    return StreamingResponse(until_stopping(), media_type="text/event-stream")
+
+
+async def endless(_request: Request) -> Response:
+    async def forever() -> AsyncIterator[bytes]:
+        while True:
+            yield b"data: tick\n\n"
+            await asyncio.sleep(0.02)
+
+    return StreamingResponse(forever(), media_type="text/event-stream")
+
+
+async def broken_stream(_request: Request) -> Response:
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"half"
         raise ZeroDivisionError
 
+    return StreamingResponse(failing())
+
+
+async def aware_websocket(websocket: WebSocket) -> None:
+    await websocket.accept()
+    loop = asyncio.get_running_loop()
+    stopping = loop.create_task(lifecycle_of(websocket).wait_until_stopping())
+    with contextlib.suppress(WebSocketDisconnect):
+        while not stopping.done():
+            receiving = loop.create_task(websocket.receive_text())
+            await asyncio.wait([stopping, receiving], return_when=asyncio.FIRST_COMPLETED)
+            receiving.cancel()
+        await websocket.close(1012)
+
+
+async def unaware_websocket(websocket: WebSocket) -> None:
+    await websocket.accept()
+    with contextlib.suppress(WebSocketDisconnect):
+        while True:
+            await websocket.receive_text()
+
+
+async def crashing_websocket(websocket: WebSocket) -> None:
+    await websocket.accept()
+    raise ZeroDivisionError
+
+
+async def hang(_app: Starlette) -> None:
+    log.info("starting")
+    await asyncio.sleep(60)
+
+
+async def block_loop(_app: Starlette) -> None:
+    log.info("starting")
+    time.sleep(60)  # noqa: ASYNC251 - the fault that is tested
+
+
+async def not_connect(_app: Starlette) -> None:
+    raise ConnectionRefusedError("cannot connect to postgresql")
+
+
+async def divide_by_zero(_app: Starlette) -> None:
+    raise ZeroDivisionError
+
+
+AT_THE_START = {"hangs at the start": hang, "blocks at the start": block_loop, "fails at the start": not_connect}
+AT_THE_END = {"hangs at the end": hang, "fails at the end": divide_by_zero}
+
+ROUTES = [
+    Route("/", quick, methods=["GET", "POST"]),
+    Route("/health/ready", ready),
+    Route("/slow", slow),
+    Route("/stubborn", stubborn),
+    Route("/thread", thread),
+    Route("/leave-thread", leave_thread),
+    Route("/block", block),
+    Route("/echo", echo, methods=["POST"]),
+    Route("/refuse", refuse, methods=["POST"]),
+    Route("/fail", fail),
+    Route("/big", big),
+    Route("/events", events),
+    Route("/endless", endless),
+    Route("/broken-stream", broken_stream),
+    WebSocketRoute("/websocket/aware", aware_websocket),
+    WebSocketRoute("/websocket/unaware", unaware_websocket),
+    WebSocketRoute("/websocket/crashing", crashing_websocket),
+]
+
+
+def build(lifecycle: Lifecycle, lifespan_kind: str) -> tuple[ASGIApp, ASGIApp]:
     @contextlib.asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
         try:
-            if lifespan_kind == "hangs at the start":
-                log.info("starting")
-                await asyncio.sleep(60)
-            if lifespan_kind == "blocks at the start":
-                log.info("starting")
-                time.sleep(60)  # noqa: ASYNC251 - the fault that is tested
-            if lifespan_kind == "fails at the start":
-                raise ConnectionRefusedError("cannot connect to postgresql")
+            if lifespan_kind in AT_THE_START:
+                await AT_THE_START[lifespan_kind](app)
             yield
-            if lifespan_kind == "hangs at the end":
-                await asyncio.sleep(60)
-            if lifespan_kind == "fails at the end":
-                raise ZeroDivisionError
+            if lifespan_kind in AT_THE_END:
+                await AT_THE_END[lifespan_kind](app)
         finally:
             log.info("resources closed")
 
     operations = Starlette(routes=[Route("/health/ready", ready)])
-    app = Starlette(
-        routes=[
-            Route("/", quick, methods=["GET", "POST"]),
-            Route("/health/ready", ready),
-            Route("/slow", slow),
-            Route("/stubborn", stubborn),
-            Route("/thread", thread),
-            Route("/leave-thread", leave_thread),
-            Route("/block", block),
-            Route("/echo", echo, methods=["POST"]),
-            Route("/refuse", refuse, methods=["POST"]),
-            Route("/fail", fail),
-            Route("/big", big),
-            Route("/events", events),
-            Route("/endless", endless),
-            Route("/broken-stream", broken_stream),
-            WebSocketRoute("/websocket/aware", aware_websocket),
-            WebSocketRoute("/websocket/unaware", unaware_websocket),
-            WebSocketRoute("/websocket/crashing", crashing_websocket),
-        ],
-        lifespan=lifespan,
-    )
+    app = Starlette(routes=ROUTES, lifespan=lifespan)
+    app.state.lifecycle = operations.state.lifecycle = lifecycle
 
-    async def outermost(scope: Any, receive: Any, send: Any) -> None:
-        """Stands for a middleware that crashes: nothing of the application is around it."""
+    async def outermost(scope: Scope, receive: Receive, send: Send) -> None:
+        """Stand for a middleware that crashes: nothing of the application is around it."""
         if scope["type"] == "http" and scope["path"] == "/crash":
-            await crash(Request(scope))
+            raise ZeroDivisionError("one\nline")
         await app(scope, receive, send)
 
     return outermost, operations
 
 
-def seconds_of(request: Request) -> float:
-    return float(request.query_params["seconds"])
-
-
-def main() -> int:
-    exit_at_once_on_signals()
-    wishes = json.loads(sys.argv[1])
-    if wishes.get("import_seconds"):
-        time.sleep(wishes["import_seconds"])
+def main(wishes: dict[str, Any]) -> int:
     log_as_json()
     options = ServerOptions(
         **{"host": "127.0.0.1", "port": 0, **wishes["server"]},
@@ -201,12 +232,20 @@ def main() -> int:
     )
     lifecycle = Lifecycle()
     return serve(
-        lambda: build(lifecycle, wishes.get("lifespan", "")),
+        lambda: build(lifecycle, wishes["lifespan"]),
         options,
         lifecycle,
         flush=lambda _seconds: sys.stdout.flush(),
     )
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def run_in_fork(wishes: dict[str, Any], output: Connection, errors: Connection) -> None:
+    """What a forked process does: *output* and *errors* take the place of its standard streams."""
+    exit_at_once_on_signals()
+    os.dup2(output.fileno(), 1)
+    os.dup2(errors.fileno(), 2)
+    output.close()
+    errors.close()
+    sys.stdout = os.fdopen(1, "w", buffering=1)
+    sys.stderr = os.fdopen(2, "w", buffering=1)
+    sys.exit(main(wishes))

@@ -1,42 +1,52 @@
-"""Starts the application under test as a real process, reads its log, and sends it signals and bytes."""
+"""Starts the application under test as a real process, reads its log, and sends it signals and bytes.
+
+The processes are forks of one that has done the imports, which would otherwise take most of the tests' time.
+"""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import queue
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any, Self
+
+from tests.process.app_under_test import run_in_fork
 
 START_SECONDS = 10.0
 
 
-class Service:
-    """A running process; *wishes* are described in `app_under_test.py`. Use it as a context manager."""
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["tests.process.app_under_test"])
 
-    def __init__(self, lifespan: str = "", import_seconds: float = 0.0, **server: Any) -> None:
-        wishes = {"lifespan": lifespan, "import_seconds": import_seconds, "server": server}
+
+class Service:
+    """A running process; *lifespan* is what `app_under_test.py` names, *server* goes into `ServerOptions`."""
+
+    def __init__(self, lifespan: str = "", **server: Any) -> None:
+        output, output_of_child = _context.Pipe(duplex=False)
+        self._errors, errors_of_child = _context.Pipe(duplex=False)
+        wishes = {"lifespan": lifespan, "server": server}
+        self.process = _context.Process(target=run_in_fork, args=(wishes, output_of_child, errors_of_child))
+        self.process.start()
+        output_of_child.close()
+        errors_of_child.close()
         self.lines: list[dict[str, Any]] = []
         self.signalled_at = 0.0
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.process.app_under_test", json.dumps(wishes)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
         self._fresh: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader = threading.Thread(target=self._read, args=[output], daemon=True)
         self._reader.start()
 
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._fresh.put(json.loads(line))
+    def _read(self, output: Connection) -> None:
+        with output, os.fdopen(os.dup(output.fileno())) as lines:
+            for line in lines:
+                self._fresh.put(json.loads(line))
         self._fresh.put(None)
 
     def __enter__(self) -> Self:
@@ -44,11 +54,9 @@ class Service:
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.join()
         self._reader.join()
-        for stream in (self.process.stdout, self.process.stderr):
-            if stream is not None:
-                stream.close()
+        self._errors.close()
 
     def line(self, event: str, **fields: Any) -> dict[str, Any]:
         """The first log line, from now or before, of *event* with these *fields*."""
@@ -71,20 +79,23 @@ class Service:
         return [line["event"] for line in self.lines]
 
     def stderr(self) -> str:
-        assert self.process.stderr is not None
-        return self.process.stderr.read()
+        """What the process wrote to its standard error; call it after the end."""
+        with os.fdopen(os.dup(self._errors.fileno())) as lines:
+            return lines.read()
 
     def port(self, listener: str = "main") -> int:
         return int(self.line("listening", listener=listener)["port"])
 
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.signalled_at = self.signalled_at or time.monotonic()
-        self.process.send_signal(number)
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
 
     def exit_code(self, within_seconds: float) -> int:
         """The exit code; fails if the process lives longer than *within_seconds* after the first signal."""
-        remaining = self.signalled_at + within_seconds - time.monotonic()
-        return self.process.wait(timeout=max(0.01, remaining))
+        self.process.join(timeout=max(0.01, self.signalled_at + within_seconds - time.monotonic()))
+        assert self.process.exitcode is not None, "the process did not end in time"
+        return self.process.exitcode
 
     def connect(self, listener: str = "main") -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port(listener)), timeout=5)
@@ -114,24 +125,26 @@ def request(target: str, method: str = "GET", *fields: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def read_answer(client: socket.socket) -> Answer:
-    """One answer with a Content-Length. Raises ConnectionError when it is not whole."""
-    received = b""
+def read_answer(client: socket.socket, rest: bytearray | None = None) -> Answer:
+    """One answer with a Content-Length; *rest* keeps what came after it. Raises ConnectionError if it is not whole."""
+    received = bytearray() if rest is None else rest
     while b"\r\n\r\n" not in received:
-        received += _receive(client, received)
-    head, _, body = received.partition(b"\r\n\r\n")
-    answer = Answer(head, body)
-    length = int(answer.headers["content-length"])
-    while len(answer.body) < length:
-        answer.body += _receive(client, received)
+        _receive(client, received)
+    head, _, _ = bytes(received).partition(b"\r\n\r\n")
+    answer = Answer(head, b"")
+    end = len(head) + 4 + int(answer.headers["content-length"])
+    while len(received) < end:
+        _receive(client, received)
+    answer.body = bytes(received[len(head) + 4 : end])
+    del received[:end]
     return answer
 
 
-def _receive(client: socket.socket, before: bytes) -> bytes:
+def _receive(client: socket.socket, received: bytearray) -> None:
     piece = client.recv(65536)
     if not piece:
-        raise ConnectionError(f"the connection ended after {before!r}")
-    return piece
+        raise ConnectionError(f"the connection ended after {bytes(received)!r}")
+    received += piece
 
 
 def read_to_end(client: socket.socket) -> bytes:

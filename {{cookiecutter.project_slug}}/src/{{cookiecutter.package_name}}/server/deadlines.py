@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .options import ServerOptions
     from .protocol import Connection
 
+TICK_SECONDS: Final = 0.25
 LINGER_SECONDS: Final = 2.0
 SLOWEST_BODY_BYTES_PER_SECOND: Final = 4096
 """An upload at this pace or above is not cut off, however long it takes."""
@@ -29,13 +30,13 @@ class Deadlines:
 
     def __init__(self, options: ServerOptions) -> None:
         self._options = options
-        self._waited = 0.0
+        self._waited = -TICK_SECONDS
         self._write_waited = 0.0
         self._unsent = 0
 
     def restart(self) -> None:
         """The client did what was waited for: a new wait begins."""
-        self._waited = 0.0
+        self._waited = -TICK_SECONDS  # the next tick may come at once, and would count a whole one
 
     def resumed_writing(self) -> None:
         """The client has read on."""
@@ -61,7 +62,7 @@ class Deadlines:
         elif connection.half_closed:
             self._tick_half_closed(connection)
         else:
-            self._waited = 0.0
+            self.restart()
 
     def _tick_without_request(self, connection: Connection) -> None:
         if connection.head_bytes:
@@ -83,7 +84,7 @@ class Deadlines:
         """A client that only stopped sending cannot be told from one that left, until something is written."""
         if connection.active is not None and connection.active.progressed:
             connection.active.progressed = False
-            self._waited = 0.0
+            self.restart()
         elif self._waited > self._options.write_timeout_seconds:
             connection.give_up("the client closed its side and the answer makes no progress")
 

@@ -74,5 +74,5 @@ class Lifespan:
         finally:
             self._outbox.put_nowait("ended")
 
-    async def _send(self, message: Any) -> None:  # noqa: ANN401 - an ASGI message
+    async def _send(self, message: Any) -> None:
         self._outbox.put_nowait(message["type"])

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 from uvicorn.config import Config
 
+from ..models import problem
 from .protocol import Connection
+from .refusal import Refused
 from .sockets import BACKLOG, accepted_but_waiting, bound_sockets, duplicate
 from .state import ListenerState, OnException
 from .websocket import WebSocketConnection
@@ -25,8 +27,8 @@ log = structlog.get_logger(__name__)
 
 IDLE_GRACE_SECONDS: Final = 0.25
 """A request that was on the wire when the listener closed is still served."""
-WEBSOCKET_GRACE_SECONDS: Final = 1.0
-"""For websocket handlers to say goodbye themselves."""
+GOODBYE_SECONDS: Final = 1.0
+"""For websocket handlers to say goodbye themselves, and for clients to complete a header."""
 LEAVING_SECONDS: Final = 0.5
 """For clients that were told FIN to close their side."""
 CANCELLED_SECONDS: Final = 0.25
@@ -93,14 +95,16 @@ class Listener:
         connections = len(self.state.connections)
         log.info("stopped accepting", listener=self.name, connections=connections, in_flight=self.in_flight)
         await _until(self._empty, min(IDLE_GRACE_SECONDS, deadline_seconds))
-        reminder = loop.call_later(min(WEBSOCKET_GRACE_SECONDS, deadline_seconds / 2), self._end_websockets)
+        reminder = loop.call_later(min(GOODBYE_SECONDS, deadline_seconds / 2), self._end_the_patient)
         finished = await _until(self._all_answered, started + deadline_seconds - loop.time())
         reminder.cancel()
         cut_off = 0 if finished else await self._cut_off()
         await _until(self._empty, LEAVING_SECONDS if finished else LAST_BYTES_SECONDS)
         still_open = self._close_rest()
         waited = round(loop.time() - started, 3)
-        log.info("connections ended", listener=self.name, waited_seconds=waited, cancelled=cut_off, still_open=still_open)
+        log.info(
+            "connections ended", listener=self.name, waited_seconds=waited, cancelled=cut_off, still_open=still_open
+        )
         return cut_off
 
     async def _stop_accepting(self) -> None:
@@ -130,10 +134,13 @@ class Listener:
                 answered = answered and not connection.busy
         return answered
 
-    def _end_websockets(self) -> None:
+    def _end_the_patient(self) -> None:
+        """Say goodbye to websockets whose handlers did not, and to clients in the middle of a header."""
         for connection in list(self._connections()):
             if isinstance(connection, WebSocketConnection):
                 connection.shutdown()
+            elif connection.active is None and connection.head_bytes:
+                connection.refuse(Refused(problem.SHUTTING_DOWN, "The service stopped before the request was whole."))
 
     async def _cut_off(self) -> int:
         """Cancel what still runs; an application that does not heed it is answered for."""
@@ -145,23 +152,27 @@ class Listener:
         for connection in list(self._connections()):
             if isinstance(connection, Connection) and connection.active is not None:
                 connection.active.cut_off()
-        return len(tasks)
+        unsent = [each for each in self._connections() if each.transport.get_write_buffer_size()]
+        return max(len(tasks), len(unsent))
 
     def _close_rest(self) -> int:
         left = list(self._connections())
         for connection in left:
-            connection.transport.abort() if connection.transport.get_write_buffer_size() else connection.transport.close()
+            if connection.transport.get_write_buffer_size():
+                connection.transport.abort()
+            else:
+                connection.transport.close()
         return len(left)
 
     def _connections(self) -> set[Connection | WebSocketConnection]:
-        return self.state.connections  # type: ignore[return-value] - both kinds are ours
+        return cast("set[Connection | WebSocketConnection]", self.state.connections)
 
 
 async def _until(condition: Callable[[], bool], seconds: float) -> bool:
     """Whether *condition* came true within *seconds*; it is asked at least once."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - connections come and go at a hundred places
                 await asyncio.sleep(POLL_SECONDS)
             return True
     return False

@@ -12,6 +12,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from ..lifecycle import Lifecycle, Phase
+from .deadlines import TICK_SECONDS
 from .lifespan import Lifespan, LifespanFailed
 from .listener import Listener
 from .options import ServerOptions
@@ -33,9 +34,9 @@ EXIT_CUT_OFF: Final = 75
 
 STARTUP_CANCEL_SECONDS: Final = 0.5
 THREADS_SECONDS: Final = 0.25
+LAST_SECONDS: Final = 0.5
 FLUSH_SECONDS: Final = 0.2
 OPERATIONS_DEADLINE_SECONDS: Final = 0.15
-TICK_SECONDS: Final = 0.25
 
 Build = Callable[[], tuple[ASGIApp, ASGIApp]]
 
@@ -50,8 +51,8 @@ def serve(
 ) -> int:
     """Serve what *build* returns (the application, and the one for operations) until a signal; the exit code.
 
-    *flush* writes what is logged, within the seconds it is given. When something cannot be stopped, the process ends
-    here, after flushing.
+    *flush* writes what is logged within the seconds it is given, or returns False. When something cannot be stopped,
+    the process ends here, after flushing.
     """
     watchdog = Watchdog(flush)
     process = Process(build, options, lifecycle, watchdog, on_exception)
@@ -60,8 +61,8 @@ def serve(
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(process.run())
         watchdog.limit(THREADS_SECONDS, code or EXIT_CUT_OFF, "threads that do not end")
-    flush(FLUSH_SECONDS)
-    watchdog.limit(THREADS_SECONDS * 4, code, "threads that do not end")
+    nobody_reads_the_log = flush(FLUSH_SECONDS) is False
+    watchdog.limit(LAST_SECONDS, code if nobody_reads_the_log else code or EXIT_CUT_OFF, "threads that do not end")
     return code
 
 
@@ -211,10 +212,10 @@ class Process:
             async with asyncio.timeout(limit):
                 await self._lifespan.stop()
         except TimeoutError:
-            log.error("teardown cut off", limit_seconds=limit)
+            log.error("teardown cut off", limit_seconds=limit)  # noqa: TRY400 - our own timeout has no story to tell
             return EXIT_CUT_OFF
         except LifespanFailed as failed:
-            log.error("teardown failed", exc_info=failed.cause)
+            log.error("teardown failed", exc_info=failed.cause)  # noqa: TRY400 - the cause is what failed
             return EXIT_CRASHED
         log.info("torn down", seconds=round(loop.time() - started, 3))
         return EXIT_CLEAN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -11,12 +12,12 @@ import structlog
 from ..models import problem
 from .reading import RequestReader
 from .refusal import Refused, problem_answer
+from .transfer import Transfer
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
 
-    from .state import ListenerState
-    from .transfer import Transfer
+    from .state import ListenerState, Scope
 
 log = structlog.get_logger(__name__)
 
@@ -66,14 +67,14 @@ class Connection(RequestReader):
         elif self.refused is None:
             super().data_received(data)
 
-    def eof_received(self) -> bool:
-        """Keep the connection while a complete request waits for its answer: the client may only have stopped sending."""
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep the connection while a whole request waits for its answer: the client may only have stopped sending."""
         if self.active is None or self.feeding is not None or self.lingering:
             return False
         self.half_closed = True
         return True
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio calls it
         self.connections.discard(self)
         for transfer in (self.active, *self.queue):
             if transfer is not None:
@@ -81,7 +82,7 @@ class Connection(RequestReader):
         self.active = self.feeding = None
         self.queue.clear()
         self.flow.resume_writing()
-        self.parser = None
+        self.parser = None  # type: ignore[assignment]
 
     def resume_writing(self) -> None:
         self.deadlines.resumed_writing()
@@ -89,14 +90,17 @@ class Connection(RequestReader):
 
     # Turns
 
-    def begin(self, transfer: Transfer) -> None:
+    def begin(self, scope: Scope, *, keep_alive: bool) -> Transfer:
+        transfer = Transfer(self, scope, keep_alive=keep_alive, expects_continue=self.expect_100_continue)
         if self.active is None:
             self._start(transfer)
-            return
+            return transfer
         if len(self.queue) >= MOST_PIPELINED:
-            raise Refused(problem.TOO_MANY_REQUESTS, f"At most {MOST_PIPELINED} requests may wait on one connection.")
+            detail = f"At most {MOST_PIPELINED} requests may wait on one connection."
+            raise Refused(problem.CLIENT_ERROR, detail, status=HTTPStatus.TOO_MANY_REQUESTS)
         self.flow.pause_reading()
         self.queue.append(transfer)
+        return transfer
 
     def _start(self, transfer: Transfer) -> None:
         self.active = transfer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -14,12 +15,12 @@ from ..models import problem
 from .deadlines import Deadlines
 from .refusal import OTHER_METHOD, Refused, refusal_of
 from .target import check_host, split_target
-from .transfer import Transfer
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
 
-    from .state import ListenerState
+    from .state import ListenerState, Scope
+    from .transfer import Transfer
 
 ASGI: Final = {"version": "3.0", "spec_version": "2.4"}
 
@@ -50,7 +51,7 @@ class RequestReader(HttpToolsProtocol):
         self.hosts = 0
         self.upgrading = False
 
-    def begin(self, transfer: Transfer) -> None:
+    def begin(self, scope: Scope, *, keep_alive: bool) -> Transfer:
         raise NotImplementedError
 
     def refuse(self, refused: Refused) -> None:
@@ -59,7 +60,7 @@ class RequestReader(HttpToolsProtocol):
     @property
     def method(self) -> str:
         """The method of the request being read, once it is known to be one."""
-        return self.parser.get_method().decode() if self.parser is not None and self.url else OTHER_METHOD
+        return self.parser.get_method().decode() if self.url else OTHER_METHOD
 
     def data_received(self, data: bytes) -> None:
         self.piece_bytes = len(data)
@@ -70,7 +71,7 @@ class RequestReader(HttpToolsProtocol):
             if self.upgrading:
                 self.handle_websocket_upgrade()
         except httptools.HttpParserError as error:
-            self.refuse(refusal_of(error, data))
+            self.refuse(refusal_of(error, b"" if self.advanced else data))
         else:
             if self.reading_head and not self.advanced:
                 self._grow_head()
@@ -107,7 +108,10 @@ class RequestReader(HttpToolsProtocol):
         parser = self.parser
         version: str = parser.get_http_version()
         options = self.options
-        if self.head_bytes + self.piece_bytes > options.max_header_bytes or len(self.headers) > options.max_header_fields:
+        if (
+            self.head_bytes + self.piece_bytes > options.max_header_bytes
+            or len(self.headers) > options.max_header_fields
+        ):
             self._check_size()
         if self.hosts != 1 or version != "1.1":
             self._check_host_and_version(version)
@@ -115,32 +119,32 @@ class RequestReader(HttpToolsProtocol):
         self.advanced = True
         self.head_bytes = 0
         self.deadlines.restart()
+        method = parser.get_method().decode()
+        if parser.should_upgrade():
+            self._check_upgrade(method)
         raw_path, query = split_target(self.url, self.headers)
         path = raw_path.decode("ascii")
-        self.scope = {
+        scope: Scope = {
             "type": "http",
             "asgi": ASGI,
             "http_version": version,
             "server": self.server,
             "client": self.client,
             "scheme": self.scheme,
-            "method": parser.get_method().decode(),
+            "method": method,
             "root_path": "",
             "path": unquote(path) if "%" in path else path,
             "raw_path": raw_path,
             "query_string": query,
             "headers": self.headers,
             "state": self.app_state.copy(),
-        }  # type: ignore[typeddict-item]
-        keep_alive: bool = parser.should_keep_alive() and version == "1.1"
-        if parser.should_upgrade():
-            keep_alive = False  # the parser stops after this request
-            self._check_upgrade()
-            if self.upgrading:
-                return
-        transfer = Transfer(self, self.scope, keep_alive=keep_alive, expects_continue=self.expect_100_continue)
-        self.begin(transfer)
-        self.feeding = transfer
+        }
+        self.scope = scope  # type: ignore[assignment]
+        if self.upgrading:
+            return
+        # After any other request for an upgrade the parser stops, so the connection ends with its answer.
+        keep_alive: bool = parser.should_keep_alive() and version == "1.1" and not parser.should_upgrade()
+        self.feeding = self.begin(scope, keep_alive=keep_alive)
 
     def on_body(self, body: bytes) -> None:
         transfer = self.feeding
@@ -170,13 +174,15 @@ class RequestReader(HttpToolsProtocol):
 
     def _check_host_and_version(self, version: str) -> None:
         if version not in {"1.0", "1.1"}:
-            raise Refused(problem.SERVER_ERROR, "This server speaks HTTP/1.1.", status=505)
+            raise Refused(
+                problem.SERVER_ERROR, "This server speaks HTTP/1.1.", status=HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+            )
         if self.hosts > 1 or (self.hosts == 0 and version == "1.1"):
             raise Refused(problem.HOST_REFUSED, "A request names exactly one Host.")
 
-    def _check_upgrade(self) -> None:
+    def _check_upgrade(self, method: str) -> None:
         """Find out whether it is for a websocket; any other one is ignored, unless a body would be lost with it."""
-        if self.scope["method"] == "CONNECT":
+        if method == "CONNECT":
             raise Refused(problem.NOT_IMPLEMENTED, "This server is no proxy.")
         self.upgrading = self._should_upgrade()
         names = {name for name, _ in self.headers}

@@ -6,10 +6,13 @@ import re
 from http import HTTPStatus
 
 import httptools
+import structlog
 
 from ..models import problem
 from ..models.headers import SECURITY_HEADERS
 from ..models.problem import ProblemType
+
+log = structlog.get_logger(__name__)
 
 OTHER_METHOD = "other"
 
@@ -34,7 +37,12 @@ def status_line(status: int) -> bytes:
 
 
 def problem_answer(
-    refused: Refused, request_id: str, date_line: bytes, *, retry_after_seconds: int | None = None, bodyless: bool = False
+    refused: Refused,
+    request_id: str,
+    date_line: bytes,
+    *,
+    retry_after_seconds: int | None = None,
+    bodyless: bool = False,
 ) -> bytes:
     """The whole answer on the wire; it asks the client to close the connection."""
     body = problem.problem_body(refused.kind, instance=request_id, detail=refused.detail, status=refused.status)
@@ -54,5 +62,6 @@ def refusal_of(error: httptools.HttpParserError, received: bytes) -> Refused:
     if isinstance(error, httptools.HttpParserInvalidMethodError) and _METHOD_AND_SPACE.match(received):
         return Refused(problem.NOT_IMPLEMENTED, "The method is not one that this server knows.")
     if isinstance(error, httptools.HttpParserCallbackError):
-        return Refused(problem.BAD_REQUEST, "The request target cannot be read.")
+        log.error("unhandled exception", exc_info=error)
+        return Refused(problem.INTERNAL, "")
     return Refused(problem.BAD_REQUEST, f"The request is not valid HTTP/1.1: {error}.")

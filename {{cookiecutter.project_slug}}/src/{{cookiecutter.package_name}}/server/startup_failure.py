@@ -31,11 +31,9 @@ def _hint(cause: BaseException, options: ServerOptions) -> str:
     own: object = getattr(cause, "hint", None)
     if isinstance(own, str):
         return own
-    if isinstance(cause, socket.gaierror):
-        return f"HOST must be an address of this machine, and {options.host!r} is not known"
     if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
         return "another process listens there: stop it, or set PORT or OPERATIONS_PORT"
-    if isinstance(cause, OSError) and cause.errno == errno.EADDRNOTAVAIL:
+    if isinstance(cause, socket.gaierror) or (isinstance(cause, OSError) and cause.errno == errno.EADDRNOTAVAIL):
         return f"HOST must be an address of this machine, and {options.host!r} is not"
     if isinstance(cause, PermissionError):
         return "a port below 1024 needs a privilege: set PORT to a higher one"

@@ -40,10 +40,28 @@ class Transfer:
     """
 
     __slots__ = (
-        "_body", "_bodyless", "_chunked", "_connection", "_head", "_news", "_remaining", "_request_id", "_response_started", "_wake_up",
-        "disconnected", "expects_continue", "keep_alive", "more_body", "on_wire", "progressed", "received_bytes",
-        "response_complete", "scope", "state", "task",
-    )  # fmt: skip
+        "_body",
+        "_bodyless",
+        "_chunked",
+        "_connection",
+        "_head",
+        "_news",
+        "_remaining",
+        "_request_id",
+        "_response_started",
+        "_wake_up",
+        "disconnected",
+        "expects_continue",
+        "keep_alive",
+        "more_body",
+        "on_wire",
+        "progressed",
+        "received_bytes",
+        "response_complete",
+        "scope",
+        "state",
+        "task",
+    )
 
     def __init__(self, connection: Connection, scope: Scope, *, keep_alive: bool, expects_continue: bool) -> None:
         self._connection = connection
@@ -118,7 +136,7 @@ class Transfer:
             if not self.response_complete and not self.disconnected:
                 self._crashed(RuntimeError("the application returned without a complete answer"))
         finally:
-            self.state.tasks.discard(self.task)  # type: ignore[arg-type]
+            self.state.tasks.discard(self.task)
             self.task = None
 
     async def receive(self) -> dict[str, Any]:

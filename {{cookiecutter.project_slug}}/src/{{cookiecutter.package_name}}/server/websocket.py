@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.server import ServerProtocol
@@ -24,7 +24,7 @@ INTERNAL_ERROR: Final = 1011
 CLOSE_REPLY_SECONDS: Final = 2.0
 """For the peer's own Close frame; the TCP connection ends after it, and so without a reset."""
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class _Handshake(ServerProtocol):
@@ -85,7 +85,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
 
     def tick(self, _elapsed_seconds: float) -> None:
-        """uvicorn's ping finds a peer that is gone."""
+        """Do nothing: uvicorn's ping finds a peer that is gone."""
 
     def _guarded(self, app: Any) -> Any:
         """*app*, whose failure is reported once and ends the websocket with 1011."""
@@ -107,4 +107,4 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if self.state.on_exception is not None:
             self.state.on_exception(error, scope)
         else:
-            log.error("unhandled exception in a websocket", exc_info=error)
+            log.error("unhandled exception", method="WEBSOCKET", path=scope["path"], exc_info=error)

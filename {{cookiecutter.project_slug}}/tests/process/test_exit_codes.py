@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import signal
+import socket
+import time
+
+import pytest
+
+from tests.process.service import Service, read_answer, request
+
+
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    with Service(drain_delay_seconds=5) as service, service.connect() as client:
+        client.sendall(request("/slow?seconds=8"))
+        service.signal(signal.SIGTERM)
+        service.line("draining")
+        again = time.monotonic()
+        service.signal(signal.SIGINT)
+
+        assert service.exit_code(3) == 128 + signal.SIGINT
+        assert time.monotonic() - again < 0.5
+
+
+def test_a_second_signal_ends_a_process_whose_loop_is_blocked() -> None:
+    with Service() as service, service.connect() as client:
+        client.sendall(request("/block?seconds=8"))
+        time.sleep(0.1)
+        service.signal(signal.SIGTERM)
+        time.sleep(0.1)
+        service.signal(signal.SIGTERM)
+
+        assert service.exit_code(0.6) == 128 + signal.SIGTERM
+
+
+def test_a_blocked_event_loop_cannot_hold_the_process() -> None:
+    with Service(shutdown_deadline_seconds=0.3, teardown_seconds=0.3) as service, service.connect() as client:
+        client.sendall(request("/block?seconds=8"))
+        time.sleep(0.1)
+        service.signal()
+
+        assert service.exit_code(0.3 + 0.3 + 1.0) == 75
+
+
+def test_a_busy_thread_cannot_hold_the_process() -> None:
+    with Service(shutdown_deadline_seconds=0.3, teardown_seconds=0.3) as service:
+        assert service.ask("/leave-thread?seconds=8").status == 200
+        service.signal()
+
+        assert service.exit_code(0.3 + 0.3 + 2.0) == 75
+
+
+def test_a_critical_failure_ends_the_process_gracefully_with_70() -> None:
+    with Service() as service:
+        service.port()
+        service.signalled_at = time.monotonic()
+        assert service.ask("/fail").status == 200
+
+        assert service.exit_code(3) == 70
+        assert "torn down" in service.events()
+        assert service.line("a critical task died")["reason"] == "the mailer died"
+
+
+def test_a_teardown_that_fails_is_not_a_clean_end() -> None:
+    with Service("fails at the end") as service:
+        service.port()
+        service.signal()
+
+        assert service.exit_code(3) == 70
+        assert "teardown failed" in service.events()
+
+
+def test_a_teardown_that_hangs_is_cut_off() -> None:
+    with Service("hangs at the end", teardown_seconds=0.3) as service:
+        service.port()
+        service.signal()
+
+        assert service.exit_code(0.3 + 1.0) == 75
+        assert "teardown cut off" in service.events()
+
+
+def test_a_start_that_fails_is_one_line_with_cause_and_hint() -> None:
+    with Service("fails at the start") as service:
+        service.signalled_at = time.monotonic()
+
+        assert service.exit_code(10) == 3
+        assert service.events() == ["resources closed", "start-up failed"]
+        assert service.stderr() == ""
+        line = service.line("start-up failed", cause_type="ConnectionRefusedError")
+        assert "depends on" in line["hint"]
+
+
+@pytest.mark.parametrize("setting", ["port", "operations_port"])
+def test_a_port_in_use_ends_the_start_before_the_application_begins(setting: str) -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    with taken, Service("hangs at the start", **{setting: taken.getsockname()[1]}) as service:
+        service.signalled_at = time.monotonic()
+
+        assert service.exit_code(10) == 3
+        assert service.events() == ["start-up failed"]
+        assert "another process" in service.line("start-up failed")["hint"]
+
+
+def test_a_client_that_never_reads_cannot_hold_the_process() -> None:
+    with Service(shutdown_deadline_seconds=0.4, teardown_seconds=0.3) as service, service.connect() as client:
+        client.sendall(request("/big"))
+        time.sleep(0.2)
+        service.signal()
+
+        assert service.exit_code(0.4 + 0.3 + 1.0) == 75
+
+
+def test_silent_clients_do_not_make_the_end_late_or_unclean() -> None:
+    with Service() as service, service.connect(), service.connect() as used, service.connect() as half:
+        used.sendall(request("/"))
+        read_answer(used)
+        half.sendall(b"GET / HTTP/1.1\r\n")
+        service.signal()
+
+        assert read_answer(half).status == 503
+        assert service.exit_code(3) == 0
