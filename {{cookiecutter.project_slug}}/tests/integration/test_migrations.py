@@ -102,7 +102,7 @@ async def test_a_failed_migration_leaves_nothing(empty_database_url: str) -> Non
 
 async def test_concurrent_migrations_both_succeed(empty_database_url: str) -> None:
     """In processes of their own, as two replicas would."""
-    program = "import sys; from {{ cookiecutter.package_name }}.migrations import migrate; migrate(sys.argv[1])"
+    program = "import sys, {{ cookiecutter.package_name }}.migrations as m; m.migrate(sys.argv[1])"
     command = [sys.executable, "-c", program, empty_database_url]
     run = [asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60) for _ in range(2)]
     results = await asyncio.gather(*run)

@@ -32,8 +32,8 @@ def test_a_signal_ends_a_start_that_blocks_the_event_loop() -> None:
 
 def test_a_signal_during_the_imports_ends_the_process_without_a_traceback() -> None:
     program = (
-        "from {{ cookiecutter.package_name }}.server.signals import exit_at_once_on_signals as prepare; prepare();"
-        "import time; print('prepared', flush=True); time.sleep(9)"
+        "from {{ cookiecutter.package_name }}.server.signals import exit_at_once_on_signals as prepare;"
+        "prepare(); import time; print('prepared', flush=True); time.sleep(9)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
