@@ -29,9 +29,9 @@ def console_format(masker: Masker, *, colours: bool) -> Callable[[bytes], bytes]
         fields = orjson.loads(line)
         level = fields["level"]
         colour, reset = (_COLOURS.get(level, ""), _RESET) if colours else ("", "")
-        members = "".join(f" {_safe(name)}={_value(value)}" for name, value in fields.items() if name not in _OWN)
         head = f"{fields['timestamp'][11:23]} {colour}{level:<8}{reset} {_safe(str(fields['event']))}"
-        text = f"{head} {members}  [{_safe(fields['logger'])}]".replace("   ", "  ")
+        members = " ".join(f"{_safe(name)}={_value(value)}" for name, value in fields.items() if name not in _OWN)
+        text = "  ".join(filter(None, [head, members, f"[{_safe(fields['logger'])}]"]))
         return "\n".join([text, *_traceback(fields.get("exception"), masker), ""]).encode()
 
     return render
@@ -53,6 +53,10 @@ def _one(exception: dict[str, object], masker: Masker) -> Iterator[str]:
         if source := linecache.getline(frame["file"], frame["line"]).strip():
             yield f"      {_safe(masker.text(source))}"
     yield f"  {_safe(str(exception.get('type')))}: {_safe(str(exception.get('message')))}"
+    members = exception.get("exceptions")
+    for number, member in enumerate(members if isinstance(members, list) else [], 1):
+        yield f"  member {number} of the group"
+        yield from _one(member, masker)
 
 
 def _value(value: object) -> str:

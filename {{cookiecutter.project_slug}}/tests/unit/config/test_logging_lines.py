@@ -95,6 +95,10 @@ def test_ordinary_text_is_read_back_as_it_was(character: str, pattern: str) -> N
     assert (pattern % character).encode(errors="backslashreplace").decode() == fields_of(pattern % character)["event"]
 
 
+def test_a_delete_character_is_escaped_where_all_else_is_ascii() -> None:
+    assert b'"a\\u007fb"' in line_of("a\x7fb")
+
+
 def _texts(value: object) -> list[object]:
     if isinstance(value, dict):
         return [text for pair in value.items() for part in pair for text in _texts(part)]

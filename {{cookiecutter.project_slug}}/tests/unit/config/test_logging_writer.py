@@ -254,12 +254,21 @@ def test_the_console_is_readable_and_as_safe_as_the_json() -> None:
     text = console_format(MASKER, colours=False)(line).decode()
 
     head, *rest = text.splitlines()
-    assert "error   failed\\n\\u2028  user=1 token=***  [app.users]" == head.partition(" ")[2]
+    assert "error    failed\\n\\u2028  user=1 token=***  [app.users]" == head.partition(" ")[2]
     assert rest[-1].startswith("  ValueError: invalid literal for int() with base 10: 'bad")
     assert "password=***" in rest[-1]
     assert any(f"{Path(__file__).name}:" in part for part in rest)
     assert "hunter3" not in text
     assert "\x1b" not in text
+
+
+def test_the_console_shows_the_members_of_an_exception_group() -> None:
+    group = ExceptionGroup("both", [ValueError("a"), KeyError("b")])
+    fields: dict[str, object] = {"event": "failed", "exc_info": group}
+
+    text = console_format(MASKER, colours=False)(LINES.line("error", "app", fields)).decode()
+
+    assert ["  ValueError: a", "  KeyError: 'b'"] == text.splitlines()[3::2]
 
 
 def test_the_console_is_coloured_on_request() -> None:
