@@ -7,6 +7,7 @@ which databases of our own are made and dropped, or else one that a wheel brings
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -147,6 +148,64 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await opened.start()
     yield opened
     await opened.close()
+
+
+class Proxy:
+    """Stands between us and the server's socket: cut, it loses every connection; frozen, it passes nothing on."""
+
+    def __init__(self, address: str, folder: Path) -> None:
+        url = make_url(address)
+        self._target = Path(str(url.query["host"])) / ".s.PGSQL.5432"
+        self._path = folder / ".s.PGSQL.5432"
+        self.address = url.update_query_dict({"host": str(folder)}).render_as_string(hide_password=False)
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._writers: list[asyncio.StreamWriter] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_unix_server(self._accept, self._path)
+
+    async def cut(self) -> None:
+        self._server.close()
+        self._path.unlink()
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    def freeze(self) -> None:
+        self._flowing.clear()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_unix_connection(self._target)
+        self._writers += [writer, there_writer]
+        for source, sink in ((reader, there_writer), (there_reader, writer)):
+            task = asyncio.create_task(self._pump(source, sink))
+            self._tasks.add(task)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                await self._flowing.wait()
+                sink.write(data)
+            sink.close()
+
+    async def close(self) -> None:
+        with contextlib.suppress(OSError):
+            await self.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@pytest.fixture
+async def proxy(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Proxy]:
+    if "host" not in make_url(postgresql_url).query:
+        pytest.skip("the server of TEST_DATABASE_URL is not reached through a Unix socket")
+    between = Proxy(postgresql_url, tmp_path)
+    await between.start()
+    yield between
+    await between.close()
 
 
 def _name() -> str:

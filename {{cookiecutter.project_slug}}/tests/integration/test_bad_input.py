@@ -218,14 +218,13 @@ async def test_an_unreadable_query_is_refused_with_400(client: httpx2.AsyncClien
     assert 400 == (await client.get(f"/api/users?{query}")).status_code
 
 
-@pytest.mark.parametrize("user_id", ["1", "x" * 5000, "%00", "9223372036854775808", "-1", f"{ID}%0A", ID[:-1], "a%2Fb"])
+@pytest.mark.parametrize("user_id", ["1", "x" * 5000, "%00", "9223372036854775808", "-1", f"{ID}%0A", ID[:-1]])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 async def test_an_id_of_the_wrong_shape_is_refused(client: httpx2.AsyncClient, method: str, user_id: str) -> None:
     answer = await client.request(method, f"/api/users/{user_id}", json={"name": "Ada"})
 
-    assert answer.status_code in {404, 422}
-    if answer.status_code == 422:
-        assert ["{user_id}"] == [error["pointer"] for error in answer.json()["errors"]]
+    assert (422, "application/problem+json") == (answer.status_code, answer.headers["content-type"])
+    assert ["{user_id}"] == [error["pointer"] for error in answer.json()["errors"]]
 
 
 ANY_JSON = st.recursive(

@@ -1,0 +1,55 @@
+"""A service whose PostgreSQL goes away and comes back, as clients and probes see it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from time import perf_counter
+
+import httpx2
+import pytest
+from sqlalchemy import make_url
+
+from ..databases import Proxy
+from .command import Command
+
+pytestmark = pytest.mark.anyio
+
+USER = {"name": "Ada", "email": "ada@example.org", "password": "correct horse"}
+
+
+@pytest.fixture
+async def proxy(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Proxy]:
+    if "host" not in make_url(postgresql_url).query:
+        pytest.skip("the server of TEST_DATABASE_URL is not reached through a Unix socket")
+    between = Proxy(postgresql_url, tmp_path)
+    await between.start()
+    yield between
+    await between.close()
+
+
+async def seconds_until(client: httpx2.AsyncClient, path: str, status: int) -> float:
+    started = perf_counter()
+    while (await client.get(path)).status_code != status:
+        assert perf_counter() - started < 10
+        await asyncio.sleep(0.02)
+    return perf_counter() - started
+
+
+async def test_readiness_follows_the_database_and_no_answer_is_a_500(proxy: Proxy, tmp_path: Path) -> None:
+    with Command(tmp_path, DATABASE_URL=proxy.address) as service:
+        port = await asyncio.to_thread(service.port)
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            assert 201 == (await client.post("/api/users", json=USER)).status_code
+
+            await proxy.cut()
+            assert await seconds_until(client, "/health/ready", 503) < 2
+            refused = [await client.get("/api/users"), await client.post("/api/users", json=USER)]
+            assert [503, 503] == [answer.status_code for answer in refused]
+            assert ["1", "1"] == [answer.headers["retry-after"] for answer in refused]
+            assert 200 == (await client.get("/health/live")).status_code
+
+            await proxy.start()
+            assert 200 == (await client.get("/api/users")).status_code
+            assert await seconds_until(client, "/health/ready", 200) < 1
