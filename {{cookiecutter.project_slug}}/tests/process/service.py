@@ -5,17 +5,20 @@ The processes are forks of one that has done the imports, which would otherwise 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
 import queue
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
-from typing import Any, Self
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import IO, Any, Self
 
 from tests.process.app_under_test import run_in_fork
 
@@ -31,21 +34,36 @@ class Service:
 
     def __init__(self, lifespan: str = "", **server: Any) -> None:
         output, output_of_child = _context.Pipe(duplex=False)
-        self._errors, errors_of_child = _context.Pipe(duplex=False)
+        errors, errors_of_child = _context.Pipe(duplex=False)
         wishes = {"lifespan": lifespan, "server": server}
-        self.process = _context.Process(target=run_in_fork, args=(wishes, output_of_child, errors_of_child))
-        self.process.start()
+        process = _context.Process(target=run_in_fork, args=(wishes, output_of_child, errors_of_child))
+        process.start()
         output_of_child.close()
         errors_of_child.close()
+        with output, errors:
+            self._watch(process, os.fdopen(os.dup(output.fileno())), os.fdopen(os.dup(errors.fileno())))
+
+    def start(self, arguments: list[str], *, cwd: Path, env: dict[str, str]) -> None:
+        """Run a program instead; for subclasses whose service is not a fork."""
+        process = subprocess.Popen(
+            arguments, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._watch(process, process.stdout, process.stderr)
+
+    def _watch(self, process: subprocess.Popen[str] | BaseProcess, output: IO[str], errors: IO[str]) -> None:
+        self.process = process
         self.lines: list[dict[str, Any]] = []
         self.signalled_at = 0.0
+        self._errors = errors
         self._fresh: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, args=[output], daemon=True)
         self._reader.start()
 
-    def _read(self, output: Connection) -> None:
-        with output, os.fdopen(os.dup(output.fileno())) as lines:
-            for line in lines:
+    def _read(self, output: IO[str]) -> None:
+        with output:
+            for line in output:
                 self._fresh.put(json.loads(line))
         self._fresh.put(None)
 
@@ -54,9 +72,18 @@ class Service:
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
-        self.process.join()
+        self._wait(START_SECONDS)
         self._reader.join()
         self._errors.close()
+
+    def _wait(self, seconds: float) -> int | None:
+        """The exit code; None if the process still runs after *seconds*."""
+        if isinstance(self.process, BaseProcess):
+            self.process.join(seconds)
+            return self.process.exitcode
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.process.wait(seconds)
+        return None
 
     def line(self, event: str, **fields: Any) -> dict[str, Any]:
         """The first log line, from now or before, of *event* with these *fields*."""
@@ -80,8 +107,7 @@ class Service:
 
     def stderr(self) -> str:
         """What the process wrote to its standard error; call it after the end."""
-        with os.fdopen(os.dup(self._errors.fileno())) as lines:
-            return lines.read()
+        return self._errors.read()
 
     def port(self, listener: str = "main") -> int:
         return int(self.line("listening", listener=listener)["port"])
@@ -93,9 +119,9 @@ class Service:
 
     def exit_code(self, within_seconds: float) -> int:
         """The exit code; fails if the process lives longer than *within_seconds* after the first signal."""
-        self.process.join(timeout=max(0.01, self.signalled_at + within_seconds - time.monotonic()))
-        assert self.process.exitcode is not None, "the process did not end in time"
-        return self.process.exitcode
+        code = self._wait(max(0.01, self.signalled_at + within_seconds - time.monotonic()))
+        assert code is not None, f"the process lives after {within_seconds} s"
+        return code
 
     def connect(self, listener: str = "main") -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port(listener)), timeout=5)
