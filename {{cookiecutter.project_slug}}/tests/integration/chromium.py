@@ -1,0 +1,120 @@
+"""A headless Chromium, driven over its DevTools protocol: https://chromedevtools.github.io/devtools-protocol/."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+START_SECONDS = 20
+FLAGS = (
+    "--headless",
+    "--no-sandbox",  # it refuses to run as root with one, and it loads no page but ours
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--remote-debugging-port=0",
+    "--window-size=1200,1400",
+)
+
+
+class Page:
+    """One tab: what it requested, and what it complained about."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.requested: list[str] = []
+        self.complaints: list[str] = []
+        self._socket = socket
+        self._last_id = 0
+        for domain in ("Page", "Network", "Log", "Runtime", "Audits"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: object) -> dict[str, Any]:
+        self._last_id += 1
+        self._socket.send(json.dumps({"id": self._last_id, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self._socket.recv(timeout=START_SECONDS))
+            if message.get("id") == self._last_id:
+                assert "error" not in message, message
+                result: dict[str, Any] = message["result"]
+                return result
+            self._note(message)
+
+    def value_of(self, expression: str) -> Any:
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def wait_for(self, expression: str, *, seconds: float = START_SECONDS) -> None:
+        """Return when the JavaScript *expression* is true."""
+        deadline = time.monotonic() + seconds
+        while not self.value_of(expression):
+            assert time.monotonic() < deadline, (expression, self.complaints)
+            time.sleep(0.05)
+
+    def screenshot(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+
+    def _note(self, message: dict[str, Any]) -> None:
+        what, parameters = message.get("method"), message.get("params", {})
+        if what == "Network.requestWillBeSent":
+            self.requested.append(parameters["request"]["url"])
+        elif what == "Log.entryAdded" and parameters["entry"]["level"] in {"warning", "error"}:
+            self.complaints.append(parameters["entry"]["text"])
+        elif what == "Runtime.consoleAPICalled" and parameters["type"] in {"warning", "error", "assert"}:
+            self.complaints.append(json.dumps(parameters["args"]))
+        elif what == "Runtime.exceptionThrown":
+            self.complaints.append(json.dumps(parameters["exceptionDetails"]))
+        elif what == "Audits.issueAdded" and "contentSecurityPolicy" in json.dumps(parameters):
+            self.complaints.append(json.dumps(parameters))
+
+
+@contextmanager
+def browser_page(profile: Path) -> Iterator[Page]:
+    """An empty tab of a new browser whose profile is the empty directory *profile*."""
+    with subprocess.Popen(
+        [_executable(), *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            with connect(_debugger_address(profile), max_size=None) as socket:
+                yield Page(socket)
+        finally:
+            process.kill()
+
+
+def _executable() -> str:
+    """The path of a Chromium; without one the test is skipped, and fails where CI is set."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is not None:
+        return found
+    reason = "no Chromium: the documentation page is not tried in a browser"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _debugger_address(profile: Path) -> str:
+    port_file = profile / "DevToolsActivePort"
+    deadline = time.monotonic() + START_SECONDS
+    while not port_file.exists() or not (lines := port_file.read_text().splitlines()):
+        assert time.monotonic() < deadline, "Chromium did not start"
+        time.sleep(0.05)
+    with urlopen(f"http://127.0.0.1:{lines[0]}/json/list", timeout=START_SECONDS) as answer:
+        tabs = json.load(answer)
+    return next(str(tab["webSocketDebuggerUrl"]) for tab in tabs if tab["type"] == "page")
