@@ -8,6 +8,9 @@ import httpx2
 import pytest
 
 from .command import Command
+from .together import pytest_configure, pytest_pyfunc_call
+
+__all__ = ["pytest_configure", "pytest_pyfunc_call"]
 
 
 @pytest.fixture(scope="module")

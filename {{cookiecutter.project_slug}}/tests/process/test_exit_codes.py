@@ -8,6 +8,8 @@ import pytest
 
 from tests.process.service import Service, read_answer, request
 
+pytestmark = pytest.mark.together
+
 
 def test_a_second_signal_ends_the_process_at_once() -> None:
     with Service(drain_delay_seconds=5) as service, service.connect() as client:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection
-from websockets.sync.client import connect as connect_websocket
 
 from tests.process.service import Service, in_thread, read_answer, read_to_end, request
 
@@ -74,6 +72,7 @@ def test_readiness_flips_at_once_while_requests_are_still_served_and_asked_to_le
         assert time.monotonic() - service.signalled_at >= 0.6
 
 
+@pytest.mark.together
 def test_the_operations_listener_answers_until_the_main_one_has_drained() -> None:
     with Service(operations_port=0, shutdown_deadline_seconds=3) as service, service.connect() as client:
         client.sendall(request("/slow?seconds=0.8"))
@@ -92,6 +91,7 @@ def test_the_operations_listener_answers_until_the_main_one_has_drained() -> Non
         assert service.exit_code(4) == 0
 
 
+@pytest.mark.together
 def test_requests_in_flight_are_finished_and_idle_connections_see_a_clean_end() -> None:
     with Service() as service, service.connect() as busy, service.connect() as idle, service.connect() as used:
         used.sendall(request("/"))
@@ -107,17 +107,22 @@ def test_requests_in_flight_are_finished_and_idle_connections_see_a_clean_end() 
         assert service.exit_code(3) == 0
 
 
-def test_a_request_that_is_on_the_wire_when_the_listener_closes_is_served() -> None:
+@pytest.mark.together
+@pytest.mark.parametrize(("before", "pause_seconds"), [("", 0.05), ("GET / HT", 0.4)], ids=["whole", "half"])
+def test_a_request_that_is_on_the_wire_when_the_listener_closes_is_served(before: str, pause_seconds: float) -> None:
+    whole = request("/")
     with Service() as service, service.connect() as client:
-        client.sendall(b"GET / HT")
+        client.sendall(whole[: len(before)])
         time.sleep(0.05)
         service.signal()
         service.line("stopped accepting")
-        client.sendall(b"TP/1.1\r\nHost: test\r\n\r\n")
+        time.sleep(pause_seconds)
+        client.sendall(whole[len(before) :])
 
         assert read_answer(client).status == 200
 
 
+@pytest.mark.together
 def test_what_overruns_the_deadline_is_answered_and_told_in_the_exit_code() -> None:
     overrunning = ["/slow?seconds=12", "/stubborn?seconds=12", "/thread?seconds=12"]
     with Service(shutdown_deadline_seconds=0.6, teardown_seconds=0.5) as service:
@@ -140,6 +145,7 @@ def test_what_overruns_the_deadline_is_answered_and_told_in_the_exit_code() -> N
             client.close()
 
 
+@pytest.mark.together
 def test_streams_that_know_of_the_shutdown_end_whole_and_others_are_cut_off() -> None:
     with Service(shutdown_deadline_seconds=0.8) as service, service.connect() as aware, service.connect() as endless:
         aware.sendall(request("/events"))
@@ -155,28 +161,43 @@ def test_streams_that_know_of_the_shutdown_end_whole_and_others_are_cut_off() ->
         assert service.exit_code(0.8 + EXTRA_SECONDS) == 75
 
 
-def code_at_the_end(port: int, path: str, pause_seconds: float | None) -> int:
-    """The code with which the server closed the websocket of a client that sends every *pause_seconds*."""
-
-    def chat(websocket: ClientConnection) -> None:
-        while pause_seconds is not None:
-            websocket.send("chatter")
-            time.sleep(pause_seconds)
-        websocket.recv()
-
-    with connect_websocket(f"ws://127.0.0.1:{port}{path}") as websocket, pytest.raises(ConnectionClosed) as closed:
-        chat(websocket)
-    assert closed.value.rcvd is not None, "the connection ended without a Close frame"
-    assert closed.value.sent is not None, "the Close was not answered"
-    return closed.value.rcvd.code
+TEXT, CLOSE = 1, 8
 
 
+def frame(opcode: int, payload: bytes) -> bytes:
+    """One frame of a client (RFC 6455, section 5.2); a mask of zeros leaves the payload as it is."""
+    return bytes([0x80 | opcode, 0x80 | len(payload), 0, 0, 0, 0]) + payload
+
+
+def code_at_the_end(port: int, path: str, *, chatty: bool) -> int:
+    """The code with which the server closed a websocket; the connection under it must end without a reset."""
+    handshake = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        client.sendall(request(path, "GET", *handshake, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="))
+        assert client.recv(10_000).startswith(b"HTTP/1.1 101 ")
+        client.settimeout(0.002 if chatty else 5)
+        received = b""
+        while not received:
+            if chatty:
+                client.sendall(frame(TEXT, b"chatter"))
+            with contextlib.suppress(TimeoutError):
+                received = client.recv(10_000)
+        client.settimeout(5)
+        for said in [frame(TEXT, b"was on its way"), frame(CLOSE, received[2:4])]:
+            client.sendall(said)
+            time.sleep(0.02)
+        assert read_to_end(client) == b""
+    assert received[0] == 0x80 | CLOSE
+    return int.from_bytes(received[2:4])
+
+
+@pytest.mark.together
 @pytest.mark.parametrize("path", ["/websocket/aware", "/websocket/unaware"])
 def test_every_websocket_is_told_that_the_service_restarts(path: str) -> None:
     with Service(shutdown_deadline_seconds=4) as service:
         port = service.port()
-        quiet = [in_thread(lambda: code_at_the_end(port, path, None)) for _ in range(5)]
-        chatty = [in_thread(lambda: code_at_the_end(port, path, 0.002)) for _ in range(5)]
+        quiet = [in_thread(lambda: code_at_the_end(port, path, chatty=False)) for _ in range(5)]
+        chatty = [in_thread(lambda: code_at_the_end(port, path, chatty=True)) for _ in range(5)]
         time.sleep(0.3)
         service.signal()
 
@@ -184,14 +205,16 @@ def test_every_websocket_is_told_that_the_service_restarts(path: str) -> None:
         assert service.exit_code(4) == 0
 
 
+@pytest.mark.together
 def test_a_websocket_whose_handler_crashes_is_told_and_the_crash_logged_once() -> None:
     with Service() as service:
-        assert code_at_the_end(service.port(), "/websocket/crashing", None) == 1011
+        assert code_at_the_end(service.port(), "/websocket/crashing", chatty=False) == 1011
         service.signal()
         service.exit_code(3)
         assert service.events().count("unhandled exception") == 1
 
 
+@pytest.mark.together
 def test_each_step_of_the_shutdown_is_logged_with_its_figure() -> None:
     with Service(drain_delay_seconds=0.3) as service, service.connect() as client:
         client.sendall(request("/slow?seconds=0.5"))

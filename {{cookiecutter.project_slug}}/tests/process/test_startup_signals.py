@@ -8,6 +8,8 @@ import pytest
 
 from tests.process.service import Service
 
+pytestmark = pytest.mark.together
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_the_application_starts_ends_it_at_once_and_closes_what_was_opened(
