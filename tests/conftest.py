@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -81,9 +82,21 @@ def default_render(render: Render) -> Path:
 
 
 @pytest.fixture(scope="session")
-def project(render: Render) -> Path:
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may enter.
+
+    PostgreSQL refuses to run as root, so a project's tests start it as somebody else, who must reach its programs.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def project(render: Render, open_folder: Path) -> Path:
     """The project of the default answers, after `make setup`."""
-    folder = render()
+    folder = render(output=open_folder)
     make(folder, "setup")
     return folder
 

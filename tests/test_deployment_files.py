@@ -71,7 +71,7 @@ def test_a_pipeline_tests_the_oldest_and_the_newest_python(render: Render, ci: s
     if ci == "github":
         matrix = pipeline["jobs"]["test"]["strategy"]["matrix"]["python"]
     else:
-        matrix = pipeline["test"]["parallel"]["matrix"][0]["PYTHON"]
+        matrix = pipeline["test"]["parallel"]["matrix"][0]["PYTHON_TAG"]
 
     assert matrix == ["3.12", "3.14"]
 

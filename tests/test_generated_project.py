@@ -85,9 +85,9 @@ def test_a_second_set_up_changes_nothing(project: Path) -> None:
 
 
 def test_other_answers_pass_the_checks_and_tests_too(
-    render: Render, other_answers: Mapping[str, str], request: pytest.FixtureRequest
+    render: Render, open_folder: Path, other_answers: Mapping[str, str], request: pytest.FixtureRequest
 ) -> None:
-    folder = render(**other_answers)
+    folder = render(output=open_folder, **other_answers)
 
     make(folder, "check")
     if request.config.getoption("--renders") == "all":
