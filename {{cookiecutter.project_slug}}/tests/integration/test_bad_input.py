@@ -242,7 +242,7 @@ async def sqlite_client(sqlite_url: str, tmp_path: Path) -> AsyncIterator[httpx2
         yield opened
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=ANY_BODY, fields=st.dictionaries(st.sampled_from(["name", "email", "password", "x"]), ANY_JSON))
 async def test_no_body_at_all_is_a_fault_of_the_service(
     sqlite_client: httpx2.AsyncClient, content: bytes, fields: dict[str, Any]

@@ -80,13 +80,13 @@ class PageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     page: Annotated[int, BeforeValidator(_digits)] = Field(
-        1, ge=1, le=MAX_PAGE, description="Which page, counted from 1."
+        default=1, ge=1, le=MAX_PAGE, description="Which page, counted from 1."
     )
     limit: Annotated[int, BeforeValidator(_digits)] = Field(
-        DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="How many items an answer holds at most."
+        default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="How many items an answer holds at most."
     )
     cursor: Annotated[str, AfterValidator(_is_cursor)] | None = Field(
-        None,
+        default=None,
         max_length=22,
         description="Continue after this place: empty to start, then each answer's `next_cursor`. Not with `page`.",
     )
@@ -108,7 +108,7 @@ class ListQuery(PageQuery):
     """The parameters of a list that can also be asked for by ids."""
 
     ids: Annotated[str, AfterValidator(_are_ids)] | None = Field(
-        None, description=f"At most {MAX_IDS} ids with commas between them. Not with the other parameters."
+        default=None, description=f"At most {MAX_IDS} ids with commas between them. Not with the other parameters."
     )
 
     @model_validator(mode="after")
