@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp
 
-    from .config.settings import RedisSettings, ServerSettings, Settings
+    from .config.settings import DatabaseSettings, RedisSettings, ServerSettings, Settings
 
 _log = structlog.get_logger(__name__)
 
@@ -79,27 +79,19 @@ class Process:
 
 def create_app(settings: Settings, process: Process) -> Application:
     """Build the service; nothing outside the process is touched before its lifespan starts."""
-    lifecycle, metrics = process.lifecycle, process.metrics
-    database = Database(
-        url=settings.database.url.get_secret_value(),
-        pool_size=settings.database.pool_size,
-        max_overflow=settings.database.max_overflow,
-        pool_timeout_seconds=settings.database.pool_timeout_seconds,
-        statement_timeout_seconds=settings.database.statement_timeout_seconds,
-    )
+    metrics, server = process.metrics, settings.server
+    database = _database(settings.database)
     cache = _cache(settings.redis)
     passwords = Passwords()
-    background = BackgroundTasks(lifecycle, metrics.unhandled_exceptions)
-    readiness = Readiness({"database": database.ping}, lifecycle)
-    users = Users(database, cache, passwords)
+    background = BackgroundTasks(process.lifecycle, metrics.unhandled_exceptions)
+    readiness = Readiness({"database": database.ping}, process.lifecycle)
     _read_figures(metrics, database, cache, background)
 
-    server = settings.server
     operations = operations_routes(OperationsController(readiness, metrics))
     routes: list[BaseRoute] = [
         *identity_routes(IdentityController(server.app_env)),
-        *([] if server.operations_port is not None else operations),
-        *user_routes(UsersController(users)),
+        *(operations if server.operations_port is None else ()),
+        *user_routes(UsersController(Users(database, cache, passwords))),
     ]
     if server.docs_enabled:
         routes += documentation_routes(DocumentationController(routes))
@@ -161,6 +153,16 @@ def _guards(server: ServerSettings) -> list[Middleware]:
         Middleware(BodyLimit, max_bytes=server.max_body_bytes),
         Middleware(RequestTimeout, seconds=server.request_timeout_seconds),
     ]
+
+
+def _database(database: DatabaseSettings) -> Database:
+    return Database(
+        url=database.url.get_secret_value(),
+        pool_size=database.pool_size,
+        max_overflow=database.max_overflow,
+        pool_timeout_seconds=database.pool_timeout_seconds,
+        statement_timeout_seconds=database.statement_timeout_seconds,
+    )
 
 
 def _cache(redis: RedisSettings) -> Cache:

@@ -55,8 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=SERVICE_NAME,
         description="Run and keep the service. Settings come from the environment, .env.{APP_ENV} and .env.",
-        epilog="exit codes: 0 clean, 3 start-up failed, 70 a critical task died, 75 the shutdown deadline cut work off, "
-        "78 settings are missing, malformed or insecure, 128+n forced by signal n",
+        epilog="exit codes: 0 clean, 3 start-up failed, 70 a critical task died, 75 the shutdown deadline cut work "
+        "off, 78 settings are missing, malformed or insecure, 128+n forced by signal n",
     )
     parser.add_argument("--version", action="version", version=f"{SERVICE_NAME} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -141,15 +141,19 @@ def _configure_logging(settings: Settings) -> LogWriter:
     from .config.logging import configure_logging
     from .config.settings import secret_values
 
-    environment = settings.server.app_env
-    on_terminal = environment == "development" and sys.stdout.isatty()
-    return configure_logging(
-        level=settings.logging.level,
-        json_lines=(settings.logging.format or ("console" if on_terminal else "json")) == "json",
-        file=settings.logging.file,
-        environment=environment,
-        secrets=secret_values(settings),
-    )
+    environment, file = settings.server.app_env, settings.logging.file
+    on_terminal = environment == "development" and sys.stdout is not None and sys.stdout.isatty()
+    try:
+        return configure_logging(
+            level=settings.logging.level,
+            json_lines=(settings.logging.format or ("console" if on_terminal else "json")) == "json",
+            file=file,
+            environment=environment,
+            secrets=secret_values(settings),
+        )
+    except OSError as error:
+        sys.stderr.write(f"LOG_FILE: {str(file)!r} cannot be opened for writing: {error.strerror}\n")
+        raise SystemExit(EXIT_BAD_SETTINGS) from None
 
 
 async def _migrate_in_subprocess() -> None:

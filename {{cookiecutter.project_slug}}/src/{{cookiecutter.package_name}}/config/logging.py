@@ -25,7 +25,7 @@ __all__ = ["AccessLog", "LastResort", "LogWriter", "configure_logging"]
 
 _NOISY = (
     "aiosqlite",
-    "alembic.runtime.plugins",
+    "alembic",
     "asyncio",
     "httpcore",
     "httpcore2",
@@ -37,7 +37,7 @@ _NOISY = (
     "watchfiles",
     "websockets",
 )
-"""Libraries that tell of each query, request or file at info or debug: they are heard from warning on."""
+"""Libraries that tell of each query, request, file or plugin at info or debug: they are heard from warning on."""
 _SILENT = ("uvicorn.access",)
 _EXIT_FLUSH_SECONDS = 2.0
 _RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
@@ -119,7 +119,7 @@ def _configure_standard_library(writer: LogWriter, level: int) -> None:
     root = logging.getLogger()
     root.handlers = [_Bridge(writer)]
     root.setLevel(level)
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi", "alembic", "py.warnings"):
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi", "py.warnings"):
         known = logging.getLogger(name)
         known.handlers, known.propagate, known.disabled = [], True, False
         known.setLevel(logging.NOTSET)

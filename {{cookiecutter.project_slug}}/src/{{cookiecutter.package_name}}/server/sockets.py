@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 
 BACKLOG = 2048
+FAMILY_IS_OFF = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
+"""`localhost` has an IPv6 address even on a machine where IPv6 is switched off."""
 
 
 def bound_sockets(host: str, port: int) -> list[socket.socket]:
@@ -18,17 +21,30 @@ def bound_sockets(host: str, port: int) -> list[socket.socket]:
     addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     bound: list[socket.socket] = []
     with contextlib.ExitStack() as undo:
+        unusable: OSError | None = None
         for family, kind, protocol, _name, address in dict.fromkeys(addresses):
-            candidate = undo.enter_context(socket.socket(family, kind, protocol))
-            candidate.setblocking(False)
-            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                candidate.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             chosen = bound[0].getsockname()[1] if bound else port
-            candidate.bind((address[0], chosen, *address[2:]))
-            bound.append(candidate)
+            try:
+                candidate = undo.enter_context(socket.socket(family, kind, protocol))
+                _bind(candidate, (address[0], chosen, *address[2:]))
+            except OSError as error:
+                if error.errno not in FAMILY_IS_OFF:
+                    raise
+                unusable = error
+            else:
+                bound.append(candidate)
+        if not bound and unusable is not None:
+            raise unusable
         undo.pop_all()
     return bound
+
+
+def _bind(candidate: socket.socket, address: tuple[object, ...]) -> None:
+    candidate.setblocking(False)
+    candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if candidate.family == socket.AF_INET6:
+        candidate.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    candidate.bind(address)
 
 
 def accepted_but_waiting(listener: socket.socket) -> list[socket.socket]:

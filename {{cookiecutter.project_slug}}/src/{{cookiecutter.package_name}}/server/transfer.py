@@ -279,6 +279,7 @@ class Transfer:
         )
         self._connection.transport.write(answer)
         self._complete()
+        self.disconnected = True  # what the application still says is too late
 
     def _break_off(self) -> None:
         """End the connection in the middle of the answer, so that the client can tell that it is not whole."""
