@@ -43,7 +43,8 @@ def test_bad_settings_are_told_all_at_once_before_a_port_opens(tmp_path: Path) -
 
 
 def test_a_log_file_that_cannot_be_opened_is_a_bad_setting(tmp_path: Path) -> None:
-    result = run(tmp_path, "serve", LOG_FILE=str(tmp_path / "missing" / "service.log"))
+    (tmp_path / "file").touch()
+    result = run(tmp_path, "serve", LOG_FILE=str(tmp_path / "file" / "service.log"))
 
     assert (78, "") == (result.returncode, result.stdout)
     assert 1 == len(result.stderr.splitlines())
