@@ -109,9 +109,12 @@ async def big(_request: Request) -> Response:
 
 async def events(request: Request) -> Response:
     async def until_stopping() -> AsyncIterator[bytes]:
-        yield b"data: hello\n\n"
-        await lifecycle_of(request).wait_until_stopping()
-        yield b"retry: 1000\ndata: goodbye\n\n"
+        try:
+            yield b"data: hello\n\n"
+            await lifecycle_of(request).wait_until_stopping()
+            yield b"retry: 1000\ndata: goodbye\n\n"
+        finally:
+            log.info("stream ended")
 
     return StreamingResponse(until_stopping(), media_type="text/event-stream")
 

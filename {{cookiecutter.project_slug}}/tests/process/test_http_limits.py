@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -46,6 +47,7 @@ REFUSALS = {
     "a target of 9 KiB": (414, request("/" + "a" * 9000)),
     "a header of 64 KiB": (431, request("/", "GET", "X-Big: " + "a" * 65_536)),
     "a header of 33 KiB in small fields": (431, request("/", "GET", *(f"X-{n}: {'a' * 400}" for n in range(82)))),
+    "a header without end": (431, request("/")[:-2] + b"X-Big: " + b"a" * 40_000),
     "101 fields": (431, request("/", "GET", *(f"X-{n}: a" for n in range(100)))),
     "no Host": (400, b"GET / HTTP/1.1\r\n\r\n"),
     "two Hosts": (400, request("/", "GET", "Host: test")),
@@ -197,6 +199,18 @@ def test_a_client_that_closed_its_sending_side_gets_its_whole_answer(service: Se
 
         assert read_answer(client).json() == {"ok": True}
         assert read_to_end(client) == b""
+
+
+@pytest.mark.parametrize("reset", [True, False], ids=["with a reset", "with a close"])
+def test_a_stream_that_has_nothing_to_send_ends_when_its_client_leaves(*, reset: bool) -> None:
+    with Service(write_timeout_seconds=WRITE_SECONDS) as service, service.connect() as client:
+        client.sendall(request("/events"))
+        assert b"hello" in client.recv(10_000)
+        if reset:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+
+        service.line("stream ended")
 
 
 def test_a_failure_in_the_middle_of_an_answer_leaves_it_unfinished(service: Service) -> None:

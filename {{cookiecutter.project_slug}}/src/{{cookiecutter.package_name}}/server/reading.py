@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from .state import ListenerState, Scope
     from .transfer import Transfer
 
-ASGI: Final = {"version": "3.0", "spec_version": "2.4"}
+ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
+"""With 2.4 Starlette would no longer cancel a stream that has nothing to send when its client leaves."""
 
 
 class RequestReader(HttpToolsProtocol):
