@@ -36,7 +36,7 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def test_the_page_shows_and_tries_the_api_without_complaints_or_foreign_hosts(tmp_path: Path) -> None:
-    with served(tmp_path) as home, browser_page(tmp_path / "profile") as page:
+    with browser_page(tmp_path / "profile") as page, served(tmp_path) as home:
         page.call("Page.navigate", url=f"{home}/docs")
         page.wait_for("document.querySelectorAll('.opblock').length >= 9")
         page.screenshot(tmp_path / "docs.png")
