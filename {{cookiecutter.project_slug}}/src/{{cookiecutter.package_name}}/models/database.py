@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -64,11 +65,12 @@ class IdSource:
     every id is larger than the one before, even when the clock is set back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
+        self._clock = clock
         self._last_tick = 0
 
     def __call__(self) -> str:
-        milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
+        milliseconds, nanoseconds = divmod(self._clock(), 1_000_000)
         tick = max((milliseconds << 12) | (nanoseconds * 4096 // 1_000_000), self._last_tick + 1)
         self._last_tick = tick
         version_7 = ((tick >> 12) << 80) | (0x7 << 76) | ((tick & 0xFFF) << 64)

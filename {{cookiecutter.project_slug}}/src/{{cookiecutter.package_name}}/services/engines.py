@@ -134,9 +134,7 @@ class _Deadline:
 
 
 def _limit_statements(engine: AsyncEngine, seconds: float) -> None:
-    """SQLite has no statement timeout: it asks every few milliseconds whether to go on."""
-    if not seconds:
-        return
+    """SQLite has no statement timeout and hears of no cancellation: it asks every few milliseconds whether to go on."""
 
     @event.listens_for(engine.sync_engine, "connect")
     def watch(connection: Any, record: Any) -> None:
@@ -145,11 +143,12 @@ def _limit_statements(engine: AsyncEngine, seconds: float) -> None:
 
     @event.listens_for(engine.sync_engine, "before_cursor_execute")
     def begin(connection: Any, *_statement: object) -> None:
-        connection.info["deadline"].at = monotonic() + seconds
+        connection.info["deadline"].at = monotonic() + (seconds or inf)
 
-    @event.listens_for(engine.sync_engine, "after_cursor_execute")
-    def end(connection: Any, *_statement: object) -> None:
-        connection.info["deadline"].at = inf
+    @event.listens_for(engine.sync_engine, "invalidate")
+    def abandon(_connection: object, record: Any, _error: object) -> None:
+        # Its request was cancelled: closing waits for the statement, and the one who cancelled waits for that.
+        record.info["deadline"].at = 0.0
 
 
 def postgresql(url: URL, limits: Limits, *, settings: dict[str, str] | None = None) -> AsyncEngine:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 import time
 import uuid
@@ -21,6 +22,14 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 def test_ids_sort_in_the_order_of_their_making() -> None:
     ids = [new_id() for _ in range(10_000)]
+
+    assert ids == sorted(set(ids))
+
+
+@pytest.mark.parametrize("step", [0, -1, -1_000_000_000], ids=["standing", "creeping back", "set back"])
+def test_ids_keep_their_order_when_the_clock_is(step: int) -> None:
+    source = IdSource(itertools.count(time.time_ns(), step).__next__)
+    ids = [source() for _ in range(100)]
 
     assert ids == sorted(set(ids))
 
