@@ -284,4 +284,6 @@ def test_a_slow_reader_that_makes_progress_keeps_its_connection(service: Service
         received = 0
         while received < 30_000_000:
             time.sleep(0.1 if received < 10_000_000 else 0)
-            received += len(client.recv(1_000_000))
+            piece = client.recv(1_000_000)
+            assert piece, f"the connection ended after {received} bytes"
+            received += len(piece)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from {{ cookiecutter.package_name }}.server.sockets import accepted_but_waiting, bound_sockets, duplicate
+
+
+def test_a_connection_that_nobody_took_yet_survives_the_end_of_its_listener() -> None:
+    (listener,) = bound_sockets("127.0.0.1", 0)
+    listener.listen()
+    with socket.create_connection(listener.getsockname(), timeout=1) as client, duplicate(listener) as copy:
+        listener.close()
+        (taken,) = accepted_but_waiting(copy)
+        with taken:
+            taken.sendall(b"hello")
+            assert client.recv(5) == b"hello"
+        assert accepted_but_waiting(copy) == []
+
+
+def test_a_bound_port_refuses_connections_until_it_is_opened() -> None:
+    (listener,) = bound_sockets("127.0.0.1", 0)
+    with listener, pytest.raises(ConnectionRefusedError):
+        socket.create_connection(listener.getsockname(), timeout=1)
+
+
+def test_all_addresses_of_a_host_share_one_port() -> None:
+    listeners = bound_sockets("localhost", 0)
+
+    assert len({listener.getsockname()[1] for listener in listeners}) == 1
+    for listener in listeners:
+        listener.close()
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(OSError, match="assign requested address"):
+        bound_sockets("192.0.2.1", 0)
