@@ -110,7 +110,7 @@ def create_app(settings: Settings, process: Process) -> Application:
             yield
 
     observation = Middleware(Observation, metrics=metrics.requests, access_log=process.access_log)
-    errors = Middleware(Errors, exceptions=metrics.exceptions, debug=server.debug)
+    errors = Middleware(Errors, count=metrics.count_exception, debug=server.debug)
     app = _application(routes, [observation, *_at_the_edge(server), errors, *_guards(server)])
     app.router.lifespan_context = lifespan
     app.operations = _application(operations, [observation, errors])

@@ -134,6 +134,7 @@ def _server_options(settings: Settings, metrics: Metrics) -> ServerOptions:
         shutdown_deadline_seconds=server.shutdown_deadline_seconds,
         max_header_bytes=server.max_header_bytes,
         on_refusal=metrics.requests.observe_refusal,
+        on_exception=metrics.count_exception,
     )
 
 

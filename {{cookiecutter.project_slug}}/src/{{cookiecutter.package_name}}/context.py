@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+import secrets
 from contextvars import ContextVar
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+class RequestIds:
+    """Cheap ids: a random prefix, then a count; unique as long as prefixes are (96 bits)."""
+
+    def __init__(self) -> None:
+        self._prefix = secrets.token_hex(12)
+        self._count = itertools.count(1)
+
+    def next(self) -> str:
+        return f"{self._prefix}-{next(self._count):x}"
 
 
 class Exchange:

@@ -102,7 +102,7 @@ class NotReady(Unavailable):
 
 
 class ClientGone(OSError):
-    """The client closed the connection before its answer was complete; `send` raises it, as ASGI 2.4 asks."""
+    """The client closed the connection before its answer was complete; `send` raises it."""
 
 
 class ResponseAborted(Exception):

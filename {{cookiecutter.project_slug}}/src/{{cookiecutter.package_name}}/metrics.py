@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -135,6 +136,10 @@ class Metrics:
             registry=self.registry,
         )
         self.read_gauge("python_allocated_blocks", "Memory blocks held by Python's allocator.", sys.getallocatedblocks)
+
+    def count_exception(self, error: BaseException, scope: Mapping[str, Any]) -> None:
+        """Count an unexpected exception under the template of the route that it came from."""
+        self.exceptions.labels(scope.get("route", UNMATCHED), type(error).__name__).inc()
 
     def read_counter(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """Export as a counter what *read* returns; *name* is without `_total`."""

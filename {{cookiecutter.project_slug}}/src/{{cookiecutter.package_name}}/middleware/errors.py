@@ -22,7 +22,8 @@ from ..metrics import UNMATCHED
 from ..models import problem
 
 if TYPE_CHECKING:
-    from prometheus_client import Counter
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from ..context import Exchange
@@ -47,11 +48,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Errors:
-    """ASGI middleware; *exceptions* is counted by (route, type), *debug* adds message and frames to the document."""
+    """ASGI middleware; *count* is told each unexpected exception, *debug* adds message and frames to the document."""
 
-    def __init__(self, app: ASGIApp, *, exceptions: Counter, debug: bool) -> None:
+    def __init__(self, app: ASGIApp, *, count: Callable[[Exception, Scope], None], debug: bool) -> None:
         self.app = app
-        self._exceptions = exceptions
+        self._count = count
         self._debug = debug
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,13 +74,12 @@ class Errors:
             return _of_service_error(error)
         if isinstance(error, HTTPException):
             return _of_http_exception(error)
-        route = scope.get("route", UNMATCHED)
-        self._exceptions.labels(route, type(error).__name__).inc()
+        self._count(error, scope)
         _log.error(
             "unhandled exception",
             method=scope["method"],
             path=scope["path"],
-            route=route,
+            route=scope.get("route", UNMATCHED),
             client=scope["client"][0] if scope["client"] else "",
             response_truncated=scope["exchange"].status != 0 and not scope["exchange"].complete,
             exc_info=error,

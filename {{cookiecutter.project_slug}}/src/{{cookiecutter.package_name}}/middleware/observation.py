@@ -7,13 +7,11 @@ access line, and turns an error that some library answered as text into a proble
 
 from __future__ import annotations
 
-import itertools
 import re
-import secrets
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
-from ..context import Exchange
+from ..context import Exchange, RequestIds
 from ..context import request_id as current_request_id
 from ..metrics import UNMATCHED
 from ..models.headers import SECURITY_HEADERS, TRANSPORT_SECURITY
@@ -49,17 +47,6 @@ class AccessLine(Protocol):
         duration_ms: float,
         client: str,
     ) -> None: ...
-
-
-class RequestIds:
-    """Cheap ids: a random prefix for the process, then a count; unique as long as prefixes are (96 bits)."""
-
-    def __init__(self) -> None:
-        self._prefix = secrets.token_hex(12)
-        self._count = itertools.count(1)
-
-    def next(self) -> str:
-        return f"{self._prefix}-{next(self._count):x}"
 
 
 class Observation:

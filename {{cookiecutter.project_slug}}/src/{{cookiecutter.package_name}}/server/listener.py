@@ -15,7 +15,7 @@ from ..models import problem
 from .protocol import Connection
 from .refusal import Refused
 from .sockets import BACKLOG, accepted_but_waiting, bound_sockets, duplicate
-from .state import ListenerState, OnException
+from .state import ListenerState
 from .websocket import WebSocketConnection
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ POLL_SECONDS: Final = 0.02
 class Listener:
     """`name` is for the log; `state` is shared with the connections."""
 
-    def __init__(self, name: str, options: ServerOptions, port: int, on_exception: OnException | None) -> None:
+    def __init__(self, name: str, options: ServerOptions, port: int) -> None:
         self.name = name
-        self.state = ListenerState(options, on_exception)
+        self.state = ListenerState(options)
         self._options = options
         self._port = port
         self._sockets: list[socket.socket] = []

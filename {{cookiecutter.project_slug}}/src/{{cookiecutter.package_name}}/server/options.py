@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,8 @@ class ServerOptions:
     websocket_max_bytes: int = 65_536
     on_refusal: Callable[[str, int], None] | None = None
     """Told the method and the status of each request that the server refused before the application saw it."""
+    on_exception: Callable[[BaseException, MutableMapping[str, Any]], None] | None = None
+    """Told each exception that no middleware caught, with the scope of its request; it is logged already."""
 
     @property
     def longest_shutdown_seconds(self) -> float:

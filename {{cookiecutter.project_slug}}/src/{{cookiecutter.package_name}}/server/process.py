@@ -18,7 +18,6 @@ from .listener import Listener
 from .options import ServerOptions
 from .signals import FORCED_BASE, handle_signals
 from .startup_failure import report_startup_failure
-from .state import OnException
 from .watchdog import Watchdog
 
 __all__ = ["ServerOptions", "serve"]
@@ -47,7 +46,6 @@ def serve(
     lifecycle: Lifecycle,
     *,
     flush: Callable[[float], object],
-    on_exception: OnException | None = None,
 ) -> int:
     """Serve what *build* returns (the application, and the one for operations) until a signal; the exit code.
 
@@ -55,7 +53,7 @@ def serve(
     the process ends here, after flushing.
     """
     watchdog = Watchdog(flush)
-    process = Process(build, options, lifecycle, watchdog, on_exception)
+    process = Process(build, options, lifecycle, watchdog)
     handle_signals(process.on_signal)
     lifecycle.on_failure(process.on_failure)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -75,16 +73,15 @@ class Process:
         options: ServerOptions,
         lifecycle: Lifecycle,
         watchdog: Watchdog,
-        on_exception: OnException | None,
     ) -> None:
         self._build = build
         self._options = options
         self._lifecycle = lifecycle
         self._watchdog = watchdog
-        self._main = Listener("main", options, options.port, on_exception)
+        self._main = Listener("main", options, options.port)
         self._operations: Listener | None = None
         if options.operations_port is not None:
-            self._operations = Listener("operations", options, options.operations_port, on_exception)
+            self._operations = Listener("operations", options, options.operations_port)
         self._lifespan: Lifespan | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Task[None] | None = None

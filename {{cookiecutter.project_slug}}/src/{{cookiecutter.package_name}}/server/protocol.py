@@ -146,7 +146,7 @@ class Connection(RequestReader):
 
     def _send_refusal(self, refused: Refused) -> None:
         method = self.method
-        request_id = self.state.next_request_id()
+        request_id = self.state.request_ids.next()
         client = self.client[0] if self.client else ""
         log.info("request refused", request_id=request_id, method=method, status=refused.status,
                  problem=refused.kind.slug, detail=refused.detail, client=client)  # fmt: skip

@@ -257,11 +257,9 @@ class Transfer:
         """A failure that no middleware caught: logged once, and answered if the client holds no part of an answer."""
         request_id = self.request_id()
         current_request_id.set(request_id)
-        if self.state.on_exception is not None and isinstance(error, Exception):
-            self.state.on_exception(error, self.scope)
-        else:
-            path = self.scope["path"]
-            log.error("unhandled exception", method=self.scope["method"], path=path, exc_info=error)
+        log.error("unhandled exception", method=self.scope["method"], path=self.scope["path"], exc_info=error)
+        if self.state.options.on_exception is not None:
+            self.state.options.on_exception(error, self.scope)
         if not self.response_complete and not self.disconnected:
             self._answer(CRASHED)
 
@@ -293,5 +291,5 @@ class Transfer:
         """The id that the application gave the request; before it did, one of ours."""
         if not self._request_id:
             exchange = self.scope.get("exchange")
-            self._request_id = self.state.next_request_id() if exchange is None else exchange.request_id
+            self._request_id = self.state.request_ids.next() if exchange is None else exchange.request_id
         return self._request_id

@@ -60,7 +60,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.state = server_state
         self.close_timeout = CLOSE_REPLY_SECONDS
         self.conn = _Handshake(max_size=config.ws_max_size, logger=self.logger)
-        self.conn.next_request_id = server_state.next_request_id
+        self.conn.next_request_id = server_state.request_ids.next
         self.app = self._guarded(self.app)
         self.failed = False
 
@@ -104,7 +104,6 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     def _crashed(self, error: Exception, scope: Any) -> None:
         self.failed = True
-        if self.state.on_exception is not None:
-            self.state.on_exception(error, scope)
-        else:
-            log.error("unhandled exception", method="WEBSOCKET", path=scope["path"], exc_info=error)
+        log.error("unhandled exception", method="WEBSOCKET", path=scope["path"], exc_info=error)
+        if self.state.options.on_exception is not None:
+            self.state.options.on_exception(error, scope)

@@ -115,7 +115,7 @@ class Stack:
             ],
             middleware=[
                 Middleware(Observation, metrics=self.metrics.requests, access_log=self.lines),
-                Middleware(Errors, exceptions=self.metrics.exceptions, debug=debug),
+                Middleware(Errors, count=self.metrics.count_exception, debug=debug),
                 Middleware(AllowedHosts, hosts=["good.test", "*.below.test"]),
                 Middleware(BodyLimit, max_bytes=100),
                 Middleware(RequestTimeout, seconds=0.2),
