@@ -7,7 +7,6 @@ writes it to the null device, so its cost is counted.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import json
 import statistics

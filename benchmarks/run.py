@@ -21,10 +21,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 ROUNDS = 7
 SECONDS = 3.0
+SHUTDOWN_RUNS = 20
 SERVER_CPU, LOAD_CPU = 0, 1
 READY_TIMEOUT_SECONDS = 20.0
 
@@ -37,11 +39,11 @@ class Project:
         self.python = folder / ".venv" / "bin" / "python"
         self.package = next(path.parent.name for path in (folder / "src").glob("*/app.py"))
 
-    def measure(self, script: str, *arguments: object) -> dict[str, float]:
+    def measure(self, script: str, *arguments: object) -> dict[str, Any]:
         """Run one of our scripts in the project's environment and return the figures that it prints."""
         command = [str(self.python), str(HERE / script), *map(str, arguments)]
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        figures: dict[str, float] = json.loads(output)
+        figures: dict[str, Any] = json.loads(output)
         return figures
 
 
@@ -156,7 +158,8 @@ def start_and_memory(project: Project) -> None:
             _requests(project, port, 200_000)
             late = _resident_megabytes(pid)
         print(
-            f"resident memory: {fresh:.0f} MB fresh, {early:.0f} MB after 10,000 requests, {late:.0f} MB after 200,000 more"
+            f"resident memory: {fresh:.0f} MB fresh, {early:.0f} MB after 10,000 requests, "
+            f"{late:.0f} MB after 200,000 more"
         )
 
 
@@ -168,6 +171,17 @@ def _requests(project: Project, port: int, count: int) -> None:
             seconds = 1.0
             figures = project.measure("load.py", port, "--seconds", seconds, "--cpu", LOAD_CPU, "--path", path)
             done += figures["requests_per_second"] * seconds * 1.1
+
+
+def shutdown(project: Project) -> None:
+    """What a signal under load costs the clients of a balancer that notices late."""
+    figures = project.measure("shutdown.py", project.package, SHUTDOWN_RUNS)
+    print(
+        f"SIGTERM, {figures['runs']} runs: {figures['answered after the signal']:,} answered after it, "
+        f"{figures['dropped']} dropped, {figures['refused']} refused, {figures['failed']} failed; not ready after "
+        f"{figures['slowest_flip_ms']:.0f} ms, ended after {figures['slowest_exit_s']:.2f} s at most, "
+        f"exit codes {figures['codes']}"
+    )
 
 
 def generation(template: Path) -> None:
@@ -198,6 +212,7 @@ def main() -> None:
     in_process(project)
     over_http(project)
     start_and_memory(project)
+    shutdown(project)
     generation(HERE.parent)
 
 
