@@ -18,6 +18,7 @@ PROJECT_FOLDER = TEMPLATE / "{{cookiecutter.project_slug}}"
 # What a shell or an outer `make` may have set, and what would change what a project does.
 FOREIGN_VARIABLES = frozenset(
     {
+        "ARGS",
         "MAKEFLAGS",
         "MAKELEVEL",
         "MAKEOVERRIDES",
