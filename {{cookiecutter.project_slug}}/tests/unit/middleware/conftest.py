@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from {{ cookiecutter.package_name }} import errors
 from {{ cookiecutter.package_name }}.app import Application
@@ -55,8 +56,41 @@ async def library_text(_request: Request) -> Response:
     return PlainTextResponse("text of a library", status_code=410)
 
 
+async def library_stream(_request: Request) -> Response:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"text of "
+        yield b"a library"
+
+    return StreamingResponse(chunks(), 502, headers={"X-Gateway": "east"}, media_type="text/plain")
+
+
+async def invalid(_request: Request) -> Response:
+    raise errors.Invalid("One value is wrong.", (errors.FieldError("/email", "is no address"),))
+
+
+async def unavailable(_request: Request) -> Response:
+    raise errors.DatabaseUnavailable("Come back later.", retry_after_seconds=7) from ConnectionRefusedError("port 5432")
+
+
+async def not_ready(_request: Request) -> Response:
+    raise errors.NotReady
+
+
+async def shuts(_request: Request) -> Response:
+    raise HTTPException(503)
+
+
 async def sleeps(_request: Request) -> Response:
     await asyncio.sleep(30)
+    return Response()
+
+
+async def cleans_up(request: Request) -> Response:
+    try:
+        await asyncio.sleep(30)
+    finally:
+        await asyncio.sleep(0.15)
+        request.app.state.cleaned = getattr(request.app.state, "cleaned", 0) + 1
     return Response()
 
 
@@ -84,6 +118,10 @@ async def fails_afterwards(_request: Request) -> Response:
     return Response(b"whole", background=BackgroundTask(later))
 
 
+async def lingers(_request: Request) -> Response:
+    return Response(b"whole", background=BackgroundTask(asyncio.sleep, 30))
+
+
 async def own_policy(_request: Request) -> Response:
     return Response(headers={"Cache-Control": "max-age=60"})
 
@@ -93,18 +131,33 @@ HANDLERS: dict[str, Callable[[Request], Awaitable[Response]]] = {
     "/refuses": refuses,
     "/teapot": teapot,
     "/library": library_text,
+    "/library-stream": library_stream,
+    "/invalid": invalid,
+    "/unavailable": unavailable,
+    "/not-ready": not_ready,
+    "/shuts": shuts,
     "/sleeps": sleeps,
+    "/cleans-up": cleans_up,
     "/stream": slow_stream,
     "/broken-stream": broken_stream,
     "/afterwards": fails_afterwards,
+    "/lingers": lingers,
     "/own-policy": own_policy,
 }
+
+
+async def nothing() -> Message:
+    return {"type": "http.disconnect"}
+
+
+async def accept(_message: Message) -> None:
+    pass
 
 
 class Stack:
     """The application, and what it recorded."""
 
-    def __init__(self, *, debug: bool = False) -> None:
+    def __init__(self, *, debug: bool = False, hosts: tuple[str, ...] = ("Good.test", "*.below.test", "[::1]")) -> None:
         self.metrics = Metrics()
         self.lines = Lines()
         self.app: Starlette = Application(
@@ -116,7 +169,7 @@ class Stack:
             middleware=[
                 Middleware(Observation, metrics=self.metrics.requests, access_log=self.lines),
                 Middleware(Errors, count=self.metrics.count_exception, debug=debug),
-                Middleware(AllowedHosts, hosts=["good.test", "*.below.test"]),
+                Middleware(AllowedHosts, hosts=hosts),
                 Middleware(BodyLimit, max_bytes=100),
                 Middleware(RequestTimeout, seconds=0.2),
             ],
@@ -126,6 +179,11 @@ class Stack:
         transport = httpx2.ASGITransport(app=self.app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://good.test") as client:
             return await client.request(method, path, **options)
+
+    async def call(self, scope: dict[str, Any], receive: Receive = nothing, send: Send = accept) -> None:
+        """What a server does, for a request that no well-behaved client sends."""
+        whole: Scope = {"type": "http", "method": "GET", "path": "/echo/x", "scheme": "http", "client": None, "headers": []}
+        await self.app(whole | scope, receive, send)
 
     def sample(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)

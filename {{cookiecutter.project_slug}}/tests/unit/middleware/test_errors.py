@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from starlette.types import Message
 from structlog.testing import capture_logs
 
 from {{ cookiecutter.package_name }}.errors import ResponseAborted, ServiceError
@@ -30,6 +32,9 @@ async def test_each_domain_error_has_a_status_in_the_table() -> None:
         ("/refuses", 409, "conflict", "It is taken."),
         ("/teapot", 418, "client-error", "Short and stout."),
         ("/library", 410, "client-error", "The request was refused"),
+        ("/library-stream", 502, "server-error", "The service failed to answer"),
+        ("/shuts", 503, "unavailable", "The service cannot answer now"),
+        ("/unavailable", 503, "database-unavailable", "Come back later."),
         ("/nothing", 404, "not-found", "Nothing is here"),
         ("/fails", 500, "internal", "Internal Server Error"),
     ],
@@ -57,6 +62,73 @@ async def test_a_wrong_method_is_405_and_names_the_right_ones(stack: Stack, meth
 
 async def test_headers_of_a_library_s_refusal_stay(stack: Stack) -> None:
     assert (await stack.request("GET", "/teapot")).headers["x-pot"] == "tea"
+    assert (await stack.request("GET", "/library-stream")).headers["x-gateway"] == "east"
+
+
+async def test_the_places_of_what_is_wrong_are_named(stack: Stack) -> None:
+    response = await stack.request("GET", "/invalid")
+
+    assert [{"pointer": "/email", "detail": "is no address"}] == response.json()["errors"]
+
+
+async def test_what_is_unavailable_says_when_to_come_back_and_logs_why(stack: Stack) -> None:
+    with capture_logs() as events:
+        response = await stack.request("GET", "/unavailable")
+
+    assert response.headers["retry-after"] == "7"
+    assert "5432" not in response.text
+    assert [("request refused", "warning", "ConnectionRefusedError: port 5432")] == [
+        (event["event"], event["log_level"], event["cause"]) for event in events
+    ]
+
+
+async def test_a_probe_of_what_is_not_ready_leaves_no_line(stack: Stack) -> None:
+    with capture_logs() as events:
+        response = await stack.request("GET", "/not-ready")
+
+    assert (503, []) == (response.status_code, events)
+
+
+async def _cut_off(stack: Stack, path: str) -> list[Message]:
+    """What is sent of a request that the server cancels after 50 ms, as it does at the shutdown deadline."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def connected() -> Message:
+        await asyncio.sleep(30)
+        return {"type": "http.disconnect"}
+
+    task = asyncio.create_task(stack.call({"path": path, "headers": [(b"host", b"good.test")]}, connected, send))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    return sent
+
+
+async def test_a_request_cut_off_by_the_shutdown_is_told_so(stack: Stack) -> None:
+    start, body = await _cut_off(stack, "/sleeps")
+
+    assert start["status"] == 503
+    assert (b"retry-after", b"1") in start["headers"]
+    assert b":shutting-down" in body["body"]
+    assert [503] == [line["status"] for line in stack.lines.written]
+
+
+async def test_a_stream_cut_off_by_the_shutdown_stays_unfinished_and_is_recorded_as_503(stack: Stack) -> None:
+    sent = await _cut_off(stack, "/stream")
+
+    assert 200 == sent[0]["status"]
+    assert all(message["more_body"] for message in sent[1:])
+    assert [503] == [line["status"] for line in stack.lines.written]
+
+
+async def test_what_is_cut_off_after_its_whole_answer_is_recorded_as_answered(stack: Stack) -> None:
+    await _cut_off(stack, "/lingers")
+
+    assert [200] == [line["status"] for line in stack.lines.written]
 
 
 async def test_an_unexpected_exception_is_one_log_event_and_is_counted(stack: Stack) -> None:

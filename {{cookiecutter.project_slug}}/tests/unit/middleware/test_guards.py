@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from time import perf_counter
 
 import pytest
+
+from {{ cookiecutter.package_name }}.errors import HostRefused
 
 from .conftest import Stack
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize("host", ["good.test", "GOOD.test:8080", "a.below.test", "a.b.below.test"])
+@pytest.mark.parametrize("host", ["good.test", "GOOD.test:8080", "a.below.test", "a.b.below.test", "[::1]:80"])
 async def test_a_listed_host_is_served(stack: Stack, host: str) -> None:
     assert (await stack.request("GET", "/echo/x", headers={"Host": host})).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.test", "good.test.evil.test", "below.test", "[::1]:80", ""])
+@pytest.mark.parametrize("host", ["evil.test", "good.test.evil.test", "below.test", "[::2]:80", ""])
 async def test_any_other_host_is_refused(stack: Stack, host: str) -> None:
     response = await stack.request("GET", "/echo/x", headers={"Host": host})
 
@@ -28,6 +32,25 @@ async def test_two_hosts_are_refused(stack: Stack) -> None:
     response = await stack.request("GET", "/echo/x", headers=[("Host", "good.test"), ("Host", "good.test")])
 
     assert response.status_code == 400
+
+
+async def test_no_host_is_refused(stack: Stack) -> None:
+    await stack.call({})
+
+    assert [400] == [line["status"] for line in stack.lines.written]
+
+
+async def test_a_star_serves_every_host() -> None:
+    assert (await Stack(hosts=("*",)).request("GET", "/echo/x")).status_code == 200
+
+
+async def test_names_without_a_star_leave_no_other_host_open() -> None:
+    assert (await Stack(hosts=("other.test",)).request("GET", "/echo/x")).status_code == 400
+
+
+async def test_a_websocket_needs_a_listed_host_too(stack: Stack) -> None:
+    with pytest.raises(HostRefused):
+        await stack.call({"type": "websocket", "headers": [(b"host", b"evil.test")]})
 
 
 async def test_probes_may_name_any_host(stack: Stack) -> None:
@@ -57,6 +80,7 @@ async def test_a_request_without_an_answer_in_time_is_503(stack: Stack) -> None:
     assert response.status_code == 503
     assert response.headers["retry-after"] == "1"
     assert response.json()["detail"] == "No answer was ready within 0.2 seconds."
+    assert response.json()["type"].endswith(":timed-out")
 
 
 async def test_a_stream_outlives_the_request_timeout(stack: Stack) -> None:
@@ -68,3 +92,26 @@ async def test_the_timeout_of_one_request_leaves_the_next_alone(stack: Stack) ->
 
     assert (await stack.request("GET", "/echo/x")).status_code == 200
     assert (await stack.request("GET", "/sleeps")).status_code == 503
+
+
+async def test_each_request_has_its_own_time_and_is_cancelled_once(stack: Stack) -> None:
+    async def seconds_until_refused() -> float:
+        started = perf_counter()
+        assert (await stack.request("GET", "/cleans-up")).status_code == 503
+        return perf_counter() - started
+
+    first = asyncio.create_task(seconds_until_refused())
+    await asyncio.sleep(0.1)
+    second = asyncio.create_task(seconds_until_refused())
+
+    # 0.2 s until the timeout, and 0.15 s for the handler to clean up undisturbed.
+    assert min(await first, await second) > 0.3
+    assert 2 == stack.app.state.cleaned
+
+
+async def test_a_timeout_leaves_its_task_uncancelled(stack: Stack) -> None:
+    await stack.call({"path": "/sleeps", "headers": [(b"host", b"good.test")]})
+    task = asyncio.current_task()
+
+    assert task is not None
+    assert 0 == task.cancelling()

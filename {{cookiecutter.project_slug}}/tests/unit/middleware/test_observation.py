@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
+from starlette.types import Message
+from structlog.testing import capture_logs
 
+from {{ cookiecutter.package_name }}.context import RequestIds
+from {{ cookiecutter.package_name }}.errors import ClientGone
 from {{ cookiecutter.package_name }}.models.headers import SECURITY_HEADERS
 
 from .conftest import Stack
@@ -32,6 +37,22 @@ async def test_no_two_requests_share_an_id(stack: Stack) -> None:
     ids = {(await stack.request("GET", "/echo/x")).headers["x-request-id"] for _ in range(20)}
 
     assert len(ids) == 20
+
+
+def test_no_two_processes_share_an_id() -> None:
+    assert RequestIds().next() != RequestIds().next()
+
+
+async def test_an_answer_forbids_browsers_what_an_api_never_needs(stack: Stack) -> None:
+    headers = (await stack.request("GET", "/echo/x")).headers
+
+    assert {
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+        "cross-origin-resource-policy": "same-origin",
+        "cache-control": "no-store",
+    }.items() <= headers.items()
 
 
 @pytest.mark.parametrize("path", ["/echo/x", "/fails", "/nothing", "/library", "/sleeps"])
@@ -62,7 +83,55 @@ async def test_the_access_line_names_the_template_and_the_path(stack: Stack) -> 
 
     assert ("info", "GET", "/echo/{name}", 200) == tuple(line[key] for key in ("level", "method", "route", "status"))
     assert line["path"] == "/echo/some\none"
-    assert 0 < line["duration_ms"] < 1000
+
+
+async def test_the_access_line_is_in_milliseconds_and_the_metric_in_seconds(stack: Stack) -> None:
+    await stack.request("GET", "/stream")
+    seconds = stack.sample("http_request_duration_seconds_sum", method="GET", route="/stream", status_code="200")
+
+    assert seconds is not None
+    assert 0.2 < seconds < 10
+    assert [seconds * 1000] == [line["duration_ms"] for line in stack.lines.written]
+
+
+async def test_a_peer_without_an_address_has_none_in_the_line(stack: Stack) -> None:
+    await stack.call({"headers": [(b"host", b"good.test")]})
+
+    assert [""] == [line["client"] for line in stack.lines.written]
+
+
+async def test_a_client_that_leaves_while_it_sends_is_499_and_no_error(stack: Stack) -> None:
+    with capture_logs() as events:
+        await stack.call({"method": "POST", "headers": [(b"host", b"good.test")]})
+
+    assert [(499, "info")] == [(line["status"], line["level"]) for line in stack.lines.written]
+    assert stack.sample("http_requests_total", method="POST", route="/echo/{name}", status_code="499") == 1
+    assert [] == events
+
+
+async def test_a_client_that_leaves_while_it_is_answered_is_499_and_no_error(stack: Stack) -> None:
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            raise ClientGone
+
+    async def connected() -> Message:
+        await asyncio.sleep(30)
+        return {"type": "http.disconnect"}
+
+    with capture_logs() as events:
+        await stack.call({"path": "/stream", "headers": [(b"host", b"good.test")]}, connected, send)
+
+    assert [499] == [line["status"] for line in stack.lines.written]
+    assert [] == events
+
+
+async def test_requests_in_progress_are_those_without_an_answer(stack: Stack) -> None:
+    requests = [asyncio.create_task(stack.request("GET", "/sleeps")) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    assert stack.sample("http_requests_in_progress") == 2
+
+    await asyncio.gather(*requests)
+    assert stack.sample("http_requests_in_progress") == 0
 
 
 async def test_probes_and_scrapes_are_logged_at_debug(stack: Stack) -> None:
@@ -89,4 +158,3 @@ async def test_the_histogram_counts_what_the_counter_counts(stack: Stack) -> Non
 
     assert stack.sample("http_request_duration_seconds_count", **labels) == 3
     assert stack.sample("http_request_duration_seconds_bucket", **labels, le="+Inf") == 3
-    assert stack.sample("http_requests_in_progress") == 0

@@ -46,6 +46,7 @@ async def test_a_failure_is_one_log_event_and_is_counted(tasks: BackgroundTasks,
         await _settled(tasks)
 
     assert [("background task failed", "import")] == [(event["event"], event["task"]) for event in events]
+    assert isinstance(events[0]["exc_info"], ValueError)
     assert 1 == metrics.registry.get_sample_value("unhandled_exceptions_total", {"where": "background task"})
 
 
@@ -65,6 +66,33 @@ async def test_closing_cancels_what_runs_and_reports_nothing(tasks: BackgroundTa
         await tasks.close()
 
     assert (0, [], []) == (len(tasks), events, reasons)
+
+
+async def test_closing_waits_until_all_have_cleaned_up_whatever_that_raises(tasks: BackgroundTasks) -> None:
+    cleaned: list[str] = []
+
+    async def works(name: str, seconds: float) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(seconds)
+            cleaned.append(name)
+            raise ValueError(name)
+
+    tasks.start("first", works("first", 0.01))
+    tasks.start("second", works("second", 0.03))
+    await asyncio.sleep(0)
+    await tasks.close()
+
+    assert ["first", "second"] == cleaned
+
+
+async def test_work_that_returns_is_no_failure(tasks: BackgroundTasks, reasons: list[str]) -> None:
+    with capture_logs() as events:
+        tasks.start("short", asyncio.sleep(0), critical=True)
+        await _settled(tasks)
+
+    assert ([], []) == (events, reasons)
 
 
 async def test_the_lag_of_a_blocked_loop_is_measured(tasks: BackgroundTasks) -> None:

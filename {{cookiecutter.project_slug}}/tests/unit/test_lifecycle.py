@@ -1,0 +1,46 @@
+"""The phases of the process, and what they mean to others."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from {{ cookiecutter.package_name }}.lifecycle import Lifecycle, Phase
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("phase", "ready", "draining"),
+    [
+        (Phase.STARTING, False, False),
+        (Phase.READY, True, False),
+        (Phase.DRAINING, False, True),
+        (Phase.STOPPING, False, True),
+    ],
+)
+def test_only_one_phase_is_ready_and_the_last_two_drain(phase: Phase, *, ready: bool, draining: bool) -> None:
+    lifecycle = Lifecycle()
+    lifecycle.advance(phase)
+
+    assert (ready, draining) == (lifecycle.ready, lifecycle.draining)
+
+
+def test_no_phase_comes_back() -> None:
+    lifecycle = Lifecycle()
+    lifecycle.advance(Phase.DRAINING)
+    lifecycle.advance(Phase.READY)
+
+    assert Phase.DRAINING is lifecycle.phase
+
+
+async def test_streams_wait_until_the_drain_is_over() -> None:
+    lifecycle = Lifecycle()
+    waiting = asyncio.create_task(lifecycle.wait_until_stopping())
+    lifecycle.advance(Phase.DRAINING)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+
+    lifecycle.advance(Phase.STOPPING)
+    await asyncio.wait_for(waiting, 1)
