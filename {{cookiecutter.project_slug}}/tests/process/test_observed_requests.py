@@ -102,17 +102,6 @@ def test_an_unexpected_failure_is_one_event_and_tells_the_client_nothing(tmp_pat
         assert 'http_exceptions_total{route="/api/users",type="OperationalError"} 1.0' in client.get("/metrics").text
 
 
-def test_development_shows_what_was_raised_and_where(tmp_path: Path) -> None:
-    with Command(tmp_path) as service, service.client() as client:
-        client.get("/api/users")
-        with sqlite3.connect(tmp_path / "service.db") as database:
-            database.execute("DROP TABLE users")
-        exception = client.get("/api/users").json()["exception"]
-
-    assert exception["type"] == "OperationalError"
-    assert any("users.py" in frame for frame in exception["frames"])
-
-
 @pytest.mark.parametrize("method", ["FOO", "TRACE", "CONNECT", "get"])
 def test_an_unknown_method_gets_a_problem_document(served: Command, method: str) -> None:
     with socket.create_connection(("127.0.0.1", served.port())) as client:

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Send
 
 from {{ cookiecutter.package_name }} import errors
 from {{ cookiecutter.package_name }}.app import Application
@@ -182,8 +182,8 @@ class Stack:
 
     async def call(self, scope: dict[str, Any], receive: Receive = nothing, send: Send = accept) -> None:
         """What a server does, for a request that no well-behaved client sends."""
-        whole: Scope = {"type": "http", "method": "GET", "path": "/echo/x", "scheme": "http", "client": None, "headers": []}
-        await self.app(whole | scope, receive, send)
+        ordinary = {"type": "http", "method": "GET", "path": "/echo/x", "scheme": "http"}
+        await self.app({**ordinary, "client": None, "headers": [], **scope}, receive, send)
 
     def sample(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)
