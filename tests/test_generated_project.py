@@ -193,6 +193,9 @@ def running(folder: Path, command: str) -> Iterator[tuple[str, subprocess.Popen[
         yield base, process
     finally:
         _end_group(process)
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def wait_until_ready(process: subprocess.Popen[str], base: str) -> None:
