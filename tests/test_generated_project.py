@@ -91,7 +91,7 @@ def test_other_answers_pass_the_checks_and_tests_too(
 
     make(folder, "check")
     if request.config.getoption("--renders") == "all":
-        make(folder, "test")
+        make(folder, "test", "ARGS=tests/unit tests/integration")  # processes are tested in the default project
     with running(folder, other_answers["project_slug"]) as (base, _):
         assert other_answers["project_slug"] == get(f"{base}/")["service"]
 
