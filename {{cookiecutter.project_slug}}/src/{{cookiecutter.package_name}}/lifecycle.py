@@ -33,10 +33,6 @@ class Lifecycle:
     def ready(self) -> bool:
         return self.phase is Phase.READY
 
-    @property
-    def draining(self) -> bool:
-        return self.phase >= Phase.DRAINING
-
     def advance(self, phase: Phase) -> None:
         """Enter *phase*; a phase already passed is left alone."""
         if phase <= self.phase:

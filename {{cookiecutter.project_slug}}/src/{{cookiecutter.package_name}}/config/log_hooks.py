@@ -17,12 +17,11 @@ _log = structlog.get_logger(__name__)
 class LastResort:
     """Handlers for what escapes the main thread, other threads, finalisers and the event loop.
 
-    `on_unhandled` is called with the place (`main`, `thread`, `finaliser` or `loop`) once per exception; it may be set
-    later than the handlers are installed.
+    *on_unhandled* is called with the place (`main`, `thread`, `finaliser` or `loop`) once per exception.
     """
 
     def __init__(self, on_unhandled: Callable[[str], None] | None = None) -> None:
-        self.on_unhandled = on_unhandled
+        self._on_unhandled = on_unhandled
 
     def install(self) -> None:
         """Take over the interpreter's three hooks; the loop's is `loop_exception_handler`, set on each loop."""
@@ -58,7 +57,7 @@ class LastResort:
         # A hook that raises would print to stderr, or recurse; and it may be called while the interpreter ends.
         try:
             _log.error("unhandled exception", place=place, message=message, exc_info=error, **details)
-            if self.on_unhandled is not None:
-                self.on_unhandled(place)
+            if self._on_unhandled is not None:
+                self._on_unhandled(place)
         except Exception:  # noqa: BLE001, S110 - nothing is left that could be told
             pass

@@ -128,10 +128,3 @@ class LogWriter:
         deadline = time.monotonic() + timeout_seconds
         pending = [lane.request_flush() for lane in (*self._everything, *self._errors)]
         return all(done.wait(max(0.0, deadline - time.monotonic())) for done in pending)
-
-    def close(self, timeout_seconds: float) -> None:
-        """Write what is queued, for at most *timeout_seconds*.
-
-        A later line, such as that of an exception which ends the interpreter, is still taken, and written at its exit.
-        """
-        self.flush(timeout_seconds)

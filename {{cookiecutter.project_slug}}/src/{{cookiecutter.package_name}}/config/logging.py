@@ -65,7 +65,7 @@ def configure_logging(  # noqa: PLR0913 - one value for each setting
     transform = None if json_lines else console_format(masker, colours=destination.is_terminal)
     stdout = Lane("stdout", destination, transform=transform)
     writer = _open_writer(LogLines(environment=environment, masker=masker), stdout, file)
-    atexit.register(writer.close, _EXIT_FLUSH_SECONDS)
+    atexit.register(writer.flush, _EXIT_FLUSH_SECONDS)
     configure_structlog(writer, level)
     _configure_standard_library(writer, LEVELS[level])
     LastResort().install()  # from the first line on, so that a failing import is told of too; serve counts as well

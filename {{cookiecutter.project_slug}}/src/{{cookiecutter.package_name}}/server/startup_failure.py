@@ -28,9 +28,6 @@ def report_startup_failure(error: Exception, options: ServerOptions) -> None:
 
 
 def _hint(cause: BaseException, options: ServerOptions) -> str:
-    own: object = getattr(cause, "hint", None)
-    if isinstance(own, str):
-        return own
     if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
         return "another process listens there: stop it, or set PORT or OPERATIONS_PORT"
     if isinstance(cause, socket.gaierror) or (isinstance(cause, OSError) and cause.errno == errno.EADDRNOTAVAIL):

@@ -54,10 +54,6 @@ class Passwords:
 
         return await self._in_thread(matches)
 
-    def needs_rehash(self, hashed: str) -> bool:
-        """Whether *hashed* was made with other parameters than today's."""
-        return self._hasher.check_needs_rehash(hashed)
-
     def close(self) -> None:
         """Forget who waits; a hash being made ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
