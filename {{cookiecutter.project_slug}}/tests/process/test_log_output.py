@@ -77,7 +77,8 @@ request_id.set("r-1")
 log.info("from structlog", user="1")
 logging.getLogger("uvicorn.error").info("from %s", "uvicorn", extra={"color_message": "x", "port": 1})
 logging.getLogger("uvicorn.access").error("never")
-logging.getLogger("alembic.runtime.migration").info("from alembic")
+logging.getLogger("alembic.runtime.migration").info("never")
+logging.getLogger("alembic.runtime.migration").warning("from alembic")
 logging.getLogger("sqlalchemy.engine.Engine").info("never")
 logging.getLogger("sqlalchemy.pool").warning("from sqlalchemy")
 warnings.warn("from warnings")
@@ -93,7 +94,7 @@ log.debug("never")
     assert [
         ("app.users", "info", "from structlog"),
         ("uvicorn.error", "info", "from uvicorn"),
-        ("alembic.runtime.migration", "info", "from alembic"),
+        ("alembic.runtime.migration", "warning", "from alembic"),
         ("sqlalchemy.pool", "warning", "from sqlalchemy"),
         ("py.warnings", "warning", "from warnings"),
         ("app", "error", "wrong %d (its arguments do not fit)"),
@@ -207,7 +208,7 @@ def test_an_interrupt_from_the_keyboard_is_no_error() -> None:
 
 
 def test_everything_queued_is_written_before_exit() -> None:
-    for ending in ("", "sys.exit(3)", "writer.flush(5); os._exit(0)", "writer.close(5); log.info('last')"):
+    for ending in ("", "sys.exit(3)", "writer.flush(5); os._exit(0)", "writer.flush(5); log.info('last')"):
         result = run(f"for n in range(5_000): log.info('x', n=n)\n{ending}")
 
         numbers = [line["n"] for line in lines_of(result.stdout) if "n" in line]
