@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import signal
 import socket
+import sqlite3
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -87,9 +90,17 @@ def test_production_refuses_an_old_schema_and_names_the_remedy(tmp_path: Path) -
         assert service.exit_code(within_seconds=5) == 0
 
 
-def test_development_migrates_by_itself(tmp_path: Path) -> None:
-    with Command(tmp_path) as service, service.client() as client:
-        assert client.get("/api/users").status_code == 200
+def test_a_migration_that_fails_ends_the_start(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "service.db") as database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        database.execute("INSERT INTO alembic_version VALUES ('0000')")
+    refused = run(tmp_path, "serve")
+
+    assert refused.returncode == 3
+    assert '"migration failed"' in refused.stdout
+    assert "Can't locate revision identified by '0000'" in refused.stdout
+    assert "the migration ended with exit code 3" in refused.stdout
+    assert refused.stderr == ""
 
 
 def test_a_migration_without_a_database_says_why_and_hides_the_password(tmp_path: Path) -> None:
@@ -115,6 +126,24 @@ def test_healthcheck_follows_the_service(tmp_path: Path) -> None:
 
     assert gone.returncode == 1
     assert f"nothing answers on 127.0.0.1:{port}" in gone.stderr
+
+
+def test_healthcheck_takes_no_for_an_answer(tmp_path: Path) -> None:
+    class Unwell(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(503 if self.path == "/health/live" else 200)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Unwell) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        result = run(tmp_path, "healthcheck", PORT=str(server.server_port))
+        thread.join()
+
+    assert result.returncode == 1
+    assert result.stderr == f"127.0.0.1:{server.server_port} answered 503\n"
 
 
 def test_healthcheck_asks_the_operations_listener_where_there_is_one(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.util import CommandError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import TypeDecorator
@@ -50,7 +51,7 @@ async def migrated(database_url: str, revision: str = "head", *, lock_timeout_se
     try:
         async with _locked(engine) as connection:
             before, after = await connection.run_sync(_run, revision)
-    except (OSError, SQLAlchemyError) as error:
+    except (OSError, SQLAlchemyError, CommandError) as error:
         raise MigrationFailed(_reason(error)) from error
     finally:
         await engine.dispose()
@@ -147,6 +148,8 @@ def _render_item(kind: str, item: object, _context: object) -> str | bool:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, CommandError):
+        return f"Alembic refused: {error}"
     text_of_error = str(getattr(error, "orig", error))
     if "lock timeout" in text_of_error or "locked" in text_of_error:
         return "Another migration, or a long transaction, holds the lock."
