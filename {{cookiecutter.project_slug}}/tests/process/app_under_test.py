@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -242,7 +242,9 @@ def main(wishes: dict[str, Any]) -> int:
     )
 
 
-def run_in_fork(wishes: dict[str, Any], output: Connection, errors: Connection) -> None:
+def run_in_fork(
+    program: Callable[[dict[str, Any]], int], wishes: dict[str, Any], output: Connection, errors: Connection
+) -> None:
     """What a forked process does: *output* and *errors* take the place of its standard streams."""
     exit_at_once_on_signals()
     os.dup2(output.fileno(), 1)
@@ -251,4 +253,4 @@ def run_in_fork(wishes: dict[str, Any], output: Connection, errors: Connection) 
     errors.close()
     sys.stdout = os.fdopen(1, "w", buffering=1)
     sys.stderr = os.fdopen(2, "w", buffering=1)
-    sys.exit(main(wishes))
+    sys.exit(program(wishes))

@@ -20,23 +20,28 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import IO, Any, Self
 
-from tests.process.app_under_test import run_in_fork
+from tests.process.app_under_test import main, run_in_fork
 
 START_SECONDS = 10.0
 
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.process.app_under_test"])
+_context.set_forkserver_preload(
+    ["tests.process.app_under_test", "tests.process.command_in_fork", "tests.process.dying_application"]
+)
 
 
 class Service:
     """A running process; *lifespan* is what `app_under_test.py` names, *server* goes into `ServerOptions`."""
 
     def __init__(self, lifespan: str = "", **server: Any) -> None:
+        self.fork(main, {"lifespan": lifespan, "server": server})
+
+    def fork(self, program: Callable[[dict[str, Any]], int], wishes: dict[str, Any]) -> None:
+        """Run *program* with *wishes*, its return value becomes the exit code."""
         output, output_of_child = _context.Pipe(duplex=False)
         errors, errors_of_child = _context.Pipe(duplex=False)
-        wishes = {"lifespan": lifespan, "server": server}
-        process = _context.Process(target=run_in_fork, args=(wishes, output_of_child, errors_of_child))
+        process = _context.Process(target=run_in_fork, args=(program, wishes, output_of_child, errors_of_child))
         process.start()
         output_of_child.close()
         errors_of_child.close()

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
+from {{ cookiecutter.package_name }}.migrations.runner import migrated
+
+from tests.process import dying_application
 from tests.process.service import Service, read_answer, request
 
 pytestmark = pytest.mark.together
@@ -60,6 +66,39 @@ def test_a_critical_failure_ends_the_process_gracefully_with_70() -> None:
         assert service.exit_code(3) == 70
         assert "torn down" in service.events()
         assert service.line("a critical task died")["reason"] == "the mailer died"
+
+
+class DyingApplication(Service):
+    """The whole application, in which a critical task dies half a second after the start."""
+
+    def __init__(self, folder: str) -> None:
+        times = {"DRAIN_DELAY_SECONDS": "0.5", "SHUTDOWN_DEADLINE_SECONDS": "0.2"}
+        self.fork(dying_application.main, {"folder": folder, **times})
+
+
+def test_what_nobody_caught_is_logged_once_and_counted_and_a_critical_task_ends_the_process() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(migrated(f"sqlite:///{Path(folder) / 'service.db'}"))
+        with DyingApplication(folder) as service, service.connect() as unfinished:
+            head = request("/api/users", "POST", "Content-Type: application/json", "Content-Length: 9")
+            unfinished.sendall(head)
+            assert service.ask("/crash").status == 500
+            service.line("draining", drain_delay_seconds=0.5)
+            service.signalled_at = time.monotonic()
+            figures = service.ask("/metrics").body.decode()
+            answer = read_answer(unfinished)
+
+            assert service.exit_code(0.5 + 0.2 + 1.0) == 70
+            events = service.events()
+
+    assert (503, "1") == (answer.status, answer.headers["retry-after"])
+    assert answer.json()["type"].endswith(":shutting-down")
+    for where in ('{where="background task"}', '{where="thread"}', '{where="loop"}'):
+        assert f"unhandled_exceptions_total{where} 1.0" in figures
+    assert 'http_exceptions_total{route="unmatched",type="ValueError"} 1.0' in figures
+    assert [1, 1, 3] == [
+        events.count(event) for event in ("background task failed", "a critical task died", "unhandled exception")
+    ]
 
 
 def test_a_teardown_that_fails_is_not_a_clean_end() -> None:
