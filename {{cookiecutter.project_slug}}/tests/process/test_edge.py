@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,26 +10,33 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from .command import Command, run
-from .service import read_answer
+from .command import Command
+from .service import read_answer, request
 
 ORIGIN = "https://app.example.org"
+FULL_DISK = Path("/dev/full")
 USER = {"name": "Ada", "email": "ada@example.org", "password": "correct horse"}
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+def guarded(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Command]:
     folder = tmp_path_factory.mktemp("guarded")
     variables = {
         "APP_ENV": "production",
+        "HOST": "0.0.0.0",  # noqa: S104 - as in a container
         "ALLOWED_HOSTS": "api.example.org",
         "CORS_ORIGINS": ORIGIN,
         "TRUSTED_PROXIES": "127.0.0.1",
         "DRAIN_DELAY_SECONDS": "0",
         "MAX_BODY_BYTES": "1000",
+        "MAX_HEADER_BYTES": "2000",
         "OPERATIONS_PORT": "0",
+        "LOG_LEVEL": "debug",
     }
-    assert run(folder, "migrate", **variables).returncode == 0
+    if FULL_DISK.exists():
+        (folder / "log").symlink_to(FULL_DISK)
+        variables["LOG_FILE"] = str(folder / "log")
+    shutil.copy(sqlite_template, folder / "service.db")
     with Command(folder, **variables) as service:
         yield service
 
@@ -52,6 +60,7 @@ def test_a_listed_origin_may_read_answers_and_errors(api: httpx2.Client) -> None
     for path, status in (("/", 200), ("/nothing", 404)):
         response = api.get(path, headers={"Origin": ORIGIN})
         assert (status, ORIGIN) == (response.status_code, response.headers["access-control-allow-origin"])
+        assert "X-Request-ID, Retry-After, Location" == response.headers["access-control-expose-headers"]
         assert "Origin" in response.headers["vary"]
 
 
@@ -72,17 +81,27 @@ def test_a_refused_preflight_is_a_problem_document(api: httpx2.Client) -> None:
 
 
 def test_a_preflight_of_a_listed_origin_is_answered(api: httpx2.Client) -> None:
-    headers = {"Origin": ORIGIN, "Access-Control-Request-Method": "PATCH"}
-    response = api.options("/api/users/x", headers=headers)
+    wanted = {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "authorization,content-type"}
+    response = api.options("/api/users/x", headers={"Origin": ORIGIN, **wanted})
 
     assert 200 == response.status_code
-    assert "PATCH" in response.headers["access-control-allow-methods"]
+    assert {"GET", "POST", "PATCH", "DELETE"} == set(response.headers["access-control-allow-methods"].split(", "))
+    assert {"Authorization", "Content-Type", "X-Request-ID"} <= set(
+        response.headers["access-control-allow-headers"].split(", ")
+    )
 
 
 def test_a_trusted_proxy_names_the_client(api: httpx2.Client, guarded: Command) -> None:
     api.get("/", headers={"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "X-Request-ID": "proxied"})
 
-    assert "203.0.113.9" == guarded.line("request", request_id="proxied")["client"]
+    line = guarded.line("request", request_id="proxied")
+    assert ("203.0.113.9", "production") == (line["client"], line["environment"])
+
+
+def test_a_client_behind_a_trusted_proxy_cannot_choose_its_address(api: httpx2.Client, guarded: Command) -> None:
+    api.get("/", headers={"X-Forwarded-For": "198.51.100.1, 203.0.113.9", "X-Request-ID": "forged"})
+
+    assert "203.0.113.9" == guarded.line("request", request_id="forged")["client"]
 
 
 def test_an_untrusted_peer_names_only_itself(served: Command, client: httpx2.Client) -> None:
@@ -116,6 +135,35 @@ def test_the_main_listener_s_requests_are_counted_on_the_operations_listener(
         assert 'method="GET",route="/api/users",status_code="422"' in operations.get("/metrics").text
 
 
+def test_the_service_listens_where_it_is_told(guarded: Command) -> None:
+    assert ["0.0.0.0"] * 2 == [  # noqa: S104 - compared, not bound
+        guarded.line("listening", listener=name)["host"] for name in ("main", "operations")
+    ]
+
+
+def test_probes_are_logged_at_debug(guarded: Command) -> None:
+    with guarded.client("operations") as operations:
+        operations.get("/health/live", headers={"X-Request-ID": "probe"})
+
+    assert "debug" == guarded.line("request", request_id="probe")["level"]
+
+
+def test_what_the_server_itself_refuses_is_counted(guarded: Command) -> None:
+    with guarded.connect() as client:
+        client.sendall(request("/", "GET", "X-Big: " + "x" * 2000))
+        assert 431 == read_answer(client).status
+    with guarded.client("operations") as operations:
+        assert 'total{method="GET",route="unmatched",status_code="431"} 1.0' in operations.get("/metrics").text
+
+
+@pytest.mark.skipif(not FULL_DISK.exists(), reason="this system has no /dev/full")
+def test_log_lines_that_a_full_disk_costs_are_counted(guarded: Command) -> None:
+    with guarded.client("operations") as operations:
+        samples = operations.get("/metrics").text.splitlines()
+
+    assert 0 < float(next(line for line in samples if line.startswith("log_messages_dropped_total")).split()[1])
+
+
 def test_a_client_can_read_the_refusal_of_a_body_that_it_is_still_sending(guarded: Command) -> None:
     head = b"POST /api/users HTTP/1.1\r\nHost: api.example.org\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", guarded.port()), timeout=5) as client:
@@ -127,11 +175,11 @@ def test_a_client_can_read_the_refusal_of_a_body_that_it_is_still_sending(guarde
     assert answer.json()["detail"] == "The body is larger than the 1000 bytes that are accepted."
 
 
-def test_a_request_beyond_its_time_is_refused_and_stores_nothing(tmp_path: Path) -> None:
-    with Command(tmp_path, REQUEST_TIMEOUT_SECONDS="0.005") as service, service.client() as client:
+def test_a_request_beyond_its_time_is_refused_and_stores_nothing(folder: Path) -> None:
+    with Command(folder, REQUEST_TIMEOUT_SECONDS="0.005") as service, service.client() as client:
         refused = client.post("/api/users", json=USER)
         assert 503 == refused.status_code
         assert refused.json()["type"].endswith(":timed-out")
         assert "1" == refused.headers["retry-after"]
-    with Command(tmp_path) as service, service.client() as client:
+    with Command(folder) as service, service.client() as client:
         assert 0 == client.get("/api/users").json()["pagination"]["total_items"]
