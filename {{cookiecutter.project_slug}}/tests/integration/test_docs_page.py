@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ..process.command import Command
 from .chromium import browser_page
 
 
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of a new service whose files are in *folder*."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "APP_ENV": "test",
-        "PORT": "0",
-        "DATABASE_URL": f"sqlite:///{folder / 'service.db'}",
-    }
-    command = [sys.executable, "-m", "{{ cookiecutter.package_name }}", "serve"]
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if (told := json.loads(line))["event"] == "listening":
-                    yield f"http://127.0.0.1:{told['port']}"
-                    break
-        finally:
-            process.kill()
-
-
-def test_the_page_shows_and_tries_the_api_without_complaints_or_foreign_hosts(tmp_path: Path) -> None:
-    with browser_page(tmp_path / "profile") as page, served(tmp_path) as home:
+def test_the_page_shows_and_tries_the_api_without_complaints_or_foreign_hosts(tmp_path: Path, sqlite_url: str) -> None:
+    variables = {"APP_ENV": "test", "DATABASE_URL": sqlite_url}
+    with browser_page(tmp_path / "profile") as page, Command(tmp_path, **variables) as service:
+        home = f"http://127.0.0.1:{service.port()}"
         page.call("Page.navigate", url=f"{home}/docs")
         page.wait_for("document.querySelectorAll('.opblock').length >= 9")
         page.screenshot(tmp_path / "docs.png")

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 
+from . import command_in_fork
 from .service import Service
 
 PACKAGE = "{{ cookiecutter.package_name }}"
@@ -39,12 +40,22 @@ def run(folder: Path, *arguments: str, **variables: str) -> subprocess.Completed
 
 
 class Command(Service):
-    """`serve` as a running process, in *folder*."""
+    """`serve` as a running process, in *folder*; a fork, which is spared the second that the imports take."""
 
     def __init__(self, folder: Path, **variables: str) -> None:
         self.environment = environment(folder, **variables)
-        self.start([sys.executable, "-m", PACKAGE, "serve"], cwd=folder, env=self.environment)
+        self.serve(folder)
+
+    def serve(self, folder: Path) -> None:
+        self.fork(command_in_fork.serve, {"folder": folder, "environment": self.environment})
 
     def client(self, listener: str = "main", **options: Any) -> httpx2.Client:
         """A client of one of its listeners."""
         return httpx2.Client(base_url=f"http://127.0.0.1:{self.port(listener)}", timeout=10, **options)
+
+
+class TypedCommand(Command):
+    """As `Command`, by the command line that an operator types."""
+
+    def serve(self, folder: Path) -> None:
+        self.start([sys.executable, "-m", PACKAGE, "serve"], cwd=folder, env=self.environment)

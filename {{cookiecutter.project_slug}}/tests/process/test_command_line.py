@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .command import Command, run
+from .command import Command, TypedCommand, run
 
 PRODUCTION = {"APP_ENV": "production", "ALLOWED_HOSTS": "127.0.0.1", "DRAIN_DELAY_SECONDS": "0"}
 COMMANDS = ["serve", "migrate", "config", "routes", "healthcheck"]
@@ -55,9 +55,11 @@ def test_a_log_file_that_cannot_be_opened_is_a_bad_setting(tmp_path: Path) -> No
 
 
 def test_config_prints_the_settings_with_secrets_masked(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("ALLOWED_HOST=api.example.org\n")
     result = run(tmp_path, "config", DATABASE_URL="postgresql://app:hunter2hunter2@db/app")
 
     assert result.returncode == 0
+    assert "ALLOWED_HOSTS" in result.stderr
     assert "APP_ENV=development" in result.stdout.splitlines()
     assert "hunter2hunter2" not in result.stdout + result.stderr
 
@@ -70,21 +72,23 @@ def test_config_check_prints_nothing_and_judges(tmp_path: Path) -> None:
 
 
 def test_routes_lists_methods_paths_and_names(tmp_path: Path) -> None:
-    lines = [line.split() for line in run(tmp_path, "routes").stdout.splitlines()]
+    lines = [line.split() for line in run(tmp_path, "routes", OPERATIONS_PORT="9000").stdout.splitlines()]
 
     assert ["GET,", "POST", "/api/users", "users"] in lines
     assert ["GET", "/metrics", "metrics"] in lines
 
 
 def test_production_refuses_an_old_schema_and_names_the_remedy(tmp_path: Path) -> None:
-    refused = run(tmp_path, "serve", **PRODUCTION)
+    refused = run(tmp_path, "serve", **PRODUCTION, LOG_FORMAT="console")
 
     assert refused.returncode == 3
     assert " migrate`" in refused.stdout
+    assert not refused.stdout.startswith("{")
     assert refused.stderr == ""
 
-    assert run(tmp_path, "migrate", **PRODUCTION).returncode == 0
-    with Command(tmp_path, **PRODUCTION) as service:
+    migrated = run(tmp_path, "migrate", **PRODUCTION, LOG_LEVEL="error")
+    assert (0, "") == (migrated.returncode, migrated.stdout)
+    with TypedCommand(tmp_path, **PRODUCTION) as service:
         service.port()
         service.signal()
         assert service.exit_code(within_seconds=5) == 0
@@ -115,14 +119,14 @@ def test_a_migration_without_a_database_says_why_and_hides_the_password(tmp_path
     assert "Traceback" not in result.stderr
 
 
-def test_healthcheck_follows_the_service(tmp_path: Path) -> None:
-    with Command(tmp_path) as service:
+def test_healthcheck_follows_the_service(folder: Path) -> None:
+    with Command(folder) as service:
         port = str(service.port())
-        assert run(tmp_path, "healthcheck", PORT=port).returncode == 0
+        assert run(folder, "healthcheck", PORT=port).returncode == 0
         service.signal(signal.SIGTERM)
         service.exit_code(within_seconds=5)
 
-    gone = run(tmp_path, "healthcheck", PORT=port)
+    gone = run(folder, "healthcheck", PORT=port)
 
     assert gone.returncode == 1
     assert f"nothing answers on 127.0.0.1:{port}" in gone.stderr
@@ -146,10 +150,10 @@ def test_healthcheck_takes_no_for_an_answer(tmp_path: Path) -> None:
     assert result.stderr == f"127.0.0.1:{server.server_port} answered 503\n"
 
 
-def test_healthcheck_asks_the_operations_listener_where_there_is_one(tmp_path: Path) -> None:
-    with Command(tmp_path, OPERATIONS_PORT="0") as service:
+def test_healthcheck_asks_the_operations_listener_where_there_is_one(folder: Path) -> None:
+    with Command(folder, OPERATIONS_PORT="0") as service:
         operations = str(service.port("operations"))
         main = str(service.port())
 
-        assert run(tmp_path, "healthcheck", PORT=main, OPERATIONS_PORT=operations).returncode == 0
-        assert run(tmp_path, "healthcheck", PORT=main).returncode == 1
+        assert run(folder, "healthcheck", PORT=main, OPERATIONS_PORT=operations).returncode == 0
+        assert run(folder, "healthcheck", PORT=main).returncode == 1

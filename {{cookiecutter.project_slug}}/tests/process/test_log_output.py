@@ -329,14 +329,14 @@ def test_a_log_file_is_json_whatever_stdout_shows(tmp_path: Path) -> None:
     assert ["x"] == [line["event"] for line in lines_of((tmp_path / "log").read_bytes())]
 
 
-def test_a_service_whose_stdout_nobody_reads_answers_and_stops_as_ever(tmp_path: Path) -> None:
+def test_a_service_whose_stdout_nobody_reads_answers_and_stops_as_ever(tmp_path: Path, sqlite_url: str) -> None:
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     variables = {
         "PATH": os.environ["PATH"],
         "PORT": "0",
         "LOG_FILE": str(tmp_path / "log"),
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'service.db'}",
+        "DATABASE_URL": sqlite_url,
     }
     command = [sys.executable, "-m", "{{ cookiecutter.package_name }}", "serve"]
     with subprocess.Popen(command, cwd=tmp_path, env=variables, stdout=writing, stderr=subprocess.PIPE) as process:

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from .command import Command
+from .command import Command, TypedCommand
 from .service import read_to_end
 
 SCRAPED = {
@@ -84,10 +84,10 @@ def test_a_client_that_leaves_is_one_info_line_with_status_499(served: Command) 
     assert ["request"] == [line["event"] for line in served.lines if line.get("request_id") == "gone"]
 
 
-def test_an_unexpected_failure_is_one_event_and_tells_the_client_nothing(tmp_path: Path) -> None:
-    with Command(tmp_path, DEBUG="false") as service, service.client() as client:
+def test_an_unexpected_failure_is_one_event_and_tells_the_client_nothing(folder: Path) -> None:
+    with Command(folder, DEBUG="false") as service, service.client() as client:
         client.get("/api/users")
-        with sqlite3.connect(tmp_path / "service.db") as database:
+        with sqlite3.connect(folder / "service.db") as database:
             database.execute("DROP TABLE users")
         response = client.get("/api/users", headers={"X-Request-ID": "broken"})
         event = service.line("unhandled exception", request_id="broken")
@@ -114,9 +114,9 @@ def test_an_unknown_method_gets_a_problem_document(served: Command, method: str)
     assert body.startswith(b"{")
 
 
-def test_every_line_from_the_first_to_the_last_is_json(tmp_path: Path) -> None:
-    with Command(tmp_path) as service, service.client() as client:
-        client.post("/api/users", json=USER)
+def test_development_migrates_by_itself_and_every_line_from_the_first_to_the_last_is_json(tmp_path: Path) -> None:
+    with TypedCommand(tmp_path) as service, service.client() as client:
+        assert 201 == client.post("/api/users", json=USER).status_code
         service.signal()
         assert service.exit_code(within_seconds=5) == 0
         events, errors = service.events(), service.stderr()

@@ -16,12 +16,15 @@ USER = {"name": "Ada", "email": "ada@example.com", "password": "correct horse ba
 
 
 @pytest.fixture
-def clients(redis_server: RedisServer, tmp_path: Path) -> Iterator[tuple[httpx2.Client, httpx2.Client]]:
+def clients(redis_server: RedisServer, folder: Path) -> Iterator[tuple[httpx2.Client, httpx2.Client]]:
     variables = {"APP_ENV": "test", "REDIS_URL": redis_server.url}
-    with Command(tmp_path, **variables) as one:
-        one.port()  # it migrates the database, which the other one then finds as it should be
-        with Command(tmp_path, **variables) as other, one.client() as first, other.client() as second:
-            yield first, second
+    with (
+        Command(folder, **variables) as one,
+        Command(folder, **variables) as other,
+        one.client() as first,
+        other.client() as second,
+    ):
+        yield first, second
 
 
 def name_of(client: httpx2.Client, path: str) -> str:

@@ -1,0 +1,19 @@
+"""The service's own `serve`, in a forked process that finds imported what it needs."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import {{ cookiecutter.package_name }}.app
+import {{ cookiecutter.package_name }}.config.logging
+import {{ cookiecutter.package_name }}.server.process  # noqa: F401 - as the two above, for the forks
+from {{ cookiecutter.package_name }}.cli import main
+
+
+def serve(wishes: dict[str, Any]) -> int:
+    """Do what the command line does in the folder and with the environment that are wished for, and no other."""
+    os.chdir(wishes["folder"])
+    os.environ.clear()
+    os.environ.update(wishes["environment"])
+    return main(["serve"])
