@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
@@ -14,7 +15,7 @@ from uvicorn.config import Config
 from ..models import problem
 from .protocol import Connection
 from .refusal import Refused
-from .sockets import BACKLOG, accepted_but_waiting, bound_sockets, duplicate
+from .sockets import BACKLOG, accepted_but_waiting, bound_sockets, duplicates
 from .state import ListenerState
 from .websocket import WebSocketConnection
 
@@ -47,6 +48,7 @@ class Listener:
         self._port = port
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
+        self._new_connection: Callable[[], Connection]
 
     def bind(self) -> None:
         """Reserve the port. Raises OSError."""
@@ -60,15 +62,11 @@ class Listener:
     async def open(self, app: ASGIApp, app_state: dict[str, Any]) -> None:
         """Accept connections for *app*; *app_state* is what its lifespan yielded."""
         config = _uvicorn_config(app, self._options)
-
-        def connection() -> Connection:
-            return Connection(config, self.state, app_state)
-
-        self._connection = connection
+        self._new_connection = partial(Connection, config, self.state, app_state)
         loop = asyncio.get_running_loop()
         for bound in self._sockets:
             host, port = bound.getsockname()[:2]
-            self._servers.append(await loop.create_server(connection, sock=bound, backlog=BACKLOG))
+            self._servers.append(await loop.create_server(self._new_connection, sock=bound, backlog=BACKLOG))
             log.info("listening", listener=self.name, host=host, port=port)
 
     @property
@@ -113,13 +111,13 @@ class Listener:
         Closing a socket resets what the system has accepted for it and the event loop has not taken yet.
         """
         loop = asyncio.get_running_loop()
-        copies = [duplicate(bound) for bound in self._sockets]
+        copies = duplicates(self._sockets)
         for server in self._servers:
             server.close()
         for copy in copies:
             with copy:
                 for waiting in accepted_but_waiting(copy):
-                    await loop.connect_accepted_socket(self._connection, waiting)
+                    await loop.connect_accepted_socket(self._new_connection, waiting)
 
     def _empty(self) -> bool:
         return not self.state.connections and not self.state.tasks

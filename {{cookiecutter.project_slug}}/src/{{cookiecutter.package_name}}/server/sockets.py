@@ -48,18 +48,30 @@ def _bind(candidate: socket.socket, address: tuple[object, ...]) -> None:
 
 
 def accepted_but_waiting(listener: socket.socket) -> list[socket.socket]:
-    """The connections that the system has accepted for *listener* and nobody has taken yet."""
+    """The connections that the system has accepted for *listener* and nobody has taken yet.
+
+    Those for which the process has no descriptor left are not among them: they are lost, and the shutdown goes on.
+    """
     waiting: list[socket.socket] = []
-    with contextlib.suppress(BlockingIOError):
-        while True:
+    while True:
+        try:
             connection, _address = listener.accept()
-            connection.setblocking(False)
-            waiting.append(connection)
-    return waiting
+        except ConnectionAbortedError:  # this one left while it waited
+            continue
+        except OSError:
+            return waiting
+        connection.setblocking(False)
+        waiting.append(connection)
 
 
-def duplicate(listener: socket.socket) -> socket.socket:
-    """A second handle, which keeps the queue of *listener* alive while the first is closed."""
-    copy = socket.socket(fileno=os.dup(listener.fileno()))
-    copy.setblocking(False)
-    return copy
+def duplicates(listeners: list[socket.socket]) -> list[socket.socket]:
+    """Second handles, which keep the queues of *listeners* alive while the first are closed.
+
+    Fewer when the process has no descriptor left: a full table must not stop the shutdown.
+    """
+    copies: list[socket.socket] = []
+    with contextlib.suppress(OSError):
+        for listener in listeners:
+            copies.append(socket.socket(fileno=os.dup(listener.fileno())))
+            copies[-1].setblocking(False)
+    return copies
