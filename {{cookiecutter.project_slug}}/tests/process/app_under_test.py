@@ -178,8 +178,21 @@ async def divide_by_zero(_app: Starlette) -> None:
     raise ZeroDivisionError
 
 
-AT_THE_START = {"hangs at the start": hang, "blocks at the start": block_loop, "fails at the start": not_connect}
-AT_THE_END = {"hangs at the end": hang, "fails at the end": divide_by_zero}
+async def lose_task(app: Starlette) -> None:
+    app.state.lifecycle.fail("the mailer died")
+
+
+AT_THE_START = {
+    "hangs at the start": hang,
+    "blocks at the start": block_loop,
+    "fails at the start": not_connect,
+    "loses a task at the start, and blocks at the end": lose_task,
+}
+AT_THE_END = {
+    "hangs at the end": hang,
+    "fails at the end": divide_by_zero,
+    "loses a task at the start, and blocks at the end": block_loop,
+}
 
 ROUTES = [
     Route("/", quick, methods=["GET", "POST"]),

@@ -68,6 +68,15 @@ def test_a_critical_failure_ends_the_process_gracefully_with_70() -> None:
         assert service.line("a critical task died")["reason"] == "the mailer died"
 
 
+def test_a_critical_failure_while_starting_bounds_the_shutdown_too() -> None:
+    wish = "loses a task at the start, and blocks at the end"
+    with Service(wish, shutdown_deadline_seconds=0.1, teardown_seconds=0.1) as service:
+        service.line("a critical task died")
+        service.signalled_at = time.monotonic()
+
+        assert service.exit_code(0.1 + 0.1 + 1.5) == 75
+
+
 class DyingApplication(Service):
     """The whole application, in which a critical task dies half a second after the start."""
 

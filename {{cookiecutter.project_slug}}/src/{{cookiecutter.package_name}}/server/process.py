@@ -150,6 +150,8 @@ class Process:
             await self._operations.open(operations_app, self._lifespan.state)
         await self._main.open(main_app, self._lifespan.state)
         self._lifecycle.advance(Phase.READY)
+        if self._failure:  # of a task that died while others started, when there was no end to set a limit to
+            self._ask_for_end()
         self._tick(asyncio.get_running_loop().time())
 
     async def _stopped_while_starting(self) -> int:
@@ -171,9 +173,9 @@ class Process:
         """Look after all connections; time in which the loop itself was blocked is no client's fault."""
         loop = asyncio.get_running_loop()
         now = loop.time()
+        loop.call_later(TICK_SECONDS, self._tick, now)  # first, so that a failure below is not the end of every clock
         for listener in self._listeners():
             listener.tick(min(now - previous, 2 * TICK_SECONDS))
-        loop.call_later(TICK_SECONDS, self._tick, now)
 
     async def _stop(self) -> int:
         started = asyncio.get_running_loop().time()
