@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -29,14 +28,8 @@ MOST_PIPELINED: Final = 32
 class Connection(RequestReader):
     """`active` is the request being answered; pipelined ones wait in `queue`, so that answers keep their order."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ListenerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def __init__(self, config: Config, server_state: ListenerState, app_state: dict[str, Any]) -> None:
+        super().__init__(config, server_state, app_state)
         self.active: Transfer | None = None
         self.queue: deque[Transfer] = deque()
         self.used = False

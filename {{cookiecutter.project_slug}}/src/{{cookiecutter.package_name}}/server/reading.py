@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -29,14 +28,8 @@ ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 class RequestReader(HttpToolsProtocol):
     """Calls `begin` for each request, in order, and `refuse` for what is none; `Connection` says what follows."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ListenerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def __init__(self, config: Config, server_state: ListenerState, app_state: dict[str, Any]) -> None:
+        super().__init__(config, server_state, app_state)
         self.state = server_state
         self.options = server_state.options
         self.deadlines = Deadlines(server_state.options)

@@ -49,14 +49,8 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     close_timeout: float
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ListenerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def __init__(self, config: Config, server_state: ListenerState, app_state: dict[str, Any]) -> None:
+        super().__init__(config, server_state, app_state)
         self.state = server_state
         self.close_timeout = CLOSE_REPLY_SECONDS
         self.conn = _Handshake(max_size=config.ws_max_size, logger=self.logger)
