@@ -15,6 +15,7 @@ from .service import read_answer, request
 
 ORIGIN = "https://app.example.org"
 FULL_DISK = Path("/dev/full")
+PASSWORD = "Kq1zV8mPw-9dkq0X_fT3"
 USER = {"name": "Ada", "email": "ada@example.org", "password": "correct horse"}
 
 
@@ -32,7 +33,9 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> 
         "MAX_HEADER_BYTES": "2000",
         "OPERATIONS_PORT": "0",
         "LOG_LEVEL": "debug",
+        "REDIS_URL": f"redis://:{PASSWORD}@127.0.0.1:1/0",
     }
+    (folder / ".env").write_text("ALLOWED_HOST=api.example.org\n")
     if FULL_DISK.exists():
         (folder / "log").symlink_to(FULL_DISK)
         variables["LOG_FILE"] = str(folder / "log")
@@ -139,6 +142,19 @@ def test_the_service_listens_where_it_is_told(guarded: Command) -> None:
     assert ["0.0.0.0"] * 2 == [  # noqa: S104 - compared, not bound
         guarded.line("listening", listener=name)["host"] for name in ("main", "operations")
     ]
+
+
+def test_a_setting_that_looks_misspelt_is_logged(guarded: Command) -> None:
+    line = guarded.line("questionable setting")
+
+    assert "warning" == line["level"]
+    assert "ALLOWED_HOSTS" in line["problem"]
+
+
+def test_a_secret_setting_is_masked_wherever_it_turns_up(api: httpx2.Client, guarded: Command) -> None:
+    api.get(f"/{PASSWORD}", headers={"X-Request-ID": "masked"})
+
+    assert "/***" == guarded.line("request", request_id="masked")["path"]
 
 
 def test_probes_are_logged_at_debug(guarded: Command) -> None:

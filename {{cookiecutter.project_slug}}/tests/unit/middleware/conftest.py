@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import httpx2
@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Message, Receive, Send
+from structlog.testing import capture_logs
 
 from {{ cookiecutter.package_name }} import errors
 from {{ cookiecutter.package_name }}.app import Application
@@ -163,6 +164,7 @@ class Stack:
         self.app: Starlette = Application(
             routes=[
                 ApiRoute("/echo/{name}", {"GET": echo, "POST": echo}, name="echo"),
+                ApiRoute("/fails/{name}", {"GET": fails}, name="fails"),
                 *(ApiRoute(path, {"GET": handler}, name=path) for path, handler in HANDLERS.items()),
                 ApiRoute("/metrics", {"GET": echo}, name="metrics"),
             ],
@@ -187,6 +189,13 @@ class Stack:
 
     def sample(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """No lines on the terminal: structlog as it comes would draw each exception for seconds."""
+    with capture_logs():
+        yield
 
 
 @pytest.fixture

@@ -133,11 +133,11 @@ async def test_what_is_cut_off_after_its_whole_answer_is_recorded_as_answered(st
 
 async def test_an_unexpected_exception_is_one_log_event_and_is_counted(stack: Stack) -> None:
     with capture_logs() as events:
-        await stack.request("GET", "/fails")
+        await stack.request("GET", "/fails/some-name")
 
-    assert ["unhandled exception"] == [event["event"] for event in events]
+    assert [("unhandled exception", False)] == [(event["event"], event["response_truncated"]) for event in events]
     assert isinstance(events[0]["exc_info"], KeyError)
-    assert stack.sample("http_exceptions_total", route="/fails", type="KeyError") == 1
+    assert stack.sample("http_exceptions_total", route="/fails/{name}", type="KeyError") == 1
 
 
 async def test_the_text_of_an_exception_reaches_the_client_in_debug_alone(stack: Stack) -> None:

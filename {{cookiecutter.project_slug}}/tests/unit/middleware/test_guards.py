@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from time import perf_counter
 
 import pytest
 
+from {{ cookiecutter.package_name }}.context import Exchange
 from {{ cookiecutter.package_name }}.errors import HostRefused
 
 from .conftest import Stack
@@ -107,6 +109,18 @@ async def test_each_request_has_its_own_time_and_is_cancelled_once(stack: Stack)
     # 0.2 s until the timeout, and 0.15 s for the handler to clean up undisturbed.
     assert min(await first, await second) > 0.3
     assert 2 == stack.app.state.cleaned
+
+
+async def test_nothing_is_kept_of_a_request_that_is_over(stack: Stack) -> None:
+    def kept() -> int:
+        gc.collect()
+        return sum(isinstance(found, Exchange) for found in gc.get_objects())
+
+    before = kept()
+    for path in ("/echo/x", "/nothing", "/refuses"):
+        await stack.request("GET", path)
+
+    assert before == kept()
 
 
 async def test_a_timeout_leaves_its_task_uncancelled(stack: Stack) -> None:
