@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from {{ cookiecutter.package_name }}.app import Process, create_app
 from {{ cookiecutter.package_name }}.config.settings import load_settings
-from {{ cookiecutter.package_name }}.errors import SchemaOutdated
+from {{ cookiecutter.package_name }}.errors import DatabaseUnavailable, SchemaOutdated
 from {{ cookiecutter.package_name }}.lifecycle import Lifecycle, Phase
 from {{ cookiecutter.package_name }}.metrics import Metrics
 
@@ -72,6 +72,15 @@ async def test_what_was_opened_is_closed_in_reverse(sqlite_url: str, tmp_path: P
     while any(thread.name.startswith("passwords") for thread in threading.enumerate()):
         assert asyncio.get_running_loop().time() < ends
         await asyncio.sleep(0.01)
+
+
+async def test_what_fails_to_start_is_closed_too(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with capture_logs() as events, pytest.raises(DatabaseUnavailable):
+        async with Opened(f"sqlite:///{tmp_path / 'file' / 'never.db'}", tmp_path).client():
+            pass
+
+    assert ["database"] == closed(events)
 
 
 async def test_an_old_schema_refuses_the_start_and_what_was_opened_is_closed(tmp_path: Path) -> None:
