@@ -10,7 +10,7 @@ import structlog
 from ..context import request_id as current_request_id
 from ..errors import ClientGone, ResponseAborted
 from ..models import problem
-from .fields import KNOWN_LINES, checked_line
+from .framing import Framing
 from .refusal import Refused, problem_answer, status_line
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ log = structlog.get_logger(__name__)
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 DISCONNECT: Final = {"type": "http.disconnect"}
-BODYLESS_STATUSES: Final = frozenset({204, 304})
 SMALL_REST_BYTES: Final = 65_536
 """A request body up to this is read to its end for the sake of keeping the connection."""
 SMALL_BODY_BYTES: Final = 65_536
@@ -41,14 +40,11 @@ class Transfer:
 
     __slots__ = (
         "_body",
-        "_bodyless",
-        "_chunked",
         "_connection",
+        "_framing",
         "_head",
         "_news",
-        "_remaining",
         "_request_id",
-        "_response_started",
         "_wake_up",
         "disconnected",
         "expects_continue",
@@ -76,14 +72,12 @@ class Transfer:
         self.response_complete = False
         self.on_wire = False
         self.progressed = False
-        self._bodyless = scope["method"] == "HEAD"
         self._body: bytes | bytearray = b""
         self._news = False
         self._wake_up: asyncio.Event | None = None
-        self._response_started = False
+        self._framing: Framing | None = None
+        """None until the application has begun its answer."""
         self._head: bytes | None = None
-        self._chunked = False
-        self._remaining = 0
         self._request_id = ""
 
     # The connection's side
@@ -140,7 +134,7 @@ class Transfer:
             self.task = None
 
     async def receive(self) -> dict[str, Any]:
-        if self.expects_continue and not self._response_started and not self.disconnected:
+        if self.expects_continue and self._framing is None and not self.disconnected:
             self._connection.transport.write(CONTINUE)
         self.expects_continue = False
         if not self.disconnected and not self.response_complete:
@@ -165,48 +159,25 @@ class Transfer:
             await flow.drain()
         if self.disconnected:
             raise ClientGone("the client closed the connection")
-        kind = message["type"]
-        if not self._response_started and kind == "http.response.start":
+        kind, framing = message["type"], self._framing
+        if framing is None and kind == "http.response.start":
             self._start(message["status"], message.get("headers", ()))
-        elif self._response_started and not self.response_complete and kind == "http.response.body":
-            self._continue(message.get("body", b""), more_body=message.get("more_body", False))
+        elif framing is not None and not self.response_complete and kind == "http.response.body":
+            more_body = message.get("more_body", False)
+            self._write(framing.body(message.get("body", b""), more_body=more_body))
+            if not more_body:
+                self._complete()
         else:
             raise RuntimeError(f"unexpected ASGI message {kind!r}: answers are one start, then bodies")
 
     def _start(self, status: int, headers: Any) -> None:
-        self._chunked = True
-        parts = [status_line(status), self.state.date_line]
-        for name, value in headers:
-            line = KNOWN_LINES.get((name, value))
-            if line is None:
-                line = checked_line(name, value)
-                name = name.lower()  # noqa: PLW2901
-                if name == b"content-length":
-                    self._chunked, self._remaining = False, int(value)
-                elif name == b"transfer-encoding":
-                    continue  # how the answer is framed is the server's own business
-                elif name == b"connection":
-                    self.keep_alive = self.keep_alive and b"close" not in value.lower()
-                    continue
-            parts.append(line)
-        if status in BODYLESS_STATUSES:
-            self._bodyless = True
-        self._response_started = True
-        self._head = self._framed(parts)
-
-    def _framed(self, parts: list[bytes]) -> bytes:
-        """*parts* of the head with the fields that say where the answer and the connection end."""
-        if self._bodyless:
-            self._chunked = False
-        elif self._chunked:
-            if self.scope["http_version"] == "1.0":  # has no chunks: the end of the connection ends the answer
-                self._chunked, self._remaining, self.keep_alive = False, -1, False
-            else:
-                parts.append(b"transfer-encoding: chunked\r\n")
-        if self.keep_alive and (self.state.draining or (self.more_body and self._much_is_left())):
+        framing = Framing(self.scope["method"], status)
+        lines = framing.field_lines(headers, self.scope["http_version"])
+        if framing.closes or self.state.draining or (self.more_body and self._much_is_left()):
             self.keep_alive = False
-        parts.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
-        return b"".join(parts)
+        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        self._head = b"".join((status_line(status), self.state.date_line, *lines, end))
+        self._framing = framing
 
     def _much_is_left(self) -> bool:
         """Whether the rest of the request is too long, or too uncertain, to be read only to be thrown away."""
@@ -216,23 +187,6 @@ class Transfer:
             if name == b"content-length":
                 return int(value) - self.received_bytes > SMALL_REST_BYTES
         return True
-
-    def _continue(self, body: bytes, *, more_body: bool) -> None:
-        if self._bodyless:
-            body = b""
-        elif self._chunked:
-            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            if not more_body:
-                body += b"0\r\n\r\n"
-        elif self._remaining >= 0:
-            self._remaining -= len(body)
-            if self._remaining < 0:
-                raise RuntimeError("the answer is longer than its Content-Length")
-        self._write(body)
-        if not more_body:
-            if self._remaining > 0 and not self._bodyless:
-                raise RuntimeError("the answer is shorter than its Content-Length")
-            self._complete()
 
     def _write(self, data: bytes) -> None:
         head = self._head
@@ -282,7 +236,7 @@ class Transfer:
     def _break_off(self) -> None:
         """End the connection in the middle of the answer, so that the client can tell that it is not whole."""
         self.disconnect()
-        if self._chunked or self._remaining > 0:
+        if self._framing is not None and self._framing.shows_a_break:
             self._connection.transport.close()
         else:  # a FIN would look like the proper end
             self._connection.transport.abort()

@@ -1,0 +1,68 @@
+"""Where an answer ends: at its length, with a last chunk, or with the connection (RFC 9112, section 6.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from .fields import KNOWN_LINES, checked_line
+
+BODYLESS_STATUSES: Final = frozenset({204, 304})
+
+
+class Framing:
+    """One answer: `field_lines` is called first, and once; it decides how `body` frames what follows."""
+
+    __slots__ = ("_bodyless", "_chunked", "_owed_bytes", "closes")
+
+    def __init__(self, method: str, status: int) -> None:
+        self._bodyless = method == "HEAD" or status in BODYLESS_STATUSES
+        self._chunked = True
+        self._owed_bytes = -1
+        """Of a declared length, what is still to come; -1 without one."""
+        self.closes = False
+        """The connection ends with the answer: the application wants it, or nothing else would tell the end."""
+
+    def field_lines(self, headers: Iterable[tuple[bytes, bytes]], http_version: str) -> list[bytes]:
+        """*headers* as lines, with our own about the end; raises RuntimeError for one that could forge another."""
+        lines: list[bytes] = []
+        for name, value in headers:
+            line = KNOWN_LINES.get((name, value))
+            if line is None:
+                line = checked_line(name, value)
+                lowered = name.lower()
+                if lowered == b"content-length":
+                    self._chunked, self._owed_bytes = False, int(value)
+                elif lowered == b"transfer-encoding":
+                    continue  # how the answer is framed is the server's own business
+                elif lowered == b"connection":
+                    self.closes = self.closes or b"close" in value.lower()
+                    continue
+            lines.append(line)
+        if self._bodyless:
+            self._chunked = False
+        elif self._chunked and http_version == "1.0":  # has no chunks
+            self._chunked, self.closes = False, True
+        elif self._chunked:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        return lines
+
+    def body(self, body: bytes, *, more_body: bool) -> bytes:
+        """*body* as it goes on the wire; raises RuntimeError when it is not as long as was declared."""
+        if self._bodyless:
+            return b""
+        if self._chunked:
+            chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            return chunk if more_body else chunk + b"0\r\n\r\n"
+        if self._owed_bytes >= 0:
+            self._owed_bytes -= len(body)
+            if self._owed_bytes < 0:
+                raise RuntimeError("the answer is longer than its Content-Length")
+            if self._owed_bytes and not more_body:
+                raise RuntimeError("the answer is shorter than its Content-Length")
+        return body
+
+    @property
+    def shows_a_break(self) -> bool:
+        """Whether the client can tell from an orderly end of the connection that the answer is not whole."""
+        return self._chunked or self._owed_bytes > 0
