@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from {{ cookiecutter.package_name }} import SERVICE_NAME, __version__
+
 from .command import PACKAGE, Command, TypedCommand, environment, run
 
 PRODUCTION = {"APP_ENV": "production", "ALLOWED_HOSTS": "127.0.0.1", "DRAIN_DELAY_SECONDS": "0"}
@@ -27,7 +29,13 @@ def test_each_command_explains_itself_with_an_example(tmp_path: Path, command: s
 
     assert result.returncode == 0
     assert "example: " in result.stdout
-    assert command in run(tmp_path, "--help").stdout
+
+
+def test_the_program_lists_its_commands_and_names_its_version(tmp_path: Path) -> None:
+    listed, version = run(tmp_path, "--help"), run(tmp_path, "--version")
+
+    assert set(COMMANDS) <= {line.split()[0] for line in listed.stdout.splitlines() if line.startswith("    ")}
+    assert (0, f"{SERVICE_NAME} {__version__}\n") == (version.returncode, version.stdout)
 
 
 def test_bad_settings_are_told_all_at_once_before_a_port_opens(tmp_path: Path) -> None:
