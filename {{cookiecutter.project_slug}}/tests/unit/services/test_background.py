@@ -63,7 +63,7 @@ async def test_only_a_critical_failure_ends_the_process(tasks: BackgroundTasks, 
 async def test_closing_cancels_what_runs_and_reports_nothing(tasks: BackgroundTasks, reasons: list[str]) -> None:
     tasks.start("endless", asyncio.sleep(60), critical=True)
     with capture_logs() as events:
-        await tasks.close()
+        await asyncio.wait_for(tasks.close(), 5)
 
     assert (0, [], []) == (len(tasks), events, reasons)
 
