@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import SERVICE_NAME, __version__
+from . import SERVICE_NAME, __version__, exit_codes
 from .server.signals import exit_at_once_on_signals
 
 if TYPE_CHECKING:
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     from .config.settings import Settings
     from .metrics import Metrics
     from .server.options import ServerOptions
-
-EXIT_OK = 0
-EXIT_UNHEALTHY = 1
-EXIT_START_FAILED = 3
-EXIT_BAD_SETTINGS = 78
-"""EX_CONFIG of sysexits.h."""
 
 HEALTHCHECK_TIMEOUT_SECONDS = 2.5
 LOG_FLUSH_SECONDS = 2.0
@@ -46,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings(os.environ, Path.cwd())
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
-        return EXIT_BAD_SETTINGS
+        return exit_codes.BAD_SETTINGS
     command: Callable[[Settings, argparse.Namespace], int] = options.command
     return command(settings, options)
 
@@ -154,7 +148,7 @@ def _configure_logging(settings: Settings) -> LogWriter:
         )
     except OSError as error:
         sys.stderr.write(f"LOG_FILE: {str(file)!r} cannot be opened for writing: {error.strerror}\n")
-        raise SystemExit(EXIT_BAD_SETTINGS) from None
+        raise SystemExit(exit_codes.BAD_SETTINGS) from None
 
 
 async def _migrate_in_subprocess() -> None:
@@ -170,7 +164,7 @@ async def _migrate_in_subprocess() -> None:
     except asyncio.CancelledError:
         process.terminate()
         raise
-    if code != EXIT_OK:
+    if code != exit_codes.CLEAN:
         raise RuntimeError(f"the migration ended with exit code {code}; its own log lines say why")
 
 
@@ -184,10 +178,10 @@ def _migrate(settings: Settings, _options: argparse.Namespace) -> int:
         migrate(settings.database.url.get_secret_value())
     except MigrationFailed as error:
         structlog.get_logger(__name__).error("migration failed", reason=str(error))
-        return EXIT_START_FAILED
+        return exit_codes.STARTUP_FAILED
     finally:
         writer.flush(LOG_FLUSH_SECONDS)
-    return EXIT_OK
+    return exit_codes.CLEAN
 
 
 def _config(settings: Settings, options: argparse.Namespace) -> int:
@@ -197,7 +191,7 @@ def _config(settings: Settings, options: argparse.Namespace) -> int:
         sys.stderr.write(f"{warning}\n")
     if not options.check:
         sys.stdout.write("".join(f"{line}\n" for line in masked_lines(settings)))
-    return EXIT_OK
+    return exit_codes.CLEAN
 
 
 def _routes(settings: Settings, _options: argparse.Namespace) -> int:
@@ -208,7 +202,7 @@ def _routes(settings: Settings, _options: argparse.Namespace) -> int:
     routes = {route.path: route for route in [*app.routes, *app.operations.routes] if isinstance(route, ApiRoute)}
     for route in routes.values():
         sys.stdout.write(f"{', '.join(route.handlers):<20} {route.path:<30} {route.name}\n")
-    return EXIT_OK
+    return exit_codes.CLEAN
 
 
 def _healthcheck(settings: Settings, _options: argparse.Namespace) -> int:
@@ -224,10 +218,10 @@ def _healthcheck(settings: Settings, _options: argparse.Namespace) -> int:
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
         sys.stderr.write(f"nothing answers on {host}:{port}: {error}\n")
-        return EXIT_UNHEALTHY
+        return exit_codes.UNHEALTHY
     finally:
         connection.close()
     if status != http.client.OK:
         sys.stderr.write(f"{host}:{port} answered {status}\n")
-        return EXIT_UNHEALTHY
-    return EXIT_OK
+        return exit_codes.UNHEALTHY
+    return exit_codes.CLEAN

@@ -11,25 +11,19 @@ import structlog
 import uvloop
 from starlette.types import ASGIApp
 
+from .. import exit_codes
 from ..lifecycle import Lifecycle, Phase
 from .deadlines import TICK_SECONDS
 from .lifespan import Lifespan, LifespanFailed
 from .listener import Listener
 from .options import ServerOptions
-from .signals import FORCED_BASE, handle_signals
+from .signals import handle_signals
 from .startup_failure import report_startup_failure
 from .watchdog import Watchdog
 
 __all__ = ["ServerOptions", "serve"]
 
 log = structlog.get_logger(__name__)
-
-EXIT_CLEAN: Final = 0
-EXIT_STARTUP_FAILED: Final = 3
-EXIT_CRASHED: Final = 70
-"""EX_SOFTWARE of sysexits.h: a critical task died, or the teardown failed."""
-EXIT_CUT_OFF: Final = 75
-"""EX_TEMPFAIL of sysexits.h: the shutdown deadline cut something off."""
 
 STARTUP_CANCEL_SECONDS: Final = 0.5
 THREADS_SECONDS: Final = 0.25
@@ -58,9 +52,10 @@ def serve(
     lifecycle.on_failure(process.on_failure)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(process.run())
-        watchdog.limit(THREADS_SECONDS, code or EXIT_CUT_OFF, "threads that do not end")
+        watchdog.limit(THREADS_SECONDS, code or exit_codes.CUT_OFF, "threads that do not end")
     nobody_reads_the_log = flush(FLUSH_SECONDS) is False
-    watchdog.limit(LAST_SECONDS, code if nobody_reads_the_log else code or EXIT_CUT_OFF, "threads that do not end")
+    forced_code = code if nobody_reads_the_log else code or exit_codes.CUT_OFF
+    watchdog.limit(LAST_SECONDS, forced_code, "threads that do not end")
     return code
 
 
@@ -98,7 +93,8 @@ class Process:
             return
         self._signal = number
         if self._lifecycle.phase is Phase.STARTING:
-            self._watchdog.limit(2 * STARTUP_CANCEL_SECONDS - FLUSH_SECONDS, FORCED_BASE + number, "a blocked start-up")
+            limit = 2 * STARTUP_CANCEL_SECONDS - FLUSH_SECONDS
+            self._watchdog.limit(limit, exit_codes.FORCED_BASE + number, "a blocked start-up")
         self._ask_for_end()
 
     def on_failure(self, reason: str) -> None:
@@ -111,7 +107,7 @@ class Process:
     def _ask_for_end(self) -> None:
         if self._lifecycle.phase is not Phase.STARTING:
             limit = self._options.longest_shutdown_seconds - FLUSH_SECONDS
-            self._watchdog.limit(limit, EXIT_CUT_OFF, "the shutdown took too long")
+            self._watchdog.limit(limit, exit_codes.CUT_OFF, "the shutdown took too long")
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._begin_end)
 
@@ -135,7 +131,7 @@ class Process:
         except Exception as error:  # noqa: BLE001 - whatever it is, there is no service
             report_startup_failure(error, self._options)
             self._release()
-            return EXIT_STARTUP_FAILED
+            return exit_codes.STARTUP_FAILED
         await self._end.wait()
         return await self._stop()
 
@@ -155,7 +151,7 @@ class Process:
         self._tick(asyncio.get_running_loop().time())
 
     async def _stopped_while_starting(self) -> int:
-        code = FORCED_BASE + self._signal
+        code = exit_codes.FORCED_BASE + self._signal
         if self._lifespan is not None:
             await self._lifespan.abandon(STARTUP_CANCEL_SECONDS)
         self._release()
@@ -185,7 +181,7 @@ class Process:
         if self._operations is not None:
             await self._operations.end(OPERATIONS_DEADLINE_SECONDS)
         code = await self._tear_down()
-        code = (EXIT_CRASHED if self._failure else 0) or (EXIT_CUT_OFF if cut_off else 0) or code
+        code = (exit_codes.CRASHED if self._failure else 0) or (exit_codes.CUT_OFF if cut_off else 0) or code
         seconds = round(asyncio.get_running_loop().time() - started, 3)
         log.info("stopped", exit_code=code, seconds=seconds, cancelled=cut_off)
         return code
@@ -205,16 +201,16 @@ class Process:
         loop = asyncio.get_running_loop()
         started = loop.time()
         if self._lifespan is None:
-            return EXIT_CLEAN
+            return exit_codes.CLEAN
         limit = self._options.teardown_seconds
         try:
             async with asyncio.timeout(limit):
                 await self._lifespan.stop()
         except TimeoutError:
             log.error("teardown cut off", limit_seconds=limit)  # noqa: TRY400 - our own timeout has no story to tell
-            return EXIT_CUT_OFF
+            return exit_codes.CUT_OFF
         except LifespanFailed as failed:
             log.error("teardown failed", exc_info=failed.cause)  # noqa: TRY400 - the cause is what failed
-            return EXIT_CRASHED
+            return exit_codes.CRASHED
         log.info("torn down", seconds=round(loop.time() - started, 3))
-        return EXIT_CLEAN
+        return exit_codes.CLEAN

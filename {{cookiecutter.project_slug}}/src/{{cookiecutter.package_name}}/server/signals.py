@@ -1,4 +1,4 @@
-"""What a signal means before and while the server runs; standard library only, so that it can be set up first."""
+"""What a signal means before and while the server runs; it imports nothing heavy, so that it can be set up first."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
+from .. import exit_codes
+
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-FORCED_BASE = 128
-"""A shell reports a process ended by signal n as 128 + n; a forced end says the same."""
 
 
 def exit_at_once_on_signals() -> None:
@@ -17,7 +17,7 @@ def exit_at_once_on_signals() -> None:
 
     The command line calls this before it imports anything heavy: an interrupted import has nothing to clean up.
     """
-    handle_signals(lambda number: os._exit(FORCED_BASE + number))
+    handle_signals(lambda number: os._exit(exit_codes.FORCED_BASE + number))
 
 
 def handle_signals(callback: Callable[[int], None]) -> None:

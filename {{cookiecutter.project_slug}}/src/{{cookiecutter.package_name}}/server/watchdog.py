@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from .signals import FORCED_BASE
+from .. import exit_codes
 
 FLUSH_SECONDS = 0.3
 
@@ -35,7 +35,7 @@ class Watchdog:
 
     def force(self, signal_number: int) -> None:
         """End the process now, because of a second signal."""
-        self._orders.put((0.0, FORCED_BASE + signal_number, "a second signal"))
+        self._orders.put((0.0, exit_codes.FORCED_BASE + signal_number, "a second signal"))
 
     def _run(self) -> None:
         deadline, exit_code, reason = self._orders.get()
