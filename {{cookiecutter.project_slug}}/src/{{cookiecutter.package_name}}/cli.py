@@ -209,12 +209,14 @@ def _healthcheck(settings: Settings, _options: argparse.Namespace) -> int:
     """Ask `/health/live` over HTTP; the container's health check runs this."""
     import http.client
 
+    from .models.operations import LIVE_PATH
+
     server = settings.server
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104 - compared, not bound
     port = server.port if server.operations_port is None else server.operations_port
     connection = http.client.HTTPConnection(host, port, timeout=HEALTHCHECK_TIMEOUT_SECONDS)
     try:
-        connection.request("GET", "/health/live")
+        connection.request("GET", LIVE_PATH)
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
         sys.stderr.write(f"nothing answers on {host}:{port}: {error}\n")

@@ -6,6 +6,9 @@ import itertools
 import secrets
 from contextvars import ContextVar
 
+REQUEST_ID_PATTERN = "[A-Za-z0-9._-]{1,128}"
+"""What a caller may send as X-Request-ID; anything else is replaced."""
+
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 

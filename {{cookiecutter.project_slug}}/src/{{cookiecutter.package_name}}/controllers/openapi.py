@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
 from .. import SERVICE_NAME, __version__
+from ..context import REQUEST_ID_PATTERN
 from ..models.database import ID_PATTERN
 from ..models.problem import CONTENT_TYPE
 from .describe import Operation, Shape
@@ -28,7 +29,7 @@ RETRY_AFTER = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
 HEADERS: Json = {
     "RequestId": {
         "description": "Names the request in each log line about it; the caller's own, if it sent an acceptable one.",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+        "schema": {"type": "string", "pattern": f"^{REQUEST_ID_PATTERN}$"},
     },
     "RetryAfter": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}},
 }

@@ -11,10 +11,11 @@ import re
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
-from ..context import Exchange, RequestIds
+from ..context import REQUEST_ID_PATTERN, Exchange, RequestIds
 from ..context import request_id as current_request_id
 from ..metrics import UNMATCHED
 from ..models.headers import SECURITY_HEADERS, TRANSPORT_SECURITY
+from ..models.operations import LIVE_PATH, METRICS_PATH, READY_PATH
 from ..models.problem import CONTENT_TYPE, problem_body, type_for_status
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 CLIENT_CLOSED_REQUEST = 499
 """The status that nginx gave to a client which left before its answer; it stands only in logs and metrics."""
 
-QUIET_ROUTES = frozenset({"/health/live", "/health/ready", "/metrics"})
+QUIET_ROUTES = frozenset({LIVE_PATH, READY_PATH, METRICS_PATH})
 """Asked every few seconds by machines: counted like all others, logged at debug."""
 
-_ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_ACCEPTED_ID = re.compile(REQUEST_ID_PATTERN.encode())
 _SECURITY_NAMES = frozenset(name for name, _ in SECURITY_HEADERS)
 
 

@@ -1,10 +1,14 @@
-"""Shapes on the wire of what machines ask."""
+"""What machines ask: the paths, and the shapes on the wire."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+LIVE_PATH = "/health/live"
+READY_PATH = "/health/ready"
+METRICS_PATH = "/metrics"
 
 
 class ServiceIdentity(BaseModel):

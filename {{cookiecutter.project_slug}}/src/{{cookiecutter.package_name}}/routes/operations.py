@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..models.operations import LIVE_PATH, METRICS_PATH, READY_PATH
 from .table import ApiRoute
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def identity_routes(controller: IdentityController) -> list[ApiRoute]:
 def operations_routes(controller: OperationsController) -> list[ApiRoute]:
     """Health and metrics: on the main listener, or on OPERATIONS_PORT alone when it is set."""
     return [
-        ApiRoute("/health/live", {"GET": controller.live}, name="health.live"),
-        ApiRoute("/health/ready", {"GET": controller.ready}, name="health.ready"),
-        ApiRoute("/metrics", {"GET": controller.metrics}, name="metrics"),
+        ApiRoute(LIVE_PATH, {"GET": controller.live}, name="health.live"),
+        ApiRoute(READY_PATH, {"GET": controller.ready}, name="health.ready"),
+        ApiRoute(METRICS_PATH, {"GET": controller.metrics}, name="metrics"),
     ]
