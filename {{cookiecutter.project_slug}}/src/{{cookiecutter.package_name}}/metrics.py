@@ -91,6 +91,12 @@ def _cumulated(bounds: tuple[float, ...], counts: list[int]) -> tuple[list[tuple
     return buckets, total
 
 
+def _labelled(family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[str, float]) -> Metric:
+    for label, value in values.items():
+        family.add_metric((label,), value)
+    return family
+
+
 class _Readings(Collector):
     """Figures that others keep, read when they are scraped."""
 
@@ -151,25 +157,11 @@ class Metrics:
 
     def read_gauges(self, name: str, documentation: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
         """Export one gauge per entry of what *read* returns, its key as *label*."""
-
-        def family() -> Metric:
-            gauges = GaugeMetricFamily(name, documentation, labels=(label,))
-            for key, value in read().items():
-                gauges.add_metric((key,), value)
-            return gauges
-
-        self._readings.add(family)
+        self._readings.add(lambda: _labelled(GaugeMetricFamily(name, documentation, labels=(label,)), read()))
 
     def read_counters(self, name: str, documentation: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
         """Export one counter per entry of what *read* returns, its key as *label*; *name* is without `_total`."""
-
-        def family() -> Metric:
-            counters = CounterMetricFamily(name, documentation, labels=(label,))
-            for key, value in read().items():
-                counters.add_metric((key,), value)
-            return counters
-
-        self._readings.add(family)
+        self._readings.add(lambda: _labelled(CounterMetricFamily(name, documentation, labels=(label,)), read()))
 
     def exposition(self) -> bytes:
         """The text format 0.0.4; takes milliseconds, so call it in a thread."""
