@@ -26,19 +26,20 @@ class BackgroundTasks:
     def __init__(self, lifecycle: Lifecycle, failures: Counter) -> None:
         self._lifecycle = lifecycle
         self._failures = failures
-        self._critical: dict[asyncio.Task[None], bool] = {}
+        self._tasks: dict[asyncio.Task[None], bool] = {}
+        """Each that runs, and whether it is critical."""
 
     def __len__(self) -> int:
-        return len(self._critical)
+        return len(self._tasks)
 
     def start(self, name: str, work: Coroutine[object, object, None], *, critical: bool = False) -> None:
         """Run *work* until it returns or `close` cancels it."""
         task = asyncio.get_running_loop().create_task(work, name=name)
-        self._critical[task] = critical
+        self._tasks[task] = critical
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        critical = self._critical.pop(task)
+        critical = self._tasks.pop(task)
         if task.cancelled():
             return
         error = task.exception()
@@ -51,7 +52,7 @@ class BackgroundTasks:
 
     async def close(self) -> None:
         """Cancel what still runs, and wait until it has ended."""
-        tasks = list(self._critical)
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
