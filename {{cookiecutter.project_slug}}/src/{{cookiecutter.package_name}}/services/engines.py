@@ -5,6 +5,7 @@ A driver is imported by the engine that uses it: a service on SQLite never loads
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -26,21 +27,15 @@ CLIENT_GRACE_SECONDS = 1.0
 """How much later than the server the client gives up: it only has to when the server itself is frozen."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """How many connections, and how long to wait: for a free one, for a lock, for an answer."""
 
-    def __init__(
-        self,
-        *,
-        pool_size: int,
-        max_overflow: int,
-        pool_timeout_seconds: float,
-        statement_timeout_seconds: float,
-    ) -> None:
-        self.pool_size = pool_size
-        self.max_overflow = max_overflow
-        self.pool_timeout_seconds = pool_timeout_seconds
-        self.statement_timeout_seconds = statement_timeout_seconds
+    pool_size: int
+    max_overflow: int
+    pool_timeout_seconds: float
+    statement_timeout_seconds: float
+    """0 for no limit, as a migration needs."""
 
     def pool(self) -> dict[str, Any]:
         """As `create_engine` names them."""
