@@ -61,6 +61,8 @@ async def test_only_a_critical_failure_ends_the_process(tasks: BackgroundTasks, 
 
 
 async def test_closing_cancels_what_runs_and_reports_nothing(tasks: BackgroundTasks, reasons: list[str]) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: reasons.append(context["message"]))
     tasks.start("endless", asyncio.sleep(60), critical=True)
     with capture_logs() as events:
         await asyncio.wait_for(tasks.close(), 5)
