@@ -93,7 +93,10 @@ def browser_page(profile: Path) -> Iterator[Page]:
     ) as process:
         try:
             with connect(_debugger_address(profile), max_size=None) as socket:
-                yield Page(socket)
+                page = Page(socket)
+                yield page
+                page.call("Browser.close")  # a killed one leaves a folder in /tmp
+                process.wait(START_SECONDS)
         finally:
             process.kill()
 
