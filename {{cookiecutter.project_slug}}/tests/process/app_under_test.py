@@ -165,6 +165,11 @@ async def hang(_app: Starlette) -> None:
     await asyncio.sleep(60)
 
 
+async def take_a_moment(_app: Starlette) -> None:
+    log.info("starting")
+    await asyncio.sleep(0.3)
+
+
 async def block_loop(_app: Starlette) -> None:
     log.info("starting")
     time.sleep(60)  # noqa: ASYNC251 - the fault that is tested
@@ -184,6 +189,7 @@ async def lose_task(app: Starlette) -> None:
 
 AT_THE_START = {
     "hangs at the start": hang,
+    "takes a moment to start": take_a_moment,
     "blocks at the start": block_loop,
     "fails at the start": not_connect,
     "loses a task at the start, and blocks at the end": lose_task,

@@ -150,6 +150,19 @@ def test_a_port_in_use_ends_the_start_before_the_application_begins(setting: str
         assert "another process" in service.line("start-up failed")["hint"]
 
 
+def test_a_port_that_another_process_opens_first_is_all_that_the_log_tells_of() -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        with Service("takes a moment to start", port=other.getsockname()[1]) as service:
+            service.line("starting")
+            other.listen()
+            service.signalled_at = time.monotonic()
+
+            assert service.exit_code(2) == 3
+            assert service.events() == ["starting", "start-up failed", "resources closed"]
+
+
 def test_a_client_that_never_reads_cannot_hold_the_process() -> None:
     with Service(shutdown_deadline_seconds=0.4, teardown_seconds=0.3) as service, service.connect() as client:
         client.sendall(request("/big"))

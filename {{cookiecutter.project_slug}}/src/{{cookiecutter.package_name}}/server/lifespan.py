@@ -45,7 +45,7 @@ class Lifespan:
         await self._step("lifespan.shutdown")
 
     async def abandon(self, within_seconds: float) -> None:
-        """Cancel a lifespan in the middle of a step, and let its `finally` blocks run for a while."""
+        """Cancel the lifespan, wherever it is, and let its `finally` blocks run for a while."""
         self._stopping = True
         if self._task is not None:
             self._task.cancel()

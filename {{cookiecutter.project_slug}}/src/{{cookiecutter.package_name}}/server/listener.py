@@ -60,12 +60,13 @@ class Listener:
             bound.close()
 
     async def open(self, app: ASGIApp, app_state: dict[str, Any]) -> None:
-        """Accept connections for *app*; *app_state* is what its lifespan yielded."""
+        """Accept connections for *app*; *app_state* is what its lifespan yielded. Raises OSError."""
         config = _uvicorn_config(app, self._options)
         self._new_connection = partial(Connection, config, self.state, app_state)
         loop = asyncio.get_running_loop()
         for bound in self._sockets:
             host, port = bound.getsockname()[:2]
+            bound.listen(BACKLOG)  # raises if another process was quicker, of which uvloop says nothing
             self._servers.append(await loop.create_server(self._new_connection, sock=bound, backlog=BACKLOG))
             log.info("listening", listener=self.name, host=host, port=port)
 

@@ -130,7 +130,7 @@ class Process:
             return await self._stopped_while_starting()
         except Exception as error:  # noqa: BLE001 - whatever it is, there is no service
             report_startup_failure(error, self._options)
-            self._release()
+            await self._release()
             return exit_codes.STARTUP_FAILED
         await self._end.wait()
         return await self._stop()
@@ -152,13 +152,14 @@ class Process:
 
     async def _stopped_while_starting(self) -> int:
         code = exit_codes.FORCED_BASE + self._signal
-        if self._lifespan is not None:
-            await self._lifespan.abandon(STARTUP_CANCEL_SECONDS)
-        self._release()
+        await self._release()
         log.warning("stopped while starting", signal=signal.Signals(self._signal).name, exit_code=code)
         return code
 
-    def _release(self) -> None:
+    async def _release(self) -> None:
+        """Give back what a start that came to nothing has taken."""
+        if self._lifespan is not None:
+            await self._lifespan.abandon(STARTUP_CANCEL_SECONDS)
         for listener in self._listeners():
             listener.release()
 
