@@ -95,6 +95,8 @@ def test_production_refuses_an_old_schema_and_names_the_remedy(tmp_path: Path) -
 
     assert refused.returncode == 3
     assert " migrate`" in refused.stdout
+    assert "then start again" in refused.stdout
+    assert "lifespan.py" not in refused.stdout
     assert not refused.stdout.startswith("{")
     assert refused.stderr == ""
 
@@ -117,6 +119,16 @@ def test_a_migration_that_fails_ends_the_start(tmp_path: Path) -> None:
     assert "Can't locate revision identified by '0000'" in refused.stdout
     assert "the migration ended with exit code 3" in refused.stdout
     assert refused.stderr == ""
+
+
+def test_a_start_without_its_database_says_what_to_check(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        refused = run(tmp_path, "serve", DATABASE_URL=f"postgresql://service:secret@127.0.0.1:{port}/service")
+
+    assert refused.returncode == 3
+    assert "check its address, and that it runs" in refused.stdout
 
 
 def test_a_migration_without_a_database_says_why_and_hides_the_password(tmp_path: Path) -> None:

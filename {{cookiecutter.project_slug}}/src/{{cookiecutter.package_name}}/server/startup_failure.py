@@ -7,6 +7,7 @@ import socket
 
 import structlog
 
+from ..errors import SchemaOutdated, Unavailable
 from .lifespan import LifespanFailed
 from .options import ServerOptions
 
@@ -17,7 +18,8 @@ def report_startup_failure(error: Exception, options: ServerOptions) -> None:
     """Log why there is no service; the cause's frames stand in the same line."""
     cause = (error.cause or error) if isinstance(error, LifespanFailed) else error
     hint = _hint(cause, options)
-    expected = isinstance(error, OSError)  # of a port: where in our code it was found helps nobody
+    # Of a port, or of a schema that has its remedy in the message: where in our code it was found helps nobody.
+    expected = isinstance(error, OSError) or isinstance(cause, SchemaOutdated)
     log.critical(
         "start-up failed",
         cause=str(cause),
@@ -34,6 +36,8 @@ def _hint(cause: BaseException, options: ServerOptions) -> str:
         return f"HOST must be an address of this machine, and {options.host!r} is not"
     if isinstance(cause, PermissionError):
         return "a port below 1024 needs a privilege: set PORT to a higher one"
-    if isinstance(cause, OSError):
+    if isinstance(cause, SchemaOutdated):
+        return "run that command with the same settings, then start again"
+    if isinstance(cause, OSError | Unavailable):
         return "a service that this one depends on cannot be reached: check its address, and that it runs"
     return "the frames in this line lead to the failing step"
