@@ -93,6 +93,9 @@ class RequestTimedOut(Unavailable):
 class ShuttingDown(Unavailable):
     """The request was cut off by the shutdown deadline."""
 
+    def __init__(self) -> None:
+        super().__init__("The service stopped before it could answer.")
+
 
 class NotReady(Unavailable):
     """The service should get no requests now; why stands in the log."""

@@ -132,7 +132,7 @@ async def _answer_cut_off(exchange: Exchange, send: Send) -> None:
     if exchange.status:
         exchange.outcome = 0 if exchange.complete else problem.SHUTTING_DOWN.status
         return
-    await _send(_of_service_error(errors.ShuttingDown("The service stopped before it could answer.")), exchange, send)
+    await _send(_of_service_error(errors.ShuttingDown()), exchange, send)
 
 
 def _of_service_error(error: errors.ServiceError) -> _Refusal:

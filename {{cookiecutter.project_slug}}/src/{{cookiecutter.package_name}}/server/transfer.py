@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from ..context import request_id as current_request_id
-from ..errors import ClientGone, ResponseAborted
+from ..errors import ClientGone, ResponseAborted, ShuttingDown
 from ..models import problem
 from .framing import Framing
 from .refusal import Refused, problem_answer, status_line
@@ -27,8 +27,7 @@ SMALL_BODY_BYTES: Final = 65_536
 """An answer up to this is copied into one write together with its head."""
 
 CRASHED = Refused(problem.INTERNAL, "")
-CUT_OFF = Refused(problem.SHUTTING_DOWN, "The service stopped before it could answer.")
-RETRY_AFTER_SECONDS = 1
+CUT_OFF = ShuttingDown()
 
 
 class Transfer:
@@ -110,7 +109,8 @@ class Transfer:
     def cut_off(self) -> None:
         """Answer in place of an application that overran the shutdown deadline."""
         if not self.response_complete and not self.disconnected:
-            self._answer(CUT_OFF, retry_after_seconds=RETRY_AFTER_SECONDS)
+            refused = Refused(problem.SHUTTING_DOWN, CUT_OFF.detail)
+            self._answer(refused, retry_after_seconds=CUT_OFF.retry_after_seconds)
 
     # The application's side
 
