@@ -116,9 +116,18 @@ class RequestReader(HttpToolsProtocol):
         method = parser.get_method().decode()
         if parser.should_upgrade():
             self._check_upgrade(method)
+        scope = self._new_scope(method, version)
+        self.scope = scope  # type: ignore[assignment]
+        if self.upgrading:
+            return
+        # After any other request for an upgrade the parser stops, so the connection ends with its answer.
+        keep_alive: bool = parser.should_keep_alive() and version == "1.1" and not parser.should_upgrade()
+        self.feeding = self.begin(scope, keep_alive=keep_alive)
+
+    def _new_scope(self, method: str, version: str) -> Scope:
         raw_path, query = split_target(self.url, self.headers)
         path = raw_path.decode("ascii")
-        scope: Scope = {
+        return {
             "type": "http",
             "asgi": ASGI,
             "http_version": version,
@@ -133,12 +142,6 @@ class RequestReader(HttpToolsProtocol):
             "headers": self.headers,
             "state": self.app_state.copy(),
         }
-        self.scope = scope  # type: ignore[assignment]
-        if self.upgrading:
-            return
-        # After any other request for an upgrade the parser stops, so the connection ends with its answer.
-        keep_alive: bool = parser.should_keep_alive() and version == "1.1" and not parser.should_upgrade()
-        self.feeding = self.begin(scope, keep_alive=keep_alive)
 
     def on_body(self, body: bytes) -> None:
         transfer = self.feeding
