@@ -79,7 +79,7 @@ def _emit(logger: Any, name: str, event: str, args: tuple[Any, ...], fields: dic
         fields["event_"] = fields.pop("event")
     try:
         line, _ = logger._process_event(name, event, fields)  # noqa: SLF001 - offered to subclasses, which this is
-        getattr(logger._logger, name)(*line)  # noqa: SLF001
+        getattr(logger._logger, name)(*line)  # noqa: SLF001 - as above
     except structlog.DropEvent:
         return
 

@@ -136,8 +136,8 @@ def _show_warning(  # noqa: PLR0913, PLR0917 - the signature of warnings.showwar
     category: type[Warning],
     filename: str,
     lineno: int,
-    file: TextIO | None = None,  # noqa: ARG001
-    line: str | None = None,  # noqa: ARG001
+    file: TextIO | None = None,  # noqa: ARG001 - its signature
+    line: str | None = None,  # noqa: ARG001 - its signature
 ) -> None:
     fields: dict[str, object] = {"category": category.__name__, "file": filename, "line": lineno}
     logging.getLogger("py.warnings").warning("%s", message, extra=fields)

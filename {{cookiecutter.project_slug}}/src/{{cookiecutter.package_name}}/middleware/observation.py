@@ -107,7 +107,7 @@ def _observed(exchange: Exchange, scope: Scope, send: Send) -> Send:
         if message["type"] == "http.response.start":
             headers = list(message["headers"])
             exchange.status = message["status"]
-            if exchange.status >= 400 and (b"content-type", CONTENT_TYPE) not in headers:  # noqa: PLR2004
+            if exchange.status >= 400 and (b"content-type", CONTENT_TYPE) not in headers:  # noqa: PLR2004 - where errors begin
                 replacement = problem_body(
                     type_for_status(exchange.status), instance=exchange.request_id, status=exchange.status
                 )
