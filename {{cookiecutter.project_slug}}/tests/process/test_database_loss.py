@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from time import perf_counter
 
 import httpx2
 import pytest
-from sqlalchemy import make_url
 
 from ..databases import Proxy
 from .command import Command
@@ -17,16 +15,6 @@ from .command import Command
 pytestmark = pytest.mark.anyio
 
 USER = {"name": "Ada", "email": "ada@example.org", "password": "correct horse"}
-
-
-@pytest.fixture
-async def proxy(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Proxy]:
-    if "host" not in make_url(postgresql_url).query:
-        pytest.skip("the server of TEST_DATABASE_URL is not reached through a Unix socket")
-    between = Proxy(postgresql_url, tmp_path)
-    await between.start()
-    yield between
-    await between.close()
 
 
 async def seconds_until(client: httpx2.AsyncClient, path: str, status: int) -> float:
