@@ -13,6 +13,7 @@ import contextlib
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -96,9 +97,12 @@ def postgresql_server() -> Iterator[PostgreSQL]:
         try:
             server = _embedded(Path(folder))
         except Exception as error:  # noqa: BLE001 - whatever the reason, it is told
+            reason = f"{UNREACHABLE} ({error})"
+            if isinstance(error, PermissionError) and os.geteuid() == 0:
+                reason += f"; for root it runs as a user of its own, who must be able to enter {sys.prefix}"
             if os.environ.get("CI") == "true":
-                pytest.fail(f"{UNREACHABLE} ({error}), and CI tests everything")
-            pytest.skip(f"{UNREACHABLE} ({error})")
+                pytest.fail(f"{reason}; CI tests everything")
+            pytest.skip(reason)
         yield PostgreSQL(server.get_uri())
         server.cleanup()
 
