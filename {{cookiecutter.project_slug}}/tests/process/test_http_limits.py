@@ -222,6 +222,9 @@ def test_a_failure_in_the_middle_of_an_answer_leaves_it_unfinished(service: Serv
     assert not received.endswith(b"0\r\n\r\n")
 
 
+SLACK_SECONDS = 4
+"""What a busy machine may add to a limit."""
+
 SLOW_CLIENTS: dict[str, tuple[float, int | None, bytes, bytes]] = {
     "says nothing": (HEADER_SECONDS, None, b"", b""),
     "drips its header": (HEADER_SECONDS, 408, b"GET / HTTP/1.1\r\nX-Long: ", b"a"),
@@ -253,7 +256,7 @@ def test_a_client_that_makes_no_progress_is_told_so_and_closed(service: Service)
     for name, wait in running.items():
         limit, status, _, _ = SLOW_CLIENTS[name]
         seconds, received = wait()
-        assert limit <= seconds < limit + 1.0, name
+        assert limit <= seconds < limit + SLACK_SECONDS, name
         if status is None:
             assert received == b"", name
         else:
@@ -268,7 +271,7 @@ def test_an_idle_connection_is_closed_after_the_keep_alive_time(service: Service
         started = time.monotonic()
 
         assert read_to_end(client) == b""
-        assert KEEP_ALIVE_SECONDS <= time.monotonic() - started < KEEP_ALIVE_SECONDS + 1.0
+        assert KEEP_ALIVE_SECONDS <= time.monotonic() - started < KEEP_ALIVE_SECONDS + SLACK_SECONDS
 
 
 def test_a_client_that_does_not_read_its_answer_is_dropped(service: Service) -> None:

@@ -19,7 +19,7 @@ def test_a_signal_while_the_application_starts_ends_it_at_once_and_closes_what_w
         service.line("starting")
         service.signal(number)
 
-        assert service.exit_code(1) == 128 + number
+        assert service.exit_code(5) == 128 + number
         assert service.events() == ["starting", "resources closed", "stopped while starting"]
         assert service.stderr() == ""
 
@@ -29,7 +29,7 @@ def test_a_signal_ends_a_start_that_blocks_the_event_loop() -> None:
         service.line("starting")
         service.signal()
 
-        assert service.exit_code(1) == 128 + signal.SIGTERM
+        assert service.exit_code(5) == 128 + signal.SIGTERM
 
 
 def test_a_signal_during_the_imports_ends_the_process_without_a_traceback() -> None:
@@ -42,5 +42,5 @@ def test_a_signal_during_the_imports_ends_the_process_without_a_traceback() -> N
         assert process.stdout.readline() == b"prepared\n"
         process.send_signal(signal.SIGINT)
 
-        assert process.communicate(timeout=1) == (b"", b"")
+        assert process.communicate(timeout=5) == (b"", b"")
         assert process.returncode == 128 + signal.SIGINT

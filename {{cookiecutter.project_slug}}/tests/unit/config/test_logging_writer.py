@@ -61,7 +61,7 @@ def test_a_full_lane_drops_and_counts_and_neither_blocks_nor_holds_up_another() 
     for number in range(1_000):
         writer.write(b"%d\n" % number)
 
-    assert 1.0 > time.monotonic() - before
+    assert 10.0 > time.monotonic() - before
     assert 900 == writer.dropped
     assert not writer.flush(0.2)
     assert 1_000 == output.getvalue().count(b"\n")

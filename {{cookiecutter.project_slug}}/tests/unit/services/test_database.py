@@ -225,7 +225,7 @@ async def test_a_server_that_refuses_is_unavailable_at_once(tmp_path: Path) -> N
         for use in (database.ping(), write(database, INSERT)):
             with pytest.raises(DatabaseUnavailable):
                 await use
-        assert perf_counter() - started < 1
+        assert perf_counter() - started < 5
 
 
 async def test_a_wrong_database_name_is_unavailable(postgresql_url: str) -> None:

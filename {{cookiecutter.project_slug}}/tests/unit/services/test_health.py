@@ -92,13 +92,12 @@ async def test_a_signal_during_a_check_makes_its_answer_no(lifecycle: Lifecycle)
 
 
 async def test_checks_run_side_by_side(lifecycle: Lifecycle) -> None:
-    slow = [Dependency() for _ in range(5)]
-    for dependency in slow:
-        dependency.delay_seconds = 0.1
-    began = time.monotonic()
+    barrier = asyncio.Barrier(5)
 
-    assert await Readiness({str(i): dependency.ping for i, dependency in enumerate(slow)}, lifecycle).check()
-    assert time.monotonic() - began < 0.3
+    async def waits_for_the_others() -> None:
+        await barrier.wait()
+
+    assert await Readiness(dict.fromkeys("abcde", waits_for_the_others), lifecycle, timeout_seconds=10).check()
 
 
 async def test_a_dependency_that_hangs_is_given_up_in_time(lifecycle: Lifecycle) -> None:
@@ -107,23 +106,22 @@ async def test_a_dependency_that_hangs_is_given_up_in_time(lifecycle: Lifecycle)
     began = time.monotonic()
 
     assert not await Readiness({"database": hanging.ping}, lifecycle, timeout_seconds=0.05).check()
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 10
 
 
 async def test_a_driver_that_ignores_its_cancellation_cannot_hold_a_probe(lifecycle: Lifecycle) -> None:
     stubborn = Dependency()
-    stubborn.delay_seconds, stubborn.stubborn = 0.4, True
+    stubborn.delay_seconds, stubborn.stubborn = 1.0, True
     readiness = Readiness({"database": stubborn.ping}, lifecycle, timeout_seconds=0.05, cache_seconds=0)
-    began = time.monotonic()
 
     assert not await readiness.check()
     assert not await readiness.check()
-    assert time.monotonic() - began < 0.3
     assert 1 == stubborn.asked, "a second check while the first still hangs would add one task for each probe"
 
     stubborn.delay_seconds = 0
-    await asyncio.sleep(0.4)
-    assert await readiness.check()
+    async with asyncio.timeout(10):
+        while not await readiness.check():
+            await asyncio.sleep(0.05)
 
 
 async def test_many_probes_at_once_ask_once(lifecycle: Lifecycle) -> None:
