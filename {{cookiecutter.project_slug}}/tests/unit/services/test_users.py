@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -278,3 +279,7 @@ async def test_a_lost_database_is_told_apart_from_a_conflict(passwords: Password
     with pytest.raises(DatabaseUnavailable):
         await Users(lost, MemoryCache(), passwords).create(ada())
     await lost.close()
+    # The driver's thread still answers to this event loop, although nobody waits for it.
+    async with asyncio.timeout(10):
+        while any("_connection_worker_thread" in thread.name for thread in threading.enumerate()):
+            await asyncio.sleep(0.01)
