@@ -62,7 +62,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_the_default_project_passes_its_own_checks(project: Path) -> None:
+    # Where uv is missing, the project's own copy of it lies here, and is none of the project's code.
+    (project / ".tools").mkdir()
+    (project / ".tools" / "of_uv.py").write_text("import a_package_that_nobody_declared\n")
+
     make(project, "check")
+
+
+def test_a_migration_is_written_from_the_models(project: Path) -> None:
+    versions = next(project.glob("src/*/migrations/versions"))
+    before = set(versions.glob("*.py"))
+    output = make(project, "migration", "MESSAGE=add nothing")
+    [written] = set(versions.glob("*.py")) - before
+    try:
+        run([str(project / ".venv/bin/ruff"), "check", str(written)], project)
+        run([str(project / ".venv/bin/ruff"), "format", "--check", str(written)], project)
+    finally:
+        written.unlink()
+
+    assert "0002_add_nothing.py" == written.name
+    assert "schema migrated" not in output
 
 
 def test_the_default_project_passes_its_own_tests(project: Path) -> None:

@@ -81,11 +81,16 @@ def _serve(settings: Settings, _options: argparse.Namespace) -> int:
     writer = _configure_logging(settings)
     import structlog
 
-    from .app import create_app
-    from .server.process import serve
-
+    log = structlog.get_logger(__name__)
     for warning in settings.warnings:
-        structlog.get_logger(__name__).warning("questionable setting", problem=warning)
+        log.warning("questionable setting", problem=warning)
+    try:
+        from .app import create_app
+        from .server.process import serve
+    except Exception as error:
+        hint = "the frames in this line lead to the import that fails"
+        log.critical("start-up failed", cause=str(error), hint=hint, exc_info=error)
+        return exit_codes.STARTUP_FAILED
     process = _process(settings, writer)
 
     def build() -> tuple[Application, Starlette]:
@@ -188,7 +193,7 @@ def _config(settings: Settings, options: argparse.Namespace) -> int:
     from .config.settings import masked_lines
 
     for warning in settings.warnings:
-        sys.stderr.write(f"{warning}\n")
+        sys.stderr.write(f"warning: {warning}\n")
     if not options.check:
         sys.stdout.write("".join(f"{line}\n" for line in masked_lines(settings)))
     return exit_codes.CLEAN

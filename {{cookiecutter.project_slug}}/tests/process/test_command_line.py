@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -64,6 +65,15 @@ def test_a_log_file_that_cannot_be_opened_is_a_bad_setting(tmp_path: Path) -> No
     assert (78, "") == (result.returncode, result.stdout)
     assert 1 == len(result.stderr.splitlines())
     assert result.stderr.startswith("LOG_FILE: ")
+
+
+def test_a_module_that_cannot_be_imported_is_a_failed_start(tmp_path: Path) -> None:
+    (tmp_path / "sqlalchemy.py").write_text("raise RuntimeError('broken on purpose')")
+    result = run(tmp_path, "serve", PYTHONPATH=str(tmp_path))
+    (line,) = map(json.loads, result.stdout.splitlines())
+
+    assert (3, "") == (result.returncode, result.stderr)
+    assert ("start-up failed", "broken on purpose") == (line["event"], line["cause"])
 
 
 def test_config_prints_the_settings_with_secrets_masked(tmp_path: Path) -> None:

@@ -42,7 +42,10 @@ TYPE_OF_ERROR: dict[type[errors.ServiceError], problem.ProblemType] = {
     errors.ShuttingDown: problem.SHUTTING_DOWN,
 }
 
-Headers = list[tuple[bytes, bytes]]
+ROUTER_DETAILS = {
+    404: "No route has this path.",
+    405: "The Allow header names the methods that this path has.",
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -151,10 +154,10 @@ def _of_service_error(error: errors.ServiceError) -> _Refusal:
 
 def _of_http_exception(error: HTTPException) -> _Refusal:
     """What a library refused: its status and headers stay, its text gives way to ours where it says no more."""
-    phrase = HTTPStatus(error.status_code).phrase
+    says_no_more = error.detail in {status.phrase for status in HTTPStatus}
     return _Refusal(
         problem.type_for_status(error.status_code),
-        detail="" if error.detail == phrase else error.detail,
+        detail=ROUTER_DETAILS.get(error.status_code, "") if says_no_more else error.detail,
         status=error.status_code,
         headers=tuple((name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()),
     )

@@ -35,7 +35,7 @@ async def test_each_domain_error_has_a_status_in_the_table() -> None:
         ("/library-stream", 502, "server-error", "The service failed to answer"),
         ("/shuts", 503, "unavailable", "The service cannot answer now"),
         ("/unavailable", 503, "database-unavailable", "Come back later."),
-        ("/nothing", 404, "not-found", "Nothing is here"),
+        ("/nothing", 404, "not-found", "No route has this path."),
         ("/fails", 500, "internal", "Internal Server Error"),
     ],
 )
