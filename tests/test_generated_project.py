@@ -63,8 +63,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def test_the_default_project_passes_its_own_checks(project: Path) -> None:
     # Where uv is missing, the project's own copy of it lies here, and is none of the project's code.
-    (project / ".tools").mkdir()
-    (project / ".tools" / "of_uv.py").write_text("import a_package_that_nobody_declared\n")
+    packages = project / ".tools" / "lib" / "python3" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "of_uv.py").write_text("import a_package_that_nobody_declared\n")
 
     make(project, "check")
 
