@@ -17,7 +17,7 @@ from typing import Protocol
 
 from .log_lines import LogLines
 
-_BATCH_SECONDS = 0.02
+_BATCH_SECONDS = 0.1
 _MAX_MESSAGES = 20_000
 _MAX_BYTES = 8 * 1024 * 1024
 
@@ -82,7 +82,7 @@ class Lane:
                     item.set()
 
     def _next_items(self) -> list[bytes | Event]:
-        """Wait for a line, then a moment more, so that a busy service wakes this thread 50 times a second at most."""
+        """Wait for a line, then a moment more, so that a busy service wakes this thread ten times a second."""
         items = [self._queue.get()]
         self._hurry.wait(_BATCH_SECONDS)
         self._hurry.clear()

@@ -98,6 +98,7 @@ class Connection(RequestReader):
     def _start(self, transfer: Transfer) -> None:
         self.active = transfer
         task = transfer.task = self.loop.create_task(transfer.run(self.app))
+        transfer.scope["task"] = task
         self.tasks.add(task)
 
     def on_response_complete(self) -> None:
