@@ -94,6 +94,11 @@ async def echo(request: Request) -> Response:
     return Response(await request.body())
 
 
+async def headers(request: Request) -> Response:
+    await request.body()
+    return JSONResponse(dict(request.headers))
+
+
 async def refuse(_request: Request) -> Response:
     return Response(b'{"status":413}', 413, media_type="application/problem+json")
 
@@ -209,6 +214,7 @@ ROUTES = [
     Route("/leave-thread", leave_thread),
     Route("/block", block),
     Route("/echo", echo, methods=["POST"]),
+    Route("/headers", headers, methods=["GET", "POST"]),
     Route("/refuse", refuse, methods=["POST"]),
     Route("/fail", fail),
     Route("/big", big),

@@ -42,6 +42,14 @@ def with_body(*fields: str, body: bytes = b"", target: str = "/echo") -> bytes:
     return request(target, "POST", *fields) + body
 
 
+def in_chunks(body: bytes, target: str = "/echo") -> bytes:
+    return with_body("Transfer-Encoding: chunked", body=body, target=target)
+
+
+PIECES = 1_000_000
+"""So many bytes come in several pieces, whatever the system's buffers are."""
+
+
 REFUSALS = {
     "a target of 64 KiB": (414, b"GET /" + b"a" * 65_536 + b" HTTP/1.1\r\nHost: test\r\n\r\n"),
     "a target of 9 KiB": (414, request("/" + "a" * 9000)),
@@ -66,7 +74,10 @@ REFUSALS = {
     "an unknown transfer coding": (400, with_body("Transfer-Encoding: chunked, identity", body=b"0\r\n\r\n")),
     "a negative length": (400, with_body("Content-Length: -1")),
     "a length beyond 64 bits": (400, with_body("Content-Length: 99999999999999999999")),
-    "a chunk size that is no number": (400, with_body("Transfer-Encoding: chunked", body=b"zz\r\n")),
+    "a chunk size that is no number": (400, in_chunks(b"zz\r\n")),
+    "an extension of a chunk without end": (431, in_chunks(b"1;" + b"a" * PIECES)),
+    "a trailer without end": (431, in_chunks(b"0\r\nX-Big: " + b"a" * PIECES)),
+    "33 KiB of trailers": (431, in_chunks(b"0\r\n" + b"X-Small: 1234567890\r\n" * 1610 + b"\r\n")),
     "a space before the colon": (400, b"GET / HTTP/1.1\r\nHost : test\r\n\r\n"),
     "a folded field": (400, request("/", "GET", "X-A: a\r\n b")),
     "a bare CR": (400, request("/", "GET", "X-A: a\rX-B: b")),
@@ -190,6 +201,37 @@ def test_a_body_arrives_whole_in_any_pieces(service: Service) -> None:
         client.sendall(b"0\r\n\r\n")
 
         assert body == read_answer(client).body
+
+
+def test_a_trailer_is_no_header_of_its_request_nor_of_the_next(service: Service) -> None:
+    trailers = b"X-Forwarded-For: 203.0.113.9\r\nContent-Type: text/html\r\nHost: a/b\r\nX-Request-ID: forged\r\n"
+    with service.connect() as client:
+        client.sendall(in_chunks(b"3\r\nabc\r\n0\r\n" + trailers + b"\r\n", "/headers") + request("/headers"))
+        rest = bytearray()
+        answers = [read_answer(client, rest) for _ in range(2)]
+
+    assert [{"host": "test", "transfer-encoding": "chunked"}, {"host": "test"}] == [each.json() for each in answers]
+
+
+def test_trailers_are_counted_for_each_request_anew(service: Service) -> None:
+    trailing = in_chunks(b"0\r\nX-Long: " + b"a" * 20_000 + b"\r\n\r\n")
+    with service.connect() as client:
+        client.sendall(trailing * 3)
+        rest = bytearray()
+
+        assert [200] * 3 == [read_answer(client, rest).status for _ in range(3)]
+
+
+def test_extensions_of_chunks_are_counted_between_the_bytes_of_the_body_alone(service: Service) -> None:
+    with service.connect() as client:
+        client.sendall(request("/echo", "POST", "Transfer-Encoding: chunked"))
+        for _ in range(3):
+            for piece in (b"1;" + b"x" * 20_000 + b"\r\n", b"a\r\n"):
+                client.sendall(piece)
+                time.sleep(0.02)
+        client.sendall(b"0\r\n\r\n")
+
+        assert read_answer(client).body == b"aaa"
 
 
 def test_a_client_that_closed_its_sending_side_gets_its_whole_answer(service: Service) -> None:

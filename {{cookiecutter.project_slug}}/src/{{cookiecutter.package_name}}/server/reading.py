@@ -40,8 +40,11 @@ class RequestReader(HttpToolsProtocol):
         self.head_bytes = 0
         """Received of a head that is not complete, without the current piece."""
         self.piece_bytes = 0
+        self.framing_bytes = 0
+        """Received of a chunked body since its last byte, in pieces that hold nothing else."""
+        self.trailer_bytes = 0
         self.advanced = False
-        """The current piece completed a head or a body, so it is not all of one head."""
+        """The current piece completed a head or a body, or holds a part of a body."""
         self.hosts = 0
         self.upgrading = False
 
@@ -67,12 +70,16 @@ class RequestReader(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             self.refuse(refusal_of(error, b"" if self.advanced else data))
         else:
-            if self.reading_head and not self.advanced:
-                self._grow_head()
+            if not self.advanced:
+                self._grow()
 
-    def _grow_head(self) -> None:
-        self.head_bytes += self.piece_bytes
-        if self.head_bytes > self.options.max_header_bytes:
+    def _grow(self) -> None:
+        """Count a piece that is all of one head, or all of what frames a body."""
+        if self.reading_head:
+            self.head_bytes += self.piece_bytes
+        else:
+            self.framing_bytes += self.piece_bytes
+        if max(self.head_bytes, self.framing_bytes) > self.options.max_header_bytes:
             self.refuse(self._head_too_large())
 
     # What the parser calls
@@ -82,6 +89,7 @@ class RequestReader(HttpToolsProtocol):
         self.headers = []
         self.hosts = 0
         self.expect_100_continue = False
+        self.framing_bytes = self.trailer_bytes = 0
         self.deadlines.restart()
 
     def on_url(self, url: bytes) -> None:
@@ -90,6 +98,9 @@ class RequestReader(HttpToolsProtocol):
             raise Refused(problem.URI_TOO_LONG, f"At most {self.options.max_target_bytes} bytes are accepted.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.reading_head:
+            self._drop_trailer(name, value)
+            return
         name = name.lower()
         if name == b"host":
             self.hosts += 1
@@ -143,7 +154,18 @@ class RequestReader(HttpToolsProtocol):
             "state": self.app_state.copy(),
         }
 
+    def _drop_trailer(self, name: bytes, value: bytes) -> None:
+        """Count a field that no proxy has checked as one of the head, and so must not pass for one.
+
+        RFC 9110, section 6.5.1.
+        """
+        self.trailer_bytes += len(name) + len(value) + 4
+        if self.trailer_bytes > self.options.max_header_bytes:
+            raise self._head_too_large()
+
     def on_body(self, body: bytes) -> None:
+        self.advanced = True
+        self.framing_bytes = 0
         transfer = self.feeding
         if transfer is not None and not transfer.response_complete and transfer.feed(body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
