@@ -74,6 +74,8 @@ REFUSALS = {
     "an unknown transfer coding": (400, with_body("Transfer-Encoding: chunked, identity", body=b"0\r\n\r\n")),
     "a negative length": (400, with_body("Content-Length: -1")),
     "a length beyond 64 bits": (400, with_body("Content-Length: 99999999999999999999")),
+    "a length of thousands of zeros": (400, with_body(f"Content-Length: {'0' * 5000}5", body=b"abcde")),
+    "a length of 20 digits": (400, with_body(f"Content-Length: {'0' * 19}5", body=b"abcde")),
     "a chunk size that is no number": (400, in_chunks(b"zz\r\n")),
     "an extension of a chunk without end": (431, in_chunks(b"1;" + b"a" * PIECES)),
     "a trailer without end": (431, in_chunks(b"0\r\nX-Big: " + b"a" * PIECES)),
@@ -201,6 +203,13 @@ def test_a_body_arrives_whole_in_any_pieces(service: Service) -> None:
         client.sendall(b"0\r\n\r\n")
 
         assert body == read_answer(client).body
+
+
+def test_a_length_may_have_19_digits(service: Service) -> None:
+    with service.connect() as client:
+        client.sendall(with_body(f"Content-Length: {'0' * 18}5", body=b"abcde"))
+
+        assert read_answer(client).body == b"abcde"
 
 
 def test_a_trailer_is_no_header_of_its_request_nor_of_the_next(service: Service) -> None:

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 """With 2.4 Starlette would no longer cancel a stream that has nothing to send when its client leaves."""
 
+READ_FIELDS: Final = frozenset({b"host", b"expect", b"content-length"})
+"""What the server itself reads of a head; one look-up spares every other field a comparison with each."""
+LENGTH_DIGITS: Final = 19
+"""So many fit into 64 bits, whatever they are. The parser takes any number of zeros; int() fails above 4,300 digits."""
+
 
 class RequestReader(HttpToolsProtocol):
     """Calls `begin` for each request, in order, and `refuse` for what is none; `Connection` says what follows."""
@@ -102,12 +107,18 @@ class RequestReader(HttpToolsProtocol):
             self._drop_trailer(name, value)
             return
         name = name.lower()
+        if name in READ_FIELDS:
+            self._read_field(name, value)
+        self.headers.append((name, value))
+
+    def _read_field(self, name: bytes, value: bytes) -> None:
         if name == b"host":
             self.hosts += 1
             check_host(value)
         elif name == b"expect":
             self.expect_100_continue = value.lower() == b"100-continue"
-        self.headers.append((name, value))
+        elif len(value) > LENGTH_DIGITS:
+            raise Refused(problem.BAD_REQUEST, f"The Content-Length has more than {LENGTH_DIGITS} digits.")
 
     def on_headers_complete(self) -> None:
         parser = self.parser
