@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
+from collections.abc import Iterable
 from contextvars import ContextVar
 
 REQUEST_ID_PATTERN = "[A-Za-z0-9._-]{1,128}"
 """What a caller may send as X-Request-ID; anything else is replaced."""
 
+_ACCEPTED_ID = re.compile(REQUEST_ID_PATTERN.encode())
+
 request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def given_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The client's own X-Request-ID among *headers*, whose names are in lower case, if it is one to accept."""
+    for name, value in headers:
+        if name == b"x-request-id" and _ACCEPTED_ID.fullmatch(value):
+            return str(value, "ascii")
+    return None
 
 
 class RequestIds:

@@ -115,13 +115,47 @@ def test_a_refusal_is_logged_and_counted_once(service: Service) -> None:
     assert service.line("counted", status=501)["method"] == "other"
 
 
+@pytest.mark.parametrize(
+    ("sent", "event"),
+    [
+        (request("/", "GET", "X-Request-ID: two-hosts", "Host: test"), "request refused"),
+        (request("/", "GET", "X-Request-ID: large-head", "X-Big: " + "a" * 65_536), "request refused"),
+        (with_body("X-Request-ID: bad-chunk", "Transfer-Encoding: chunked", body=b"zz\r\n"), "request refused"),
+        (request("/crash", "GET", "X-Request-ID: crash"), "unhandled exception"),
+    ],
+    ids=["two Hosts", "a large head", "a bad chunk", "a crash"],
+)
+def test_a_refusal_bears_the_request_id_that_the_client_chose(service: Service, sent: bytes, event: str) -> None:
+    answer = answer_to(service, sent)
+
+    chosen = answer.json()["instance"]
+    assert chosen == answer.headers["x-request-id"]
+    assert f"X-Request-ID: {chosen}".encode() in sent
+    assert service.line(event, request_id=chosen)
+
+
+def test_a_refusal_bears_no_request_id_that_is_malformed(service: Service) -> None:
+    answer = answer_to(service, request("/", "GET", "X-Request-ID: a b", "Host: test"))
+
+    assert answer.headers["x-request-id"] == answer.json()["instance"] != "a b"
+
+
+def test_a_refusal_does_not_bear_the_id_of_the_request_before(service: Service) -> None:
+    with service.connect() as client:
+        client.sendall(request("/", "GET", "X-Request-ID: before") + b"NONSENSE\r\n\r\n")
+        rest = bytearray()
+        read_answer(client, rest)
+
+        assert read_answer(client, rest).json()["instance"] != "before"
+
+
 def test_a_crash_outside_every_middleware_is_logged_once_with_the_id_of_its_answer(service: Service) -> None:
     answer = service.ask("/crash")
 
     assert answer.status == 500
     assert answer.headers["x-request-id"] == answer.json()["instance"]
     assert b"ZeroDivision" not in answer.body
-    assert service.line("unhandled exception")["request_id"] == answer.json()["instance"]
+    assert service.line("unhandled exception", request_id=answer.json()["instance"])
 
 
 def test_a_head_answer_has_no_body(service: Service) -> None:

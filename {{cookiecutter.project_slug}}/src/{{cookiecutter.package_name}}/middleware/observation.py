@@ -7,11 +7,10 @@ access line, and turns an error that some library answered as text into a proble
 
 from __future__ import annotations
 
-import re
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
-from ..context import REQUEST_ID_PATTERN, Exchange, RequestIds
+from ..context import Exchange, RequestIds, given_request_id
 from ..context import request_id as current_request_id
 from ..metrics import UNMATCHED
 from ..models.headers import SECURITY_HEADERS, TRANSPORT_SECURITY
@@ -29,7 +28,6 @@ CLIENT_CLOSED_REQUEST = 499
 QUIET_ROUTES = frozenset({LIVE_PATH, READY_PATH, METRICS_PATH})
 """Asked every few seconds by machines: counted like all others, logged at debug."""
 
-_ACCEPTED_ID = re.compile(REQUEST_ID_PATTERN.encode())
 _SECURITY_NAMES = frozenset(name for name, _ in SECURITY_HEADERS)
 
 
@@ -64,7 +62,7 @@ class Observation:
             await self.app(scope, receive, send)
             return
         started = perf_counter()
-        exchange = scope["exchange"] = Exchange(_given_id(scope) or self._ids.next())
+        exchange = scope["exchange"] = Exchange(given_request_id(scope["headers"]) or self._ids.next())
         current_request_id.set(exchange.request_id)
         self._metrics.in_progress += 1
         try:
@@ -88,14 +86,6 @@ class Observation:
             duration_ms=seconds * 1000,
             client=client[0] if client else "",
         )
-
-
-def _given_id(scope: Scope) -> str | None:
-    """The client's own X-Request-ID, if it is 1 to 128 harmless characters."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _ACCEPTED_ID.fullmatch(value):
-            return str(value, "ascii")
-    return None
 
 
 def _observed(exchange: Exchange, scope: Scope, send: Send) -> Send:

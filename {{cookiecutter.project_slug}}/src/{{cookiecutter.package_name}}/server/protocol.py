@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from ..context import given_request_id
 from ..models import problem
 from .reading import RequestReader
 from .refusal import Refused, problem_answer
@@ -140,7 +141,7 @@ class Connection(RequestReader):
 
     def _send_refusal(self, refused: Refused) -> None:
         method = self.method
-        request_id = self.state.request_ids.next()
+        request_id = given_request_id(self.headers) or self.state.request_ids.next()
         client = self.client[0] if self.client else ""
         log.info("request refused", request_id=request_id, method=method, status=refused.status,
                  problem=refused.kind.slug, detail=refused.detail, client=client)  # fmt: skip

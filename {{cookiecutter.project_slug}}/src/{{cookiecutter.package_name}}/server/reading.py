@@ -41,6 +41,7 @@ class RequestReader(HttpToolsProtocol):
         self.feeding: Transfer | None = None
         """Whose body is being received."""
         self.url = b""
+        self.headers = []
         self.reading_head = True
         self.head_bytes = 0
         """Received of a head that is not complete, without the current piece."""
@@ -91,7 +92,6 @@ class RequestReader(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self.url = b""
-        self.headers = []
         self.hosts = 0
         self.expect_100_continue = False
         self.framing_bytes = self.trailer_bytes = 0
@@ -183,6 +183,7 @@ class RequestReader(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self.reading_head = True
+        self.headers = []  # the scope has the others
         self.advanced = True
         self.deadlines.restart()
         if self.feeding is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from ..context import given_request_id
 from ..context import request_id as current_request_id
 from ..errors import ClientGone, ResponseAborted, ShuttingDown
 from ..models import problem
@@ -242,8 +243,9 @@ class Transfer:
             self._connection.transport.abort()
 
     def request_id(self) -> str:
-        """The id that the application gave the request; before it did, one of ours."""
+        """The id that the application gave the request; before it did, the client's or one of ours."""
         if not self._request_id:
             exchange = self.scope.get("exchange")
-            self._request_id = self.state.request_ids.next() if exchange is None else exchange.request_id
+            given = given_request_id(self.scope["headers"]) if exchange is None else exchange.request_id
+            self._request_id = given or self.state.request_ids.next()
         return self._request_id
