@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from .command import Command, TypedCommand
-from .service import read_to_end
+from .service import read_answer, read_to_end, request
 
 SCRAPED = {
     "http_requests_total",
@@ -30,6 +30,7 @@ SCRAPED = {
     "python_info",
 }
 UNKNOWN = "/api/users/01900000-0000-7000-8000-000000000000"
+CHUNKED = ("Content-Type: application/json", "Transfer-Encoding: chunked")
 USER = {"name": "Ada", "email": "ada@example.org", "password": "correct horse"}
 
 
@@ -82,6 +83,43 @@ def test_a_client_that_leaves_is_one_info_line_with_status_499(served: Command) 
 
     assert (499, "info") == (line["status"], line["level"])
     assert ["request"] == [line["event"] for line in served.lines if line.get("request_id") == "gone"]
+
+
+def told_of(service: Command, client: httpx2.Client, request_id: str) -> list[tuple[str, int]]:
+    """Event and status of every line about a request that is over."""
+    client.get("/", headers={"X-Request-ID": f"after-{request_id}"})
+    service.line("request", request_id=f"after-{request_id}")
+    return [(line["event"], line["status"]) for line in service.lines if line.get("request_id") == request_id]
+
+
+def counted(client: httpx2.Client, method: str) -> list[str]:
+    """Each series of requests of *method*, with its figure."""
+    samples = [line.partition("{") for line in client.get("/metrics").text.splitlines()]
+    return [series for name, _, series in samples if name == "http_requests_total" and method in series]
+
+
+def test_a_body_that_breaks_off_while_it_is_read_is_one_event_and_one_count(
+    client: httpx2.Client, served: Command
+) -> None:
+    with served.connect() as breaking:
+        breaking.sendall(request(UNKNOWN, "PATCH", *CHUNKED, "Expect: 100-continue", "X-Request-ID: breaks-later"))
+        assert breaking.recv(100).startswith(b"HTTP/1.1 100 ")
+        breaking.sendall(b"zz\r\n")
+        answer = read_answer(breaking)
+
+    assert (400, "breaks-later") == (answer.status, answer.json()["instance"])
+    assert [("request", 400)] == told_of(served, client, "breaks-later")
+    assert ['method="PATCH",route="/api/users/{user_id}",status_code="400"} 1.0'] == counted(client, "PATCH")
+
+
+def test_a_body_that_breaks_off_at_once_never_reaches_the_application(client: httpx2.Client, served: Command) -> None:
+    with served.connect() as breaking:
+        breaking.sendall(request("/nothing", "DELETE", *CHUNKED, "X-Request-ID: breaks-at-once") + b"zz\r\n")
+        answer = read_answer(breaking)
+
+    assert (400, "breaks-at-once") == (answer.status, answer.json()["instance"])
+    assert [("request refused", 400)] == told_of(served, client, "breaks-at-once")
+    assert ['method="DELETE",route="unmatched",status_code="400"} 1.0'] == counted(client, "DELETE")
 
 
 def test_an_unexpected_failure_is_one_event_and_tells_the_client_nothing(folder: Path) -> None:

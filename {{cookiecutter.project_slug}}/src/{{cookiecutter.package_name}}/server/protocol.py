@@ -129,15 +129,23 @@ class Connection(RequestReader):
         if self.active is None:
             self._send_refusal(refused)
         elif broken is self.active:
-            on_wire = broken.on_wire
-            broken.disconnect()
-            self.active = None
-            if on_wire:
-                self.transport.close()
-            else:
-                self._send_refusal(refused)
+            self._refuse_active(broken, refused)
         else:
             self.refused = refused
+
+    def _refuse_active(self, transfer: Transfer, refused: Refused) -> None:
+        """Take the request from the application, which records it itself if it observes it, as refused."""
+        transfer.disconnect()
+        self.active = None
+        exchange = transfer.scope.get("exchange")
+        if exchange is not None:
+            exchange.outcome = refused.status
+        if transfer.on_wire:
+            self.transport.close()
+        elif exchange is not None:
+            self._answer(refused, exchange.request_id)
+        else:
+            self._send_refusal(refused)
 
     def _send_refusal(self, refused: Refused) -> None:
         method = self.method
@@ -147,8 +155,12 @@ class Connection(RequestReader):
                  problem=refused.kind.slug, detail=refused.detail, client=client)  # fmt: skip
         if self.options.on_refusal is not None:
             self.options.on_refusal(method, refused.status)
+        self._answer(refused, request_id)
+
+    def _answer(self, refused: Refused, request_id: str) -> None:
         self.head_bytes = 0
-        self.transport.write(problem_answer(refused, request_id, self.state.date_line, bodyless=method == "HEAD"))
+        bodyless = self.method == "HEAD"
+        self.transport.write(problem_answer(refused, request_id, self.state.date_line, bodyless=bodyless))
         self.finish()
 
     # Ends

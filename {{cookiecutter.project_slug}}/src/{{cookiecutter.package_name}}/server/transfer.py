@@ -118,7 +118,8 @@ class Transfer:
     async def run(self, app: Any) -> None:
         """Call the application once; whatever it does, the client gets an answer or a visibly broken one."""
         try:
-            await app(self.scope, self.receive, self.send)
+            if not self.disconnected:  # else its body broke off at once, and the server has answered
+                await app(self.scope, self.receive, self.send)
         except ResponseAborted:
             self._break_off()
         except ClientGone:
