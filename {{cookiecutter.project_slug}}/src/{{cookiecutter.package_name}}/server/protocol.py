@@ -11,7 +11,7 @@ import structlog
 from ..context import given_request_id
 from ..models import problem
 from .reading import RequestReader
-from .refusal import Refused, problem_answer
+from .refusal import Refused, log_refusal, problem_answer
 from .transfer import Transfer
 
 if TYPE_CHECKING:
@@ -150,9 +150,7 @@ class Connection(RequestReader):
     def _send_refusal(self, refused: Refused) -> None:
         method = self.method
         request_id = given_request_id(self.headers) or self.state.request_ids.next()
-        client = self.client[0] if self.client else ""
-        log.info("request refused", request_id=request_id, method=method, status=refused.status,
-                 problem=refused.kind.slug, detail=refused.detail, client=client)  # fmt: skip
+        log_refusal(refused, request_id=request_id, method=method, client=self.client)
         if self.options.on_refusal is not None:
             self.options.on_refusal(method, refused.status)
         self._answer(refused, request_id)

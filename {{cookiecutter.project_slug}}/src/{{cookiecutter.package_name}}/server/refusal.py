@@ -55,6 +55,12 @@ def problem_answer(
     return b"".join(parts if bodyless else [*parts, body])
 
 
+def log_refusal(refused: Refused, *, request_id: str, method: str, client: tuple[str, int] | None) -> None:
+    """Write the one line about a request of which the application writes none."""
+    log.info("request refused", request_id=request_id, method=method, status=refused.status,
+             problem=refused.kind.slug, detail=refused.detail, client=client[0] if client else "")  # fmt: skip
+
+
 def refusal_of(error: httptools.HttpParserError, received: bytes) -> Refused:
     """Why the parser stopped at *received*; its own words name the place and repeat nothing of the input."""
     if isinstance(error.__context__, Refused):  # raised by us, inside one of its callbacks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -10,12 +11,15 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.server import ServerProtocol
 
+from ..context import given_request_id
+from ..context import request_id as current_request_id
 from ..models.headers import SECURITY_HEADERS
 from ..models.problem import CONTENT_TYPE, problem_body, type_for_status
+from .refusal import OTHER_METHOD, Refused, log_refusal
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
-    from websockets.http11 import Response
+    from websockets.http11 import Request, Response
 
     from .state import ListenerState
 
@@ -28,17 +32,21 @@ log = structlog.get_logger(__name__)
 
 
 class _Handshake(ServerProtocol):
-    """Refuses with a problem document, as the rest of the service does."""
+    """Refuses with a problem document, as the rest of the service does, and tells *on_refusal*."""
 
-    next_request_id = staticmethod(lambda: "")
+    def __init__(self, on_refusal: Callable[[Refused], None], request_id: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.request_id = request_id
+        self._on_refusal = on_refusal
 
     def reject(self, status: int, text: str) -> Response:
-        request_id = self.next_request_id()
-        kind = type_for_status(status)
-        response = super().reject(status, problem_body(kind, instance=request_id, detail=text, status=status).decode())
+        refused = Refused(type_for_status(status), text.strip(), status=int(status))
+        self._on_refusal(refused)
+        body = problem_body(refused.kind, instance=self.request_id, detail=refused.detail, status=refused.status)
+        response = super().reject(status, body.decode())
         del response.headers["Content-Type"]
         response.headers["Content-Type"] = CONTENT_TYPE.decode()
-        response.headers["X-Request-ID"] = request_id
+        response.headers["X-Request-ID"] = self.request_id
         for name, value in SECURITY_HEADERS:
             response.headers[name.decode()] = value.decode()
         return response
@@ -53,10 +61,22 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state)
         self.state = server_state
         self.close_timeout = CLOSE_REPLY_SECONDS
-        self.conn = _Handshake(max_size=config.ws_max_size, logger=self.logger)
-        self.conn.next_request_id = server_state.request_ids.next
+        request_id = server_state.request_ids.next()
+        self.conn: _Handshake = _Handshake(self._record, request_id, max_size=config.ws_max_size, logger=self.logger)
         self.app = self._guarded(self.app)
+        self.method = OTHER_METHOD
         self.failed = False
+
+    def handle_connect(self, event: Request) -> None:
+        self.method = event.method
+        fields = [(name.encode(), value.encode("latin-1")) for name, value in event.headers.raw_items()]
+        self.conn.request_id = given_request_id(fields) or self.conn.request_id
+        super().handle_connect(event)
+
+    def _record(self, refused: Refused) -> None:
+        log_refusal(refused, request_id=self.conn.request_id, method=self.method, client=self.client)
+        if self.state.options.on_refusal is not None:
+            self.state.options.on_refusal(self.method, refused.status)
 
     def shutdown(self) -> None:
         """Send Close 1012, tell the handler, and leave it to the peer's reply to end the connection."""
@@ -85,6 +105,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         """*app*, whose failure is reported once and ends the websocket with 1011."""
 
         async def guarded(scope: Any, receive: Any, send: Any) -> None:
+            current_request_id.set(self.conn.request_id)
             try:
                 await app(scope, receive, send)
             except (ClientDisconnected, asyncio.CancelledError):
