@@ -1,4 +1,4 @@
-"""What can go wrong, as the domain names it; `middleware/errors.py` maps each to a status.
+"""What can go wrong, as the domain names it; `models/problem.py` maps each to a status.
 
     ServiceError
     ├── Unreadable               the request cannot be parsed at all

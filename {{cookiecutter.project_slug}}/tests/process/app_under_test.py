@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from {{ cookiecutter.package_name }}.context import request_id
+from {{ cookiecutter.package_name }}.errors import HostRefused
 from {{ cookiecutter.package_name }}.lifecycle import Lifecycle
 from {{ cookiecutter.package_name }}.server.options import ServerOptions
 from {{ cookiecutter.package_name }}.server.process import serve
@@ -165,6 +166,32 @@ async def crashing_websocket(websocket: WebSocket) -> None:
     raise ZeroDivisionError
 
 
+async def late_websocket(websocket: WebSocket) -> None:
+    await websocket.accept()
+    raise HostRefused("Too late.")
+
+
+async def refusing_websocket(_websocket: WebSocket) -> None:
+    raise HostRefused("Not here.")
+
+
+async def failing_websocket(_websocket: WebSocket) -> None:
+    raise ZeroDivisionError("one\nline")
+
+
+async def silent_websocket(_websocket: WebSocket) -> None:
+    pass
+
+
+async def answering_websocket(websocket: WebSocket) -> None:
+    await websocket.send_denial_response(Response(b"own", 401))
+
+
+async def pondering_websocket(_websocket: WebSocket) -> None:
+    log.info("pondering")
+    await asyncio.sleep(60)
+
+
 async def hang(_app: Starlette) -> None:
     log.info("starting")
     await asyncio.sleep(60)
@@ -224,6 +251,12 @@ ROUTES = [
     WebSocketRoute("/websocket/aware", aware_websocket),
     WebSocketRoute("/websocket/unaware", unaware_websocket),
     WebSocketRoute("/websocket/crashing", crashing_websocket),
+    WebSocketRoute("/websocket/late", late_websocket),
+    WebSocketRoute("/websocket/refusing", refusing_websocket),
+    WebSocketRoute("/websocket/failing", failing_websocket),
+    WebSocketRoute("/websocket/silent", silent_websocket),
+    WebSocketRoute("/websocket/answering", answering_websocket),
+    WebSocketRoute("/websocket/pondering", pondering_websocket),
 ]
 
 

@@ -59,6 +59,21 @@ def test_only_listed_hosts_are_served(api: httpx2.Client) -> None:
     assert refused.headers["x-request-id"] == refused.json()["instance"]
 
 
+def test_a_websocket_of_an_unlisted_host_is_refused_as_a_request_is(guarded: Command) -> None:
+    upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+    with guarded.connect() as client:
+        client.sendall(request("/", "GET", *upgrade, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="))
+        answer = read_answer(client)
+    line = guarded.line("request refused", request_id=answer.json()["instance"])
+
+    assert 400 == answer.status
+    assert answer.json()["type"].endswith(":host-refused")
+    assert ("info", "host-refused", "The host 'test' is not served here.") == tuple(
+        line[key] for key in ("level", "problem", "detail")
+    )
+    assert [line] == [each for each in guarded.lines if each.get("request_id") == line["request_id"]]
+
+
 def test_a_listed_origin_may_read_answers_and_errors(api: httpx2.Client) -> None:
     for path, status in (("/", 200), ("/nothing", 404)):
         response = api.get(path, headers={"Origin": ORIGIN})

@@ -205,9 +205,10 @@ def test_every_websocket_is_told_that_the_service_restarts(path: str) -> None:
 
 
 @pytest.mark.together
-def test_a_websocket_whose_handler_crashes_is_told_and_the_crash_logged_once() -> None:
+@pytest.mark.parametrize("path", ["/websocket/crashing", "/websocket/late"])
+def test_a_websocket_whose_handler_crashes_is_told_and_the_crash_logged_once(path: str) -> None:
     with Service() as service:
-        assert code_at_the_end(service.port(), "/websocket/crashing", chatty=False) == 1011
+        assert code_at_the_end(service.port(), path, chatty=False) == 1011
         service.signal()
         service.exit_code(3)
         assert service.events().count("unhandled exception") == 1

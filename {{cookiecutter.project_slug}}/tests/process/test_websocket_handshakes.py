@@ -20,8 +20,12 @@ REFUSALS = {
     "no handler": (403, "client-error", upgrade("/nothing", VERSION, KEY)),
     "an old version": (400, "bad-request", upgrade("/websocket/aware", "Sec-WebSocket-Version: 8", KEY)),
     "no key": (400, "bad-request", upgrade("/websocket/aware", VERSION)),
+    "an error that its handler raises": (400, "host-refused", upgrade("/websocket/refusing", VERSION, KEY)),
     "another method": (405, "method-not-allowed", upgrade("/websocket/aware", VERSION, KEY, method="POST")),
 }
+
+TOLD = {"request refused", "unhandled exception", "counted", "standard library"}
+"""What a handshake may leave in the log; `standard library` stands for what uvicorn says itself."""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +74,43 @@ def test_each_refused_handshake_is_logged_and_counted_once() -> None:
         service.exit_code(within_seconds=5)
         events = service.events()
 
-    assert [len(REFUSALS)] * 2 == [events.count("request refused"), events.count("counted")]
-    assert sorted(status for status, _, _ in REFUSALS.values()) == sorted(
+    assert ["request refused", "counted"] * len(REFUSALS) == [event for event in events if event in TOLD]
+    assert [status for status, _, _ in REFUSALS.values()] == [
         line["status"] for line in service.lines if line["event"] == "counted"
-    )
+    ]
+
+
+@pytest.mark.parametrize(("path", "error"), [("failing", "ZeroDivisionError"), ("silent", "RuntimeError")])
+def test_a_crash_before_the_acceptance_is_one_line_with_the_id_of_its_answer(path: str, error: str) -> None:
+    with Service() as service:
+        answer = answer_to(service, upgrade(f"/websocket/{path}", VERSION, KEY))
+        line = service.line("unhandled exception", request_id=answer.headers["x-request-id"])
+        service.signal()
+        service.exit_code(within_seconds=5)
+        events = service.events()
+
+    assert (500, "Internal Server Error") == (answer.status, answer.json()["detail"])
+    assert error == line["exception"][0]["exc_type"]
+    assert ["unhandled exception", "counted"] == [event for event in events if event in TOLD]
+
+
+def test_an_answer_of_the_handler_s_own_is_a_refusal_and_no_failure() -> None:
+    with Service() as service:
+        answer = answer_to(service, upgrade("/websocket/answering", VERSION, KEY))
+        service.signal()
+        service.exit_code(within_seconds=5)
+        events = service.events()
+
+    assert (401, b"own") == (answer.status, answer.body)
+    assert 401 == service.line("request refused")["status"]
+    assert ["request refused", "counted"] == [event for event in events if event in TOLD]
+
+
+def test_a_handshake_that_the_stop_cuts_off_is_told_so() -> None:
+    with Service(shutdown_deadline_seconds=0.5) as service, service.connect() as client:
+        client.sendall(upgrade("/websocket/pondering", VERSION, KEY))
+        service.line("pondering")
+        service.signal()
+        answer = read_answer(client)
+
+    assert (503, "shutting-down") == (answer.status, answer.json()["type"].split(":")[-1])

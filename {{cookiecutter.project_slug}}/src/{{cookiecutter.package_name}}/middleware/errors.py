@@ -28,20 +28,6 @@ if TYPE_CHECKING:
 
     from ..context import Exchange
 
-TYPE_OF_ERROR: dict[type[errors.ServiceError], problem.ProblemType] = {
-    errors.Unreadable: problem.BAD_REQUEST,
-    errors.HostRefused: problem.HOST_REFUSED,
-    errors.NotFound: problem.NOT_FOUND,
-    errors.Conflict: problem.CONFLICT,
-    errors.ContentTooLarge: problem.CONTENT_TOO_LARGE,
-    errors.UnsupportedMediaType: problem.UNSUPPORTED_MEDIA_TYPE,
-    errors.Invalid: problem.INVALID,
-    errors.Unavailable: problem.UNAVAILABLE,
-    errors.DatabaseUnavailable: problem.DATABASE_UNAVAILABLE,
-    errors.RequestTimedOut: problem.TIMED_OUT,
-    errors.ShuttingDown: problem.SHUTTING_DOWN,
-}
-
 ROUTER_DETAILS = {
     404: "No route has this path.",
     405: "The Allow header names the methods that this path has.",
@@ -139,7 +125,7 @@ async def _answer_cut_off(exchange: Exchange, send: Send) -> None:
 
 
 def _of_service_error(error: errors.ServiceError) -> _Refusal:
-    kind = next(TYPE_OF_ERROR[cls] for cls in type(error).__mro__ if cls in TYPE_OF_ERROR)
+    kind = problem.type_of_error(error)
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if isinstance(error, errors.Unavailable):
         headers = ((b"retry-after", str(error.retry_after_seconds).encode()),)

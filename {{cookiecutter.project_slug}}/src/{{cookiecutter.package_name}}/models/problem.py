@@ -9,7 +9,21 @@ from typing import Any
 import orjson
 
 from .. import SERVICE_NAME
-from ..errors import FieldError
+from ..errors import (
+    Conflict,
+    ContentTooLarge,
+    DatabaseUnavailable,
+    FieldError,
+    HostRefused,
+    Invalid,
+    NotFound,
+    RequestTimedOut,
+    ServiceError,
+    ShuttingDown,
+    Unavailable,
+    Unreadable,
+    UnsupportedMediaType,
+)
 
 CONTENT_TYPE = b"application/problem+json"
 
@@ -55,6 +69,25 @@ REGISTRY: dict[str, ProblemType] = {
 _BY_STATUS: dict[int, ProblemType] = {}
 for _type in REGISTRY.values():
     _BY_STATUS.setdefault(_type.status, _type)
+
+TYPE_OF_ERROR: dict[type[ServiceError], ProblemType] = {
+    Unreadable: BAD_REQUEST,
+    HostRefused: HOST_REFUSED,
+    NotFound: NOT_FOUND,
+    Conflict: CONFLICT,
+    ContentTooLarge: CONTENT_TOO_LARGE,
+    UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE,
+    Invalid: INVALID,
+    Unavailable: UNAVAILABLE,
+    DatabaseUnavailable: DATABASE_UNAVAILABLE,
+    RequestTimedOut: TIMED_OUT,
+    ShuttingDown: SHUTTING_DOWN,
+}
+
+
+def type_of_error(error: ServiceError) -> ProblemType:
+    """The type of what *error* tells; a class without a type of its own has that of the one it derives from."""
+    return next(TYPE_OF_ERROR[cls] for cls in type(error).__mro__ if cls in TYPE_OF_ERROR)
 
 
 def type_for_status(status: int) -> ProblemType:

@@ -30,7 +30,7 @@ class ServerOptions:
     keep_alive_seconds: float = 5.0
     websocket_max_bytes: int = 65_536
     on_refusal: Callable[[str, int], None] | None = None
-    """Told the method and the status of each request that the server refused before the application saw it."""
+    """Told the method and the status of each request, or websocket's handshake, that the server refused."""
     on_exception: Callable[[BaseException, MutableMapping[str, Any]], None] | None = None
     """Told each exception that no middleware caught, with the scope of its request; it is logged already."""
 

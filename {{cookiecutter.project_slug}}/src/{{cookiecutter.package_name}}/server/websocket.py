@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -13,8 +14,9 @@ from websockets.server import ServerProtocol
 
 from ..context import given_request_id
 from ..context import request_id as current_request_id
+from ..errors import ServiceError, ShuttingDown
+from ..models import problem
 from ..models.headers import SECURITY_HEADERS
-from ..models.problem import CONTENT_TYPE, problem_body, type_for_status
 from .refusal import OTHER_METHOD, Refused, log_refusal
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 SERVICE_RESTART: Final = 1012
 INTERNAL_ERROR: Final = 1011
+CRASHED: Final = Refused(problem.INTERNAL, "")
+CUT_OFF: Final = Refused(problem.SHUTTING_DOWN, ShuttingDown().detail)
 CLOSE_REPLY_SECONDS: Final = 2.0
 """For the peer's own Close frame; the TCP connection ends after it, and so without a reset."""
 
@@ -32,24 +36,34 @@ log = structlog.get_logger(__name__)
 
 
 class _Handshake(ServerProtocol):
-    """Refuses with a problem document, as the rest of the service does, and tells *on_refusal*."""
+    """Refuses with a problem document, as the rest of the service does; *on_refusal* is told of every refusal."""
 
     def __init__(self, on_refusal: Callable[[Refused], None], request_id: str, **options: Any) -> None:
         super().__init__(**options)
         self.request_id = request_id
         self._on_refusal = on_refusal
+        self._refused: Refused | None = None
 
     def reject(self, status: int, text: str) -> Response:
-        refused = Refused(type_for_status(status), text.strip(), status=int(status))
-        self._on_refusal(refused)
-        body = problem_body(refused.kind, instance=self.request_id, detail=refused.detail, status=refused.status)
-        response = super().reject(status, body.decode())
+        return self.refuse(Refused(problem.type_for_status(status), text.strip(), status=int(status)))
+
+    def refuse(self, refused: Refused) -> Response:
+        self._refused = refused
+        kind, detail = refused.kind, refused.detail
+        body = problem.problem_body(kind, instance=self.request_id, detail=detail, status=refused.status)
+        response = super().reject(refused.status, body.decode())
         del response.headers["Content-Type"]
-        response.headers["Content-Type"] = CONTENT_TYPE.decode()
+        response.headers["Content-Type"] = problem.CONTENT_TYPE.decode()
         response.headers["X-Request-ID"] = self.request_id
         for name, value in SECURITY_HEADERS:
             response.headers[name.decode()] = value.decode()
         return response
+
+    def send_response(self, response: Response) -> None:
+        status = response.status_code
+        if status != HTTPStatus.SWITCHING_PROTOCOLS:  # one that is not ours is the application's own
+            self._on_refusal(self._refused or Refused(problem.type_for_status(status), "", status=status))
+        super().send_response(response)
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
@@ -74,14 +88,28 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         super().handle_connect(event)
 
     def _record(self, refused: Refused) -> None:
-        log_refusal(refused, request_id=self.conn.request_id, method=self.method, client=self.client)
+        if not self.failed:  # a crash has its line
+            log_refusal(refused, request_id=self.conn.request_id, method=self.method, client=self.client)
         if self.state.options.on_refusal is not None:
             self.state.options.on_refusal(self.method, refused.status)
+
+    @property
+    def _answered(self) -> bool:
+        return self.handshake_complete or self.close_sent
+
+    def _refuse(self, refused: Refused) -> None:
+        """Answer a handshake in place of the handler, if that has not answered it."""
+        if self._answered:
+            return
+        self.handshake_complete = self.close_sent = True
+        self.conn.send_response(self.conn.refuse(refused))
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.close()
 
     def shutdown(self) -> None:
         """Send Close 1012, tell the handler, and leave it to the peer's reply to end the connection."""
         if not self.handshake_complete:
-            super().shutdown()
+            self._refuse(CUT_OFF)
             return
         self.queue.put_nowait({"type": "websocket.disconnect", "code": SERVICE_RESTART})
         self._say_close(SERVICE_RESTART)
@@ -102,23 +130,34 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         """Do nothing: uvicorn's ping finds a peer that is gone."""
 
     def _guarded(self, app: Any) -> Any:
-        """*app*, whose failure is reported once and ends the websocket with 1011."""
+        """*app*, whose failure is reported once, and refuses the handshake or ends the websocket with 1011."""
 
         async def guarded(scope: Any, receive: Any, send: Any) -> None:
             current_request_id.set(self.conn.request_id)
             try:
                 await app(scope, receive, send)
             except (ClientDisconnected, asyncio.CancelledError):
-                pass
+                self._refuse(CUT_OFF)
             except Exception as error:  # noqa: BLE001 - the last one that can catch it
-                self._crashed(error, scope)
+                self._failed_with(error, scope)
+            else:
+                if not self._answered:
+                    self._crashed(RuntimeError("the application returned without an answer to the handshake"), scope)
             if self.handshake_complete and not self.close_sent:
                 self._say_close(INTERNAL_ERROR if self.failed else 1000)
+            self.handshake_complete = True  # else uvicorn reports an answer of the application's own as a failure
 
         return guarded
+
+    def _failed_with(self, error: Exception, scope: Any) -> None:
+        if isinstance(error, ServiceError) and not self._answered:
+            self._refuse(Refused(problem.type_of_error(error), error.detail))
+        else:
+            self._crashed(error, scope)
 
     def _crashed(self, error: Exception, scope: Any) -> None:
         self.failed = True
         log.error("unhandled exception", method="WEBSOCKET", path=scope["path"], exc_info=error)
         if self.state.options.on_exception is not None:
             self.state.options.on_exception(error, scope)
+        self._refuse(CRASHED)

@@ -10,7 +10,7 @@ from starlette.types import Message
 from structlog.testing import capture_logs
 
 from {{ cookiecutter.package_name }}.errors import ResponseAborted, ServiceError
-from {{ cookiecutter.package_name }}.middleware.errors import TYPE_OF_ERROR
+from {{ cookiecutter.package_name }}.models.problem import TYPE_OF_ERROR
 
 from .conftest import Stack
 
