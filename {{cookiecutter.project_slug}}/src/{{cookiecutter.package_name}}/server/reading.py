@@ -26,6 +26,9 @@ ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
 READ_FIELDS: Final = frozenset({b"host", b"expect", b"content-length"})
 """What the server itself reads of a head; one look-up spares every other field a comparison with each."""
+BODY_FIELDS: Final = frozenset({b"content-length", b"transfer-encoding"})
+WEBSOCKET_LINE_BYTES: Final = 8_160
+"""For the target and each field of a handshake; the websockets library gives up a line above 8,192 bytes."""
 LENGTH_DIGITS: Final = 19
 """So many fit into 64 bits, whatever they are. The parser takes any number of zeros; int() fails above 4,300 digits."""
 
@@ -212,10 +215,12 @@ class RequestReader(HttpToolsProtocol):
             raise Refused(problem.HOST_REFUSED, "A request names exactly one Host.")
 
     def _check_upgrade(self, method: str) -> None:
-        """Find out whether it is for a websocket; any other one is ignored, unless a body would be lost with it."""
+        """Find out whether it is for a websocket, ignore any other one, and refuse either if a body would be lost."""
         if method == "CONNECT":
             raise Refused(problem.NOT_IMPLEMENTED, "This server is no proxy.")
         self.upgrading = self._should_upgrade()
-        names = {name for name, _ in self.headers}
-        if not self.upgrading and names & {b"content-length", b"transfer-encoding"}:
-            raise Refused(problem.NOT_IMPLEMENTED, "This server cannot switch to that protocol.")
+        if any(name in BODY_FIELDS and value != b"0" for name, value in self.headers):
+            raise Refused(problem.NOT_IMPLEMENTED, "The protocol changes only behind a request without a body.")
+        longest = max(len(self.url), *(len(name) + len(value) for name, value in self.headers))
+        if self.upgrading and longest > WEBSOCKET_LINE_BYTES:
+            raise Refused(problem.HEADERS_TOO_LARGE, f"A websocket's fields have at most {WEBSOCKET_LINE_BYTES} bytes.")
