@@ -85,6 +85,14 @@ def test_each_refused_handshake_is_logged_and_counted_once() -> None:
     ]
 
 
+def test_a_handshake_does_not_cost_the_request_before_it_its_answer(service: Service) -> None:
+    with service.connect() as client:
+        client.sendall(request("/slow?seconds=0.1") + upgrade("/websocket/aware", VERSION, KEY))
+        rest = bytearray()
+
+        assert [200, 400] == [read_answer(client, rest).status for _ in range(2)]
+
+
 @pytest.mark.parametrize(("path", "error"), [("failing", "ZeroDivisionError"), ("silent", "RuntimeError")])
 def test_a_crash_before_the_acceptance_is_one_line_with_the_id_of_its_answer(path: str, error: str) -> None:
     with Service() as service:

@@ -96,6 +96,11 @@ class Connection(RequestReader):
         self.queue.append(transfer)
         return transfer
 
+    def _check_upgrade(self, method: str) -> None:
+        super()._check_upgrade(method)
+        if self.upgrading and self.active is not None:
+            raise Refused(problem.BAD_REQUEST, "A websocket can begin only after the answers before it.")
+
     def _start(self, transfer: Transfer) -> None:
         self.active = transfer
         task = transfer.task = self.loop.create_task(transfer.run(self.app))
