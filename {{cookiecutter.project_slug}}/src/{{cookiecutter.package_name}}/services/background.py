@@ -34,9 +34,10 @@ class BackgroundTasks:
 
     def start(self, name: str, work: Coroutine[object, object, None], *, critical: bool = False) -> None:
         """Run *work* until it returns or `close` cancels it."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
+        task = asyncio.get_running_loop().create_task(_contained(work), name=name)
         self._tasks[task] = critical
         task.add_done_callback(self._ended)
+        task.add_done_callback(lambda _: work.close())  # of no effect, unless it was cancelled before its first step
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         critical = self._tasks.pop(task)
@@ -56,6 +57,13 @@ class BackgroundTasks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _contained(work: Coroutine[object, object, None]) -> None:
+    try:
+        await work
+    except (SystemExit, KeyboardInterrupt) as error:  # these would break out of the event loop itself
+        raise RuntimeError(f"the task raised {type(error).__name__}") from error
 
 
 async def measure_loop_lag(observe: Callable[[float], None], *, interval_seconds: float = 0.5) -> None:

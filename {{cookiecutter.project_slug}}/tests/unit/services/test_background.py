@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 
 import pytest
 from structlog.testing import capture_logs
@@ -60,6 +61,26 @@ async def test_only_a_critical_failure_ends_the_process(tasks: BackgroundTasks, 
     assert ["the critical background task 'vital' died"] == reasons
 
 
+@pytest.mark.parametrize("error", [SystemExit(2), KeyboardInterrupt()])
+def test_what_would_end_the_event_loop_is_a_failure_like_any_other(
+    tasks: BackgroundTasks, reasons: list[str], error: BaseException
+) -> None:
+    async def leaves() -> None:
+        raise error
+
+    async def start_both() -> None:
+        tasks.start("optional", leaves())
+        tasks.start("vital", leaves(), critical=True)
+        await _settled(tasks)
+
+    with capture_logs() as events:
+        asyncio.run(start_both())
+
+    assert ["optional", "vital"] == [event["task"] for event in events]
+    assert all(event["exc_info"].__cause__ is error for event in events)
+    assert ["the critical background task 'vital' died"] == reasons
+
+
 async def test_closing_cancels_what_runs_and_reports_nothing(tasks: BackgroundTasks, reasons: list[str]) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: reasons.append(context["message"]))
@@ -68,6 +89,14 @@ async def test_closing_cancels_what_runs_and_reports_nothing(tasks: BackgroundTa
         await asyncio.wait_for(tasks.close(), 5)
 
     assert (0, [], []) == (len(tasks), events, reasons)
+
+
+async def test_closing_leaves_nothing_of_a_task_that_did_not_begin(tasks: BackgroundTasks) -> None:
+    work = asyncio.sleep(60)
+    tasks.start("late", work)
+    await tasks.close()
+
+    assert inspect.CORO_CLOSED == inspect.getcoroutinestate(work)
 
 
 async def test_closing_waits_until_all_have_cleaned_up_whatever_that_raises(tasks: BackgroundTasks) -> None:
