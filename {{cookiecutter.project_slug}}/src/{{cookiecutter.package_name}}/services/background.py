@@ -20,7 +20,8 @@ _log = structlog.get_logger(__name__)
 class BackgroundTasks:
     """Keeps each task until it ends, and reports its failure at once: logged once and counted.
 
-    The death of a *critical* one ends the process gracefully, with exit code 70.
+    A task that ends cancelled, and not by `close`, has failed. A *critical* one may not return either; its death ends
+    the process gracefully, with exit code 70.
     """
 
     def __init__(self, lifecycle: Lifecycle, failures: Counter) -> None:
@@ -28,6 +29,7 @@ class BackgroundTasks:
         self._failures = failures
         self._tasks: dict[asyncio.Task[None], bool] = {}
         """Each that runs, and whether it is critical."""
+        self._closing = False
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -41,18 +43,19 @@ class BackgroundTasks:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         critical = self._tasks.pop(task)
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is None:
+        error = _error_of(task)
+        ended_by_us = self._closing and (error is None or task.cancelled())
+        if ended_by_us or (error is None and not critical):
             return
         self._failures.labels("background task").inc()
-        _log.error("background task failed", task=task.get_name(), critical=critical, exc_info=error)
+        event = "background task failed" if error else "critical background task returned"
+        _log.error(event, task=task.get_name(), critical=critical, exc_info=error)
         if critical:
             self._lifecycle.fail(f"the critical background task {task.get_name()!r} died")
 
     async def close(self) -> None:
         """Cancel what still runs, and wait until it has ended."""
+        self._closing = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -64,6 +67,13 @@ async def _contained(work: Coroutine[object, object, None]) -> None:
         await work
     except (SystemExit, KeyboardInterrupt) as error:  # these would break out of the event loop itself
         raise RuntimeError(f"the task raised {type(error).__name__}") from error
+
+
+def _error_of(task: asyncio.Task[None]) -> BaseException | None:
+    try:
+        return task.exception()
+    except asyncio.CancelledError as error:
+        return error
 
 
 async def measure_loop_lag(observe: Callable[[float], None], *, interval_seconds: float = 0.5) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import traceback
+from contextlib import suppress
 
 import pytest
 from structlog.testing import capture_logs
@@ -120,10 +122,52 @@ async def test_closing_waits_until_all_have_cleaned_up_whatever_that_raises(task
 
 async def test_work_that_returns_is_no_failure(tasks: BackgroundTasks, reasons: list[str]) -> None:
     with capture_logs() as events:
-        tasks.start("short", asyncio.sleep(0), critical=True)
+        tasks.start("short", asyncio.sleep(0))
         await _settled(tasks)
 
     assert ([], []) == (events, reasons)
+
+
+async def test_critical_work_may_not_return(tasks: BackgroundTasks, metrics: Metrics, reasons: list[str]) -> None:
+    with capture_logs() as events:
+        tasks.start("vital", asyncio.sleep(0), critical=True)
+        await _settled(tasks)
+
+    assert ["critical background task returned"] == [event["event"] for event in events]
+    assert 1 == metrics.registry.get_sample_value("unhandled_exceptions_total", {"where": "background task"})
+    assert ["the critical background task 'vital' died"] == reasons
+
+
+async def test_critical_work_may_return_when_it_is_cancelled(tasks: BackgroundTasks, reasons: list[str]) -> None:
+    async def works() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+    tasks.start("vital", works(), critical=True)
+    await asyncio.sleep(0)
+    with capture_logs() as events:
+        await tasks.close()
+
+    assert ([], []) == (events, reasons)
+
+
+@pytest.mark.parametrize("critical", [True, False])
+async def test_a_cancellation_from_within_is_a_failure(
+    tasks: BackgroundTasks, metrics: Metrics, reasons: list[str], *, critical: bool
+) -> None:
+    async def waits_for_another() -> None:
+        another = asyncio.get_running_loop().create_future()
+        another.cancel()
+        await another
+
+    with capture_logs() as events:
+        tasks.start("waits", waits_for_another(), critical=critical)
+        await _settled(tasks)
+
+    assert ["background task failed"] == [event["event"] for event in events]
+    assert "waits_for_another" in "".join(traceback.format_exception(events[0]["exc_info"]))
+    assert 1 == metrics.registry.get_sample_value("unhandled_exceptions_total", {"where": "background task"})
+    assert critical == bool(reasons)
 
 
 async def test_the_lag_of_a_blocked_loop_is_measured(tasks: BackgroundTasks) -> None:
