@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -16,8 +17,17 @@ from {{ cookiecutter.package_name }}.config.settings import Settings, load_setti
 from {{ cookiecutter.package_name }}.server.options import ServerOptions
 
 PROJECT = Path(__file__).parents[2]
+PACKAGE = PROJECT / "src" / "{{ cookiecutter.package_name }}"
 PIPELINES = [path for path in (".github/workflows/ci.yml", ".gitlab-ci.yml") if (PROJECT / path).exists()]
 SECONDS_TO_SPARE = 4
+OWN_TASKS = {
+    "server/lifespan.py": "runs the application's lifespan, before there are supervised tasks and until after them",
+    "server/process.py": "runs the start, and waits for it",
+    "server/protocol.py": "runs a request, kept in the listener's state until it is answered",
+    "services/background.py": "is the supervised place",
+    "services/health.py": "gives a check its time, and keeps at most one of each that overran it",
+}
+"""Who may start a task without `services/background.py`, and why."""
 
 
 @pytest.fixture
@@ -129,6 +139,47 @@ def test_the_linter_refuses_what_has_one_supervised_place(statement: str) -> Non
 
     assert found.returncode == 1
     assert "TID251" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("loop.create_task(work())", ["create_task"]),
+        ("asyncio.get_running_loop().create_task(work())", ["create_task"]),
+        ("start = loop.create_task", ["create_task"]),
+        ("asyncio.ensure_future(work())", ["ensure_future"]),
+        ("async with asyncio.TaskGroup() as group:\n    group.create_task(work())", []),
+        ("group.create_task(work())", ["create_task"]),
+    ],
+)
+def test_a_bare_task_is_found_however_it_is_started(statement: str, found: list[str]) -> None:
+    assert found == _bare_tasks(statement)
+
+
+def test_every_task_is_supervised_or_has_a_reason_not_to_be() -> None:
+    sources = {path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+
+    assert OWN_TASKS.keys() == {path for path, source in sources.items() if _bare_tasks(source)}, (
+        "start it through services/background.py, or say here why not"
+    )
+
+
+def _bare_tasks(source: str) -> list[str]:
+    """The methods in *source* that start a task; those of a TaskGroup wait for it and are no concern."""
+    nodes = list(ast.walk(ast.parse(source)))
+    groups = {
+        ast.unparse(item.optional_vars)
+        for node in nodes
+        if isinstance(node, ast.AsyncWith)
+        for item in node.items
+        if item.optional_vars is not None and "TaskGroup(" in ast.unparse(item.context_expr)
+    }
+    return [
+        node.attr
+        for node in nodes
+        if isinstance(node, ast.Attribute)
+        if node.attr in {"create_task", "ensure_future"} and ast.unparse(node.value) not in groups
+    ]
 
 
 def _read(path: str) -> str:
