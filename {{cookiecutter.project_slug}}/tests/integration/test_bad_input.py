@@ -75,7 +75,7 @@ UNREADABLE = {
 }
 
 
-@pytest.mark.parametrize("content, place", UNREADABLE.values(), ids=UNREADABLE.keys())  # noqa: PT006
+@pytest.mark.parametrize(("content", "place"), UNREADABLE.values(), ids=UNREADABLE.keys())
 async def test_an_unreadable_body_is_refused_with_400(client: httpx2.AsyncClient, content: bytes, place: str) -> None:
     answer = await client.post("/api/users", content=content, headers=JSON)
 
@@ -113,7 +113,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("content, pointers", WRONG.values(), ids=WRONG.keys())  # noqa: PT006
+@pytest.mark.parametrize(("content", "pointers"), WRONG.values(), ids=WRONG.keys())
 async def test_a_wrong_body_is_refused_with_422_and_every_place(
     client: httpx2.AsyncClient, content: bytes, pointers: list[str]
 ) -> None:
@@ -195,7 +195,7 @@ QUERIES = {
 }
 
 
-@pytest.mark.parametrize("query, pointers", QUERIES.items(), ids=[query[:40] for query in QUERIES])  # noqa: PT006
+@pytest.mark.parametrize(("query", "pointers"), QUERIES.items(), ids=[query[:40] for query in QUERIES])
 async def test_a_wrong_query_is_refused_with_422_and_the_parameter(
     client: httpx2.AsyncClient, query: str, pointers: list[str]
 ) -> None:

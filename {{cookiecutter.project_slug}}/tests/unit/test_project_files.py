@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import subprocess
 import sys
+import tokenize
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -180,6 +182,36 @@ def _bare_tasks(source: str) -> list[str]:
         if isinstance(node, ast.Attribute)
         if node.attr in {"create_task", "ensure_future"} and ast.unparse(node.value) not in groups
     ]
+
+
+@pytest.mark.parametrize(
+    ("comment", "explained"),
+    [
+        ("# noqa: S104 - compared, not bound", True),
+        ("# noqa: PLR0913, PLR0917 - the signature of another", True),
+        ("# noqa: S104", False),
+        ("# noqa: S104 -", False),
+        ("# noqa", False),
+        ("# noqa - of everything", False),
+    ],
+)
+def test_an_exception_to_a_rule_names_the_rule_and_a_reason(comment: str, *, explained: bool) -> None:
+    assert explained == (not _unexplained(f"x = 1  {comment}\n"))
+
+
+@pytest.mark.parametrize("folder", ["src", "tests", "scripts"])
+def test_every_exception_to_a_rule_has_a_reason(folder: str) -> None:
+    sources = {str(path): path.read_text(encoding="utf-8") for path in (PROJECT / folder).rglob("*.py")}
+
+    assert sources
+    assert {} == {path: found for path, source in sources.items() if (found := _unexplained(source))}
+
+
+def _unexplained(source: str) -> list[str]:
+    """The `noqa` comments in *source* that do not say which rule they lift, or why."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = [token.string for token in tokens if token.type == tokenize.COMMENT and "noqa" in token.string]
+    return [comment for comment in comments if not re.search(r"# noqa: [A-Z]+\d+(, [A-Z]+\d+)* - \w", comment)]
 
 
 def _read(path: str) -> str:

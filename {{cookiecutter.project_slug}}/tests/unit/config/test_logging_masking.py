@@ -44,7 +44,7 @@ def masked(**fields: object) -> object:
     ],
 )
 def test_a_field_named_like_a_secret_is_masked_at_any_depth(name: str) -> None:
-    nested: dict[str, object] = dict([(name, ["hunter2"])])  # noqa: C406
+    nested: dict[str, object] = {name: ["hunter2"]}
 
     assert {name: "***"} == masked(**{name: "hunter2"})
     assert {"a": [{name: "***"}]} == masked(a=[nested])

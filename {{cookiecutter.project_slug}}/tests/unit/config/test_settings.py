@@ -263,7 +263,7 @@ def test_what_is_neither_an_address_nor_a_network_is_refused(proxy: str) -> None
     assert f"{proxy!r} is not accepted; expected IP addresses and networks" in line
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.0.0.1", "localhost", "MyHost.local"])  # noqa: S104
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.0.0.1", "localhost", "MyHost.local"])  # noqa: S104 - nothing is bound
 def test_the_service_listens_on_an_address_or_a_name(host: str) -> None:
     assert host == settings(HOST=host).server.host
 

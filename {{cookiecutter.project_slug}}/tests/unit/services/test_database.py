@@ -46,7 +46,7 @@ async def increment(database: Database) -> None:
     """Read, then write what was read plus one: what a careless transaction loses."""
     lock = "" if database.kind == "sqlite" else "FOR UPDATE"
     async with database.transaction() as session:
-        count = (await session.execute(text(f"SELECT name FROM users {lock}"))).scalar_one()  # noqa: S608
+        count = (await session.execute(text(f"SELECT name FROM users {lock}"))).scalar_one()  # noqa: S608 - one of two
         await asyncio.sleep(0)
         await session.execute(text("UPDATE users SET name = :name"), {"name": str(int(count) + 1)})
 

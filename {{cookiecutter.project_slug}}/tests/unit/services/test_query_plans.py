@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 ROWS = 100_000
 NUMBERS = {
-    "sqlite": f"WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT {ROWS}) SELECT i FROM n",  # noqa: S608
+    "sqlite": f"WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT {ROWS}) SELECT i FROM n",  # noqa: S608 - a number of ours
     "postgresql": f"SELECT generate_series(0, {ROWS - 1}) AS i",
 }
 ID = {"sqlite": "printf('%08x-0000-7000-8000-000000000000', i)"}
@@ -51,7 +51,7 @@ async def fill(database: Database) -> None:
     async with database.transaction() as session:
         await session.execute(
             text(
-                "INSERT INTO users (id, name, email, password_hash, created_at, updated_at)"  # noqa: S608
+                "INSERT INTO users (id, name, email, password_hash, created_at, updated_at)"  # noqa: S608 - from the tables above
                 f" SELECT {ID[database.kind]}, 'name', 'user' || i || '@example.com', '', '2026-01-01', '2026-01-01'"
                 f" FROM ({NUMBERS[database.kind]}) AS numbers"
             )

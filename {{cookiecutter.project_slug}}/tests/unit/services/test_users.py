@@ -50,7 +50,7 @@ async def create_many(users: Users, count: int) -> list[UserOut]:
 
 async def stored(database: Database, column: str) -> list[object]:
     async with database.reading() as connection:
-        return list((await connection.execute(text(f"SELECT {column} FROM users"))).scalars())  # noqa: S608
+        return list((await connection.execute(text(f"SELECT {column} FROM users"))).scalars())  # noqa: S608 - our own column
 
 
 async def test_a_created_user_can_be_read(users: Users) -> None:
@@ -212,7 +212,7 @@ async def test_pages_hold_every_user_once_oldest_first(users: Users) -> None:
 @pytest.mark.parametrize(
     ("page", "has_next", "has_prev"), [(1, True, False), (2, True, True), (3, False, True), (4, False, True)]
 )
-async def test_a_page_knows_its_neighbours(users: Users, page: int, has_next: bool, has_prev: bool) -> None:  # noqa: FBT001
+async def test_a_page_knows_its_neighbours(users: Users, page: int, *, has_next: bool, has_prev: bool) -> None:
     await create_many(users, 5)
     expected = {
         "page": page,
