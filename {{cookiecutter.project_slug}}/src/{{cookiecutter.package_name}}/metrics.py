@@ -34,6 +34,15 @@ LAG_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 LABELS = ("method", "route", "status_code")
 
 
+def route_of(scope: Mapping[str, Any]) -> str:
+    """The template of the path that *scope* matched; a route of a library's own class is an object that holds it."""
+    route = scope.get("route", UNMATCHED)
+    if isinstance(route, str):
+        return route
+    path = getattr(route, "path", UNMATCHED)
+    return path if isinstance(path, str) else UNMATCHED
+
+
 class _Series:
     """Requests of one (method, route, status): how many fell into each bucket, and their seconds together."""
 
@@ -145,7 +154,7 @@ class Metrics:
 
     def count_exception(self, error: BaseException, scope: Mapping[str, Any]) -> None:
         """Count an unexpected exception under the template of the route that it came from."""
-        self.exceptions.labels(scope.get("route", UNMATCHED), type(error).__name__).inc()
+        self.exceptions.labels(route_of(scope), type(error).__name__).inc()
 
     def read_counter(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """Export as a counter what *read* returns; *name* is without `_total`."""

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+from starlette.routing import Host, Route, Router
+
 from {{ cookiecutter.package_name }}.metrics import Metrics
 
 LABELS = {"method": "GET", "route": "/", "status_code": "200"}
@@ -30,6 +35,23 @@ def test_a_refusal_before_the_path_was_known_is_unmatched() -> None:
 
     labels = {"method": "other", "route": "unmatched", "status_code": "501"}
     assert 2 == metrics.registry.get_sample_value("http_requests_total", labels)
+
+
+@pytest.mark.parametrize(
+    ("scope", "route"),
+    [
+        ({}, "unmatched"),
+        ({"route": "/users/{name}"}, "/users/{name}"),
+        ({"route": Route("/users/{name}", print)}, "/users/{name}"),
+        ({"route": Host("users.example.org", Router())}, "unmatched"),
+        ({"route": None}, "unmatched"),
+    ],
+)
+def test_an_exception_is_counted_under_the_template_whoever_wrote_the_route(scope: dict[str, Any], route: str) -> None:
+    metrics = Metrics()
+    metrics.count_exception(ValueError(), scope)
+
+    assert 1 == metrics.registry.get_sample_value("http_exceptions_total", {"route": route, "type": "ValueError"})
 
 
 def test_no_series_tells_when_it_was_created() -> None:

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from .. import errors
-from ..metrics import UNMATCHED
+from ..metrics import route_of
 from ..models import problem
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Errors:
             "unhandled exception",
             method=scope["method"],
             path=scope["path"],
-            route=scope.get("route", UNMATCHED),
+            route=route_of(scope),
             client=scope["client"][0] if scope["client"] else "",
             response_truncated=scope["exchange"].status != 0 and not scope["exchange"].complete,
             exc_info=error,

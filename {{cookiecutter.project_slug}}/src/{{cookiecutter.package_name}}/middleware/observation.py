@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..context import Exchange, RequestIds, given_request_id
 from ..context import request_id as current_request_id
-from ..metrics import UNMATCHED
+from ..metrics import route_of
 from ..models.headers import SECURITY_HEADERS, TRANSPORT_SECURITY
 from ..models.operations import LIVE_PATH, METRICS_PATH, READY_PATH
 from ..models.problem import CONTENT_TYPE, problem_body, type_for_status
@@ -72,7 +72,7 @@ class Observation:
             self._record(scope, exchange, perf_counter() - started)
 
     def _record(self, scope: Scope, exchange: Exchange, seconds: float) -> None:
-        route = scope.get("route", UNMATCHED)
+        route = route_of(scope)
         status = exchange.outcome or (exchange.status if exchange.complete else CLIENT_CLOSED_REQUEST)
         self._metrics.observe(scope["method"], route, status, seconds)
         client = scope["client"]

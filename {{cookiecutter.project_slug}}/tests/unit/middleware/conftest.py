@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
 from starlette.types import Message, Receive, Send
 from structlog.testing import capture_logs
 
@@ -166,6 +167,7 @@ class Stack:
                 ApiRoute("/echo/{name}", {"GET": echo, "POST": echo}, name="echo"),
                 ApiRoute("/fails/{name}", {"GET": fails}, name="fails"),
                 *(ApiRoute(path, {"GET": handler}, name=path) for path, handler in HANDLERS.items()),
+                Route("/foreign/{name}", fails),
                 ApiRoute("/metrics", {"GET": echo}, name="metrics"),
             ],
             middleware=[

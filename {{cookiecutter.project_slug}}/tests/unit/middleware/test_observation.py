@@ -85,6 +85,17 @@ async def test_the_access_line_names_the_template_and_the_path(stack: Stack) -> 
     assert line["path"] == "/echo/some\none"
 
 
+async def test_a_route_of_another_class_is_named_by_its_template_too(stack: Stack) -> None:
+    with capture_logs() as events:
+        response = await stack.request("GET", "/foreign/x")
+
+    assert 500 == response.status_code
+    assert ["/foreign/{name}"] == [event["route"] for event in events]
+    assert ["/foreign/{name}"] == [line["route"] for line in stack.lines.written]
+    assert stack.sample("http_requests_total", method="GET", route="/foreign/{name}", status_code="500") == 1
+    assert stack.sample("http_exceptions_total", route="/foreign/{name}", type="KeyError") == 1
+
+
 async def test_the_access_line_is_in_milliseconds_and_the_metric_in_seconds(stack: Stack) -> None:
     await stack.request("GET", "/stream")
     seconds = stack.sample("http_request_duration_seconds_sum", method="GET", route="/stream", status_code="200")
