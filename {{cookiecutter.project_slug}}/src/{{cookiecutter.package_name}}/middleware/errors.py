@@ -39,7 +39,7 @@ _log = structlog.get_logger(__name__)
 class Errors:
     """ASGI middleware; *count* is told each unexpected exception, *debug* adds message and frames to the document."""
 
-    def __init__(self, app: ASGIApp, *, count: Callable[[Exception, Scope], None], debug: bool) -> None:
+    def __init__(self, app: ASGIApp, *, count: Callable[[BaseException, Scope], None], debug: bool) -> None:
         self.app = app
         self._count = count
         self._debug = debug
@@ -52,13 +52,13 @@ class Errors:
             await self.app(scope, receive, send)
         except (ClientDisconnect, errors.ClientGone):
             return
-        except asyncio.CancelledError:
-            await _answer_cut_off(scope["exchange"], send)
-            raise
-        except Exception as error:  # noqa: BLE001 - the one place that must catch everything
+        except BaseException as error:  # the one place that must catch everything
+            if isinstance(error, asyncio.CancelledError) and _is_asked_to_end():
+                await _answer_cut_off(scope["exchange"], send)
+                raise
             await _send(self._refusal(error, scope), scope["exchange"], send)
 
-    def _refusal(self, error: Exception, scope: Scope) -> _Refusal:
+    def _refusal(self, error: BaseException, scope: Scope) -> _Refusal:
         if isinstance(error, errors.ServiceError):
             return _of_service_error(error)
         if isinstance(error, HTTPException):
@@ -116,6 +116,12 @@ async def _send(refusal: _Refusal, exchange: Exchange, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+def _is_asked_to_end() -> bool:
+    """Whether the request's task was cancelled; not when something that it waited for was, which is a failure."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def _answer_cut_off(exchange: Exchange, send: Send) -> None:
     """The shutdown deadline cancelled the request: say so, if nothing was said yet."""
     if exchange.status:
@@ -153,7 +159,7 @@ def _cause(error: Exception) -> str | None:
     return f"{type(error.__cause__).__name__}: {error.__cause__}" if error.__cause__ else None
 
 
-def _revealed(error: Exception) -> dict[str, Any]:
+def _revealed(error: BaseException) -> dict[str, Any]:
     """For development only: what was raised, and where."""
     frames = traceback.extract_tb(error.__traceback__)
     return {

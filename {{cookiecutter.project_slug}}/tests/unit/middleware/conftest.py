@@ -46,6 +46,17 @@ async def fails(_request: Request) -> Response:
     raise KeyError("hunter2\nforged line")
 
 
+async def leaves(request: Request) -> Response:
+    raise LEAVING[request.path_params["name"]]
+
+
+async def awaits_what_is_cancelled(_request: Request) -> Response:
+    another = asyncio.get_running_loop().create_future()
+    another.cancel()
+    await another
+    return Response()
+
+
 async def refuses(_request: Request) -> Response:
     raise errors.Conflict("It is taken.")
 
@@ -128,8 +139,11 @@ async def own_policy(_request: Request) -> Response:
     return Response(headers={"Cache-Control": "max-age=60"})
 
 
+LEAVING = {error.__name__: error for error in (SystemExit, KeyboardInterrupt, GeneratorExit, BaseException)}
+
 HANDLERS: dict[str, Callable[[Request], Awaitable[Response]]] = {
     "/fails": fails,
+    "/awaits-cancelled": awaits_what_is_cancelled,
     "/refuses": refuses,
     "/teapot": teapot,
     "/library": library_text,
@@ -166,6 +180,7 @@ class Stack:
             routes=[
                 ApiRoute("/echo/{name}", {"GET": echo, "POST": echo}, name="echo"),
                 ApiRoute("/fails/{name}", {"GET": fails}, name="fails"),
+                ApiRoute("/leaves/{name}", {"GET": leaves}, name="leaves"),
                 *(ApiRoute(path, {"GET": handler}, name=path) for path, handler in HANDLERS.items()),
                 Route("/foreign/{name}", fails),
                 ApiRoute("/metrics", {"GET": echo}, name="metrics"),

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from {{ cookiecutter.package_name }}.errors import ResponseAborted, ServiceError
 from {{ cookiecutter.package_name }}.models.problem import TYPE_OF_ERROR
 
-from .conftest import Stack
+from .conftest import LEAVING, Stack
 
 pytestmark = pytest.mark.anyio
 
@@ -138,6 +138,20 @@ async def test_an_unexpected_exception_is_one_log_event_and_is_counted(stack: St
     assert [("unhandled exception", False)] == [(event["event"], event["response_truncated"]) for event in events]
     assert isinstance(events[0]["exc_info"], KeyError)
     assert stack.sample("http_exceptions_total", route="/fails/{name}", type="KeyError") == 1
+
+
+@pytest.mark.parametrize("path", ["/awaits-cancelled", *(f"/leaves/{name}" for name in LEAVING)])
+async def test_whatever_a_handler_raises_is_500_for_client_log_and_metric(stack: Stack, path: str) -> None:
+    with capture_logs() as events:
+        response = await stack.request("GET", path)
+    (line,) = stack.lines.written
+
+    assert (500, 500) == (response.status_code, line["status"])
+    assert response.json()["type"].endswith(":internal")
+    assert 1 == stack.sample("http_requests_total", method="GET", route=line["route"], status_code="500")
+    assert ["unhandled exception"] == [event["event"] for event in events]
+    counted = type(events[0]["exc_info"]).__name__
+    assert 1 == stack.sample("http_exceptions_total", route=line["route"], type=counted)
 
 
 async def test_the_text_of_an_exception_reaches_the_client_in_debug_alone(stack: Stack) -> None:
