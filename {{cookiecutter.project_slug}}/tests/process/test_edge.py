@@ -206,6 +206,12 @@ def test_a_client_can_read_the_refusal_of_a_body_that_it_is_still_sending(guarde
     assert answer.json()["detail"] == "The body is larger than the 1000 bytes that are accepted."
 
 
+def test_probes_and_scrapes_are_answered_whatever_the_limits(folder: Path) -> None:
+    with Command(folder, MAX_BODY_BYTES="10", REQUEST_TIMEOUT_SECONDS="0.0001") as service, service.client() as client:
+        for path in ("/health/live", "/health/ready", "/metrics"):
+            assert 200 == client.request("GET", path, content=b"x" * 11).status_code
+
+
 def test_a_request_beyond_its_time_is_refused_and_stores_nothing(folder: Path) -> None:
     with Command(folder, REQUEST_TIMEOUT_SECONDS="0.005") as service, service.client() as client:
         refused = client.post("/api/users", json=USER)

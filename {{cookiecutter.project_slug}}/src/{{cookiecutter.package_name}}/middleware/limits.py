@@ -1,4 +1,7 @@
-"""How much a request may send, and how long it may take."""
+"""How much a request may send, and how long it may take.
+
+Health and metrics are exempt: they read no body, and must answer when nothing else does.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ..errors import ContentTooLarge, RequestTimedOut
+from .observation import QUIET_ROUTES
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,7 +25,7 @@ class BodyLimit:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == "http" and scope["path"] not in QUIET_ROUTES:
             for name, value in scope["headers"]:
                 if name == b"content-length":
                     self._refuse_above(int(value))
@@ -62,7 +66,7 @@ class RequestTimeout:
         self._timer: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in QUIET_ROUTES:
             await self.app(scope, receive, send)
             return
         exchange: Exchange = scope["exchange"]

@@ -98,6 +98,11 @@ async def sleeps(_request: Request) -> Response:
     return Response()
 
 
+async def takes_its_time(_request: Request) -> Response:
+    await asyncio.sleep(0.3)
+    return Response()
+
+
 async def cleans_up(request: Request) -> Response:
     try:
         await asyncio.sleep(30)
@@ -184,6 +189,7 @@ class Stack:
                 *(ApiRoute(path, {"GET": handler}, name=path) for path, handler in HANDLERS.items()),
                 Route("/foreign/{name}", fails),
                 ApiRoute("/metrics", {"GET": echo}, name="metrics"),
+                ApiRoute("/health/ready", {"GET": takes_its_time}, name="health.ready"),
             ],
             middleware=[
                 Middleware(Observation, metrics=self.metrics.requests, access_log=self.lines),

@@ -85,6 +85,15 @@ async def test_a_request_without_an_answer_in_time_is_503(stack: Stack) -> None:
     assert response.json()["type"].endswith(":timed-out")
 
 
+async def test_probes_and_scrapes_have_no_limits(stack: Stack) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"x" * 101
+
+    assert 200 == (await stack.request("GET", "/metrics", content=b"x" * 101)).status_code
+    assert 200 == (await stack.request("GET", "/metrics", content=body())).status_code
+    assert 200 == (await stack.request("GET", "/health/ready")).status_code
+
+
 async def test_a_stream_outlives_the_request_timeout(stack: Stack) -> None:
     assert (await stack.request("GET", "/stream")).content == b"xxx"
 
