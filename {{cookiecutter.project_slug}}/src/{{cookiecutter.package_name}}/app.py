@@ -132,11 +132,12 @@ def _at_the_edge(server: ServerSettings) -> list[Middleware]:
 
         layers.append(Middleware(ProxyHeadersMiddleware, trusted_hosts=list(server.trusted_proxies)))
     if server.cors_origins:
-        from starlette.middleware.cors import CORSMiddleware  # noqa: PLC0415 - unused without browsers
+        from .middleware.cors import Cors  # noqa: PLC0415 - unused without browsers
 
         layers.append(
             Middleware(
-                CORSMiddleware,
+                Cors,
+                hosts=server.allowed_hosts,
                 allow_origins=server.cors_origins,
                 allow_methods=["GET", "POST", "PATCH", "DELETE"],
                 allow_headers=["Authorization", "Content-Type", "X-Request-ID"],

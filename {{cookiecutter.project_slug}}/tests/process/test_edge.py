@@ -98,6 +98,16 @@ def test_a_refused_preflight_is_a_problem_document(api: httpx2.Client) -> None:
     assert 400 == response.json()["status"]
 
 
+def test_a_preflight_to_an_unlisted_host_is_refused_and_its_origin_may_read_why(api: httpx2.Client) -> None:
+    headers = {"Host": "evil.example.org", "Origin": ORIGIN, "Access-Control-Request-Method": "PATCH"}
+    response = api.options("/api/users/x", headers=headers)
+
+    assert 400 == response.status_code
+    assert response.json()["type"].endswith(":host-refused")
+    assert ORIGIN == response.headers["access-control-allow-origin"]
+    assert "access-control-allow-methods" not in response.headers
+
+
 def test_a_preflight_of_a_listed_origin_is_answered(api: httpx2.Client) -> None:
     wanted = {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "authorization,content-type"}
     response = api.options("/api/users/x", headers={"Origin": ORIGIN, **wanted})

@@ -2,7 +2,7 @@
 
     Observation      request id, headers of every answer, metrics, access line
     (proxy headers)  the client's address and scheme, from TRUSTED_PROXIES alone
-    (CORS)           only when CORS_ORIGINS is set
+    (Cors)           only when CORS_ORIGINS is set; leaves a preflight to another's host to AllowedHosts
     Errors           every exception becomes one problem document
     (AllowedHosts)   only when ALLOWED_HOSTS is set
     BodyLimit        413

@@ -13,31 +13,42 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-class AllowedHosts:
-    """ASGI middleware; *hosts* are names without a port, `*.example.com` stands for every name below it.
+class HostList:
+    """Names without a port; `*.example.com` stands for every name below it.
 
     Health and metrics are exempt: a load balancer's probe names the pod's address.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str]) -> None:
-        self.app = app
+    def __init__(self, hosts: Iterable[str]) -> None:
         names = [host.lower() for host in hosts]
         self._any = "*" in names
         self._names = frozenset(name for name in names if not name.startswith("*"))
         self._suffixes = tuple(name[1:] for name in names if name.startswith("*."))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in {"http", "websocket"} and scope["path"] not in QUIET_ROUTES:
-            self._check(scope)
-        await self.app(scope, receive, send)
-
-    def _check(self, scope: Scope) -> None:
+    def refusal(self, scope: Scope) -> str:
+        """Why the request of *scope* is not for us; empty if it is."""
+        if scope["path"] in QUIET_ROUTES:
+            return ""
         given = [value for name, value in scope["headers"] if name == b"host"]
         if len(given) != 1:
-            raise HostRefused(f"Exactly one Host header is required, {len(given)} were sent.")
+            return f"Exactly one Host header is required, {len(given)} were sent."
         name = _without_port(given[0].decode("latin-1")).lower()
-        if not (self._any or name in self._names or name.endswith(self._suffixes or "\0")):
-            raise HostRefused(f"The host {name!r} is not served here.")
+        if self._any or name in self._names or name.endswith(self._suffixes or "\0"):
+            return ""
+        return f"The host {name!r} is not served here."
+
+
+class AllowedHosts:
+    """ASGI middleware; *hosts* are those of a `HostList`."""
+
+    def __init__(self, app: ASGIApp, *, hosts: Iterable[str]) -> None:
+        self.app = app
+        self._hosts = HostList(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in {"http", "websocket"} and (refusal := self._hosts.refusal(scope)):
+            raise HostRefused(refusal)
+        await self.app(scope, receive, send)
 
 
 def _without_port(host: str) -> str:

@@ -7,10 +7,13 @@ import gc
 from collections.abc import AsyncIterator
 from time import perf_counter
 
+import httpx2
 import pytest
+from starlette.applications import Starlette
 
 from {{ cookiecutter.package_name }}.context import Exchange
 from {{ cookiecutter.package_name }}.errors import HostRefused
+from {{ cookiecutter.package_name }}.middleware.cors import Cors
 
 from .conftest import Stack
 
@@ -53,6 +56,14 @@ async def test_names_without_a_star_leave_no_other_host_open() -> None:
 async def test_a_websocket_needs_a_listed_host_too(stack: Stack) -> None:
     with pytest.raises(HostRefused):
         await stack.call({"type": "websocket", "headers": [(b"host", b"evil.test")]})
+
+
+@pytest.mark.parametrize("hosts", [(), ("good.test",)])
+async def test_a_preflight_is_answered_where_no_host_is_listed_and_where_it_is(hosts: tuple[str, ...]) -> None:
+    app = Cors(Starlette(), hosts=hosts, allow_origins=["https://page.test"])
+    headers = {"Origin": "https://page.test", "Access-Control-Request-Method": "GET"}
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://good.test") as client:
+        assert 200 == (await client.options("/", headers=headers)).status_code
 
 
 async def test_probes_may_name_any_host(stack: Stack) -> None:

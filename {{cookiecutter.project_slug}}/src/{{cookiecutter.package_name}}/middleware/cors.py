@@ -1,0 +1,33 @@
+"""What browsers may do for pages of other origins, told to them only where the Host header names a host of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+
+from .hosts import HostList
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, with its *options*; but a preflight to a host that *hosts* do not list goes on to `AllowedHosts`.
+
+    It stands outside `Errors`, so that a listed origin can read problem documents, and would answer a preflight before
+    anything has looked at the host. Without *hosts* every one is served.
+    """
+
+    def __init__(self, app: ASGIApp, /, *, hosts: Collection[str], **options: Any) -> None:
+        super().__init__(app, **options)
+        self._hosts = HostList(hosts) if hosts else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "OPTIONS" and self._hosts and self._hosts.refusal(scope):
+            await self.simple_response(scope, receive, send, request_headers=Headers(scope=scope))
+            return
+        await super().__call__(scope, receive, send)
