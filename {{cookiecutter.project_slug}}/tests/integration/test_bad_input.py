@@ -152,6 +152,29 @@ async def test_another_content_type_is_refused_with_415(client: httpx2.AsyncClie
     assert (415, "application/problem+json") == (answer.status_code, answer.headers["content-type"])
 
 
+@pytest.mark.parametrize(
+    "added",
+    [
+        [("content-type", "text/plain")],
+        [("content-type", "application/json")],
+        [("content-encoding", "identity"), ("content-encoding", "gzip")],
+        [("content-encoding", "identity"), ("content-encoding", "identity")],
+    ],
+)
+async def test_a_body_described_twice_is_refused_with_415(
+    client: httpx2.AsyncClient, added: list[tuple[str, str]]
+) -> None:
+    answer = await client.post("/api/users", content=body(), headers=[*JSON.items(), *added])
+
+    assert 415 == answer.status_code
+
+
+async def test_a_body_that_is_said_not_to_be_compressed_is_read(client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/api/users", content=b"{}", headers=JSON | {"content-encoding": "Identity"})
+
+    assert 422 == answer.status_code
+
+
 async def test_a_compressed_body_is_refused_with_415(client: httpx2.AsyncClient) -> None:
     answer = await client.post("/api/users", content=body(), headers=JSON | {"content-encoding": "gzip"})
 

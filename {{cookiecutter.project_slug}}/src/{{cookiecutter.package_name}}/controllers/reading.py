@@ -69,10 +69,12 @@ def read_id(request: Request, name: str) -> str:
 
 
 def _require_json(request: Request) -> None:
-    content_type = request.headers.get("content-type", "")
-    if not _JSON_TYPE.fullmatch(content_type):
+    """Refuse also what says it twice: whoever reads the other of two fields takes the body for something else."""
+    types = request.headers.getlist("content-type")
+    if len(types) != 1 or not _JSON_TYPE.fullmatch(types[0]):
         raise UnsupportedMediaType("The body must be application/json in UTF-8, and its Content-Type must say so.")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    encodings = request.headers.getlist("content-encoding")
+    if encodings and [encoding.lower() for encoding in encodings] != ["identity"]:
         raise UnsupportedMediaType("The body must not be compressed.")
 
 
