@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from typing import Annotated, Any, Self
+from unicodedata import normalize
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -19,7 +20,8 @@ MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_CHARACTERS = 1024
 
 _NAME_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
-_EMAIL_PATTERN = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+\.[^@\s.\x00-\x1f\x7f-\x9f]+$"
+_LABEL = r"[^@\s.\x00-\x1f\x7f-\x9f]+"
+_EMAIL_PATTERN = rf"^[^@\s\x00-\x1f\x7f-\x9f]+@{_LABEL}(\.{_LABEL})+$"
 _NAME = re.compile(_NAME_PATTERN[:-1] + r"\Z")
 _EMAIL = re.compile(_EMAIL_PATTERN[:-1] + r"\Z")
 
@@ -32,7 +34,7 @@ class User(Base):
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     name: Mapped[str]
     email: Mapped[str] = mapped_column(unique=True)
-    """In lower case: the unique index then sees one address in every letter case."""
+    """As the type `Email` writes it: the unique index then sees one address in every letter case."""
     password_hash: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
@@ -45,9 +47,20 @@ def _is_name(value: str) -> str:
 
 
 def _is_email(value: str) -> str:
-    if not _EMAIL.match(value):
+    address = _folded(value)
+    if not _EMAIL.match(address):
         raise PydanticCustomError("email", "is not an e-mail address: name@host.domain, without spaces")
-    return value.lower()
+    return address
+
+
+def _folded(address: str) -> str:
+    """*address* in the one spelling that stands for every letter case and for composed and decomposed accents.
+
+    Letter by letter, and a letter stays one: `lower` would write a capital sigma by its place in the word, and
+    `casefold` would write ß as ss, which may be somebody else's address, and mail is sent to what is kept.
+    """
+    letters = [(letter.casefold(), letter.lower()) for letter in normalize("NFC", address)]
+    return normalize("NFC", "".join(fold if len(fold) == 1 else lower for fold, lower in letters))
 
 
 def _is_password(value: SecretStr) -> SecretStr:
