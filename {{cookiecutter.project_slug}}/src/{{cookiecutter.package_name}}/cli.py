@@ -34,8 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that *arguments* name, and return the process's exit code."""
     exit_at_once_on_signals()
     options = _parser().parse_args(arguments)
-    from .config.settings import SettingsError, load_settings
-
+    try:
+        from .config.settings import SettingsError, load_settings
+    except Exception as error:  # noqa: BLE001 - whatever a module raises, there is no service
+        return _failed_import(error)
     try:
         settings = load_settings(os.environ, Path.cwd())
     except SettingsError as error:
@@ -43,6 +45,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_codes.BAD_SETTINGS
     command: Callable[[Settings, argparse.Namespace], int] = options.command
     return command(settings, options)
+
+
+def _failed_import(error: Exception) -> int:
+    """Say in one line on stderr what failed, and where: there is no log yet to say it in. The exit code."""
+    import traceback
+
+    *_, place = traceback.extract_tb(error.__traceback__)
+    reason = " ".join(str(error).split())
+    sys.stderr.write(f"start-up failed: {type(error).__name__}: {reason} ({place.filename}:{place.lineno})\n")
+    return exit_codes.STARTUP_FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -138,9 +150,12 @@ def _server_options(settings: Settings, metrics: Metrics) -> ServerOptions:
 
 
 def _configure_logging(settings: Settings) -> LogWriter:
-    from .config.logging import configure_logging
     from .config.settings import secret_values
 
+    try:
+        from .config.logging import configure_logging
+    except Exception as error:  # noqa: BLE001 - as in `main`
+        raise SystemExit(_failed_import(error)) from None
     environment, file = settings.server.app_env, settings.logging.file
     on_terminal = environment == "development" and sys.stdout is not None and sys.stdout.isatty()
     try:

@@ -67,6 +67,15 @@ def test_a_log_file_that_cannot_be_opened_is_a_bad_setting(tmp_path: Path) -> No
     assert result.stderr.startswith("LOG_FILE: ")
 
 
+@pytest.mark.parametrize("module", ["pydantic", "dotenv", "orjson", "structlog"])
+def test_a_module_that_cannot_be_imported_before_there_is_a_log_is_one_line(tmp_path: Path, module: str) -> None:
+    (tmp_path / f"{module}.py").write_text("raise RuntimeError('broken\\non purpose')")
+    result = run(tmp_path, "serve", PYTHONPATH=str(tmp_path))
+
+    assert (3, "") == (result.returncode, result.stdout)
+    assert f"start-up failed: RuntimeError: broken on purpose ({tmp_path / module}.py:1)\n" == result.stderr
+
+
 def test_a_module_that_cannot_be_imported_is_a_failed_start(tmp_path: Path) -> None:
     (tmp_path / "sqlalchemy.py").write_text("raise RuntimeError('broken on purpose')")
     result = run(tmp_path, "serve", PYTHONPATH=str(tmp_path))
