@@ -1,7 +1,6 @@
 """The impure edge: reads the environment once, configures the process, and runs one command.
 
-What a command needs is imported when it runs, after the signals are taken care of: an interrupted start leaves no
-traceback, and `healthcheck` does not pay for the server.
+What a command needs is imported when it runs, so that `healthcheck` does not pay for the server.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import SERVICE_NAME, __version__, exit_codes
-from .server.signals import exit_at_once_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +30,6 @@ LOG_FLUSH_SECONDS = 2.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that *arguments* name, and return the process's exit code."""
-    exit_at_once_on_signals()
     options = _parser().parse_args(arguments)
     try:
         from .config.settings import SettingsError, load_settings

@@ -3,12 +3,22 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
+from {{ cookiecutter.package_name }} import SERVICE_NAME
+
+from tests.process.command import PACKAGE, environment
 from tests.process.service import Service
 
 pytestmark = pytest.mark.together
+
+COMMANDS = {
+    "the module": [sys.executable, "-m", PACKAGE],
+    "the console command": [str(Path(sys.executable).with_name(SERVICE_NAME))],
+}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -32,15 +42,35 @@ def test_a_signal_ends_a_start_that_blocks_the_event_loop() -> None:
         assert service.exit_code(5) == 128 + signal.SIGTERM
 
 
-def test_a_signal_during_the_imports_ends_the_process_without_a_traceback() -> None:
-    program = (
-        "from {{ cookiecutter.package_name }}.server.signals import exit_at_once_on_signals as prepare;"
-        "prepare(); import time; print('prepared', flush=True); time.sleep(9)"
-    )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"prepared\n"
-        process.send_signal(signal.SIGINT)
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize("module", ["argparse", "pathlib", "pydantic", "structlog", "sqlalchemy"])
+def test_a_signal_during_the_imports_ends_the_process_without_a_traceback(module: str, command: list[str]) -> None:
+    result = interrupted([*command, "serve"], signal.SIGINT, while_importing=module)
 
-        assert process.communicate(timeout=5) == (b"", b"")
-        assert process.returncode == 128 + signal.SIGINT
+    assert (128 + signal.SIGINT, "", "") == (result.returncode, result.stdout, result.stderr)
+
+
+def test_next_to_nothing_is_imported_before_a_signal_has_its_meaning() -> None:
+    program = f"import sys; before = set(sys.modules); import {PACKAGE}.__main__; print(*(set(sys.modules) - before))"
+    imported = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+
+    assert set() == {"argparse", "pathlib", "re", "threading", "typing"}.intersection(imported.stdout.split())
+
+
+def interrupted(
+    command: list[str], number: signal.Signals, *, while_importing: str
+) -> subprocess.CompletedProcess[str]:
+    """Run *command*, which gets the signal *number* at the moment when it imports a module."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = f"import os, time\nos.kill(os.getpid(), {number:d})\ntime.sleep(9)"
+        (folder / f"{while_importing}.py").write_text(source)
+        return subprocess.run(
+            command,
+            cwd=folder,
+            env=environment(folder, PYTHONPATH=name),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
