@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import SERVICE_NAME, __version__, exit_codes
+from .server.signals import exit_at_once_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -156,7 +157,7 @@ def _configure_logging(settings: Settings) -> LogWriter:
     environment, file = settings.server.app_env, settings.logging.file
     on_terminal = environment == "development" and sys.stdout is not None and sys.stdout.isatty()
     try:
-        return configure_logging(
+        writer = configure_logging(
             level=settings.logging.level,
             json_lines=(settings.logging.format or ("console" if on_terminal else "json")) == "json",
             file=file,
@@ -166,6 +167,8 @@ def _configure_logging(settings: Settings) -> LogWriter:
     except OSError as error:
         sys.stderr.write(f"LOG_FILE: {str(file)!r} cannot be opened for writing: {error.strerror}\n")
         raise SystemExit(exit_codes.BAD_SETTINGS) from None
+    exit_at_once_on_signals(writer.flush)
+    return writer
 
 
 async def _migrate_in_subprocess() -> None:

@@ -216,6 +216,22 @@ def test_everything_queued_is_written_before_exit() -> None:
         assert ending.endswith("('last')") == (b'"last"' in result.stdout)
 
 
+def test_a_flush_may_be_interrupted_by_a_signal_that_flushes() -> None:
+    result = run("""
+def flush(*_):
+    writer.flush(5)
+    signal.setitimer(signal.ITIMER_REAL, 0.0001)
+signal.signal(signal.SIGALRM, flush)
+flush()
+for _ in range(5_000): writer.flush(5)
+signal.setitimer(signal.ITIMER_REAL, 0)
+log.info("last")
+""")
+
+    assert (0, b"") == (result.returncode, result.stderr)
+    assert ["last"] == [line["event"] for line in lines_of(result.stdout)]
+
+
 def test_a_blocked_stdout_blocks_neither_the_caller_nor_the_exit() -> None:
     reading, writing = os.pipe()
     body = """

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -50,6 +51,16 @@ def test_a_signal_during_the_imports_ends_the_process_without_a_traceback(module
     assert (128 + signal.SIGINT, "", "") == (result.returncode, result.stdout, result.stderr)
 
 
+@pytest.mark.parametrize("command", ["serve", "migrate"])
+def test_what_was_logged_before_a_signal_is_written(command: str) -> None:
+    log = "import logging\nlogging.getLogger('app').warning('last words')\n"
+    command_line = [*COMMANDS["the module"], command]
+    result = interrupted(command_line, signal.SIGTERM, while_importing="sqlalchemy", first=log)
+
+    assert (128 + signal.SIGTERM, "") == (result.returncode, result.stderr)
+    assert ["last words"] == [json.loads(line)["event"] for line in result.stdout.splitlines()]
+
+
 def test_next_to_nothing_is_imported_before_a_signal_has_its_meaning() -> None:
     program = f"import sys; before = set(sys.modules); import {PACKAGE}.__main__; print(*(set(sys.modules) - before))"
     imported = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
@@ -58,12 +69,12 @@ def test_next_to_nothing_is_imported_before_a_signal_has_its_meaning() -> None:
 
 
 def interrupted(
-    command: list[str], number: signal.Signals, *, while_importing: str
+    command: list[str], number: signal.Signals, *, while_importing: str, first: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run *command*, which gets the signal *number* at the moment when it imports a module."""
+    """Run *command*, which does what is *first* and gets the signal *number* at the moment when it imports a module."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source = f"import os, time\nos.kill(os.getpid(), {number:d})\ntime.sleep(9)"
+        source = f"{first}import os, time\nos.kill(os.getpid(), {number:d})\ntime.sleep(9)"
         (folder / f"{while_importing}.py").write_text(source)
         return subprocess.run(
             command,

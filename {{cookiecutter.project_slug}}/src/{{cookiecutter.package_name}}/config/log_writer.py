@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Thread
 from typing import Protocol
 
 from .log_lines import LogLines
@@ -20,6 +20,9 @@ from .log_lines import LogLines
 _BATCH_SECONDS = 0.1
 _MAX_MESSAGES = 20_000
 _MAX_BYTES = 8 * 1024 * 1024
+
+Notice = SimpleQueue[None]
+"""What an Event is elsewhere; a signal handler may give it and wait for it, whatever it interrupts."""
 
 
 class Destination(Protocol):
@@ -47,12 +50,12 @@ class Lane:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         # What is queued or being written. `n += 1` on an attribute is not interrupted by another thread in CPython
-        # with its global lock, and a lock of ours could deadlock: a line may be logged from a signal handler or a
-        # finaliser that interrupts this very method. SimpleQueue is made for exactly that.
+        # with its global lock, and a lock could deadlock, that of an Event too: a signal handler or a finaliser that
+        # interrupts these very methods may log, or flush. SimpleQueue is made for exactly that.
         self._messages = 0
         self._bytes = 0
-        self._queue: SimpleQueue[bytes | Event] = SimpleQueue()
-        self._hurry = Event()
+        self._queue: SimpleQueue[bytes | Notice] = SimpleQueue()
+        self._hurry: Notice = SimpleQueue()
         self._thread = Thread(target=self._run, name=f"log-{name}", daemon=True)
         self._thread.start()
 
@@ -66,11 +69,11 @@ class Lane:
         self._bytes += size
         self._queue.put(line)
 
-    def request_flush(self) -> Event:
-        """Return what is set as soon as everything queued until now has been written or dropped."""
-        done = Event()
+    def request_flush(self) -> Notice:
+        """Return what gets an item as soon as everything queued until now has been written or dropped."""
+        done: Notice = SimpleQueue()
         self._queue.put(done)
-        self._hurry.set()
+        self._hurry.put(None)
         return done
 
     def _run(self) -> None:
@@ -78,14 +81,14 @@ class Lane:
             items = self._next_items()
             self._deliver([item for item in items if isinstance(item, bytes)])
             for item in items:
-                if isinstance(item, Event):
-                    item.set()
+                if not isinstance(item, bytes):
+                    item.put(None)
 
-    def _next_items(self) -> list[bytes | Event]:
+    def _next_items(self) -> list[bytes | Notice]:
         """Wait for a line, then a moment more, so that a busy service wakes this thread ten times a second."""
         items = [self._queue.get()]
-        self._hurry.wait(_BATCH_SECONDS)
-        self._hurry.clear()
+        with suppress(Empty):
+            self._hurry.get(timeout=_BATCH_SECONDS)
         try:
             while True:
                 items.append(self._queue.get_nowait())
@@ -127,4 +130,11 @@ class LogWriter:
         """Wait until what is queued has been written; `False` if that took longer than *timeout_seconds*."""
         deadline = time.monotonic() + timeout_seconds
         pending = [lane.request_flush() for lane in (*self._everything, *self._errors)]
-        return all(done.wait(max(0.0, deadline - time.monotonic())) for done in pending)
+        return all(_arrived(done, deadline) for done in pending)
+
+
+def _arrived(notice: Notice, deadline: float) -> bool:
+    with suppress(Empty):
+        notice.get(timeout=max(0.0, deadline - time.monotonic()))
+        return True
+    return False

@@ -10,14 +10,24 @@ from types import FrameType
 from .. import exit_codes
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+FLUSH_SECONDS = 0.3
 
 
-def exit_at_once_on_signals() -> None:
+def exit_at_once_on_signals(flush: Callable[[float], object] | None = None) -> None:
     """Until the server takes over, a signal ends the process with 128 + n, without a traceback.
 
-    The command line calls this before it imports anything heavy: an interrupted import has nothing to clean up.
+    It is called before anything heavy is imported, for an interrupted import has nothing to clean up; and again as soon
+    as there is a log, whose *flush* writes what is queued within the seconds it is given. A second signal waits for
+    nothing.
     """
-    handle_signals(lambda number: os._exit(exit_codes.FORCED_BASE + number))
+
+    def end(number: int) -> None:
+        if flush is not None:
+            exit_at_once_on_signals()
+            flush(FLUSH_SECONDS)
+        os._exit(exit_codes.FORCED_BASE + number)
+
+    handle_signals(end)
 
 
 def handle_signals(callback: Callable[[int], None]) -> None:

@@ -123,11 +123,11 @@ def test_only_errors_go_to_the_destination_of_errors() -> None:
 
 def test_a_full_pipe_holds_only_whole_lines() -> None:
     reading, writing = os.pipe()
-    lane = Lane("a", Descriptor(writing))
+    writer = LogWriter(LINES, everything=[Lane("a", Descriptor(writing))])
     lines = [orjson.dumps(["x" * (number * 37 % 6_000)]) + b"\n" for number in range(200)]
     for line in lines:
-        lane.put(line)
-    assert not lane.request_flush().wait(0.5)
+        writer.write(line)
+    assert not writer.flush(0.5)
 
     in_the_pipe = os.read(reading, 1_000_000)
 
