@@ -147,19 +147,20 @@ def _server_options(settings: Settings, metrics: Metrics) -> ServerOptions:
     )
 
 
-def _configure_logging(settings: Settings) -> LogWriter:
+def _configure_logging(settings: Settings, *, answers_on_stdout: bool = False) -> LogWriter:
     from .config.settings import secret_values
 
     try:
-        from .config.logging import configure_logging
+        from .config.logging import configure_logging, log_what_is_printed
     except Exception as error:  # noqa: BLE001 - as in `main`
         raise SystemExit(_failed_import(error)) from None
     environment, file = settings.server.app_env, settings.logging.file
     on_terminal = environment == "development" and sys.stdout is not None and sys.stdout.isatty()
+    json_lines = (settings.logging.format or ("console" if on_terminal else "json")) == "json"
     try:
         writer = configure_logging(
             level=settings.logging.level,
-            json_lines=(settings.logging.format or ("console" if on_terminal else "json")) == "json",
+            json_lines=json_lines,
             file=file,
             environment=environment,
             secrets=secret_values(settings),
@@ -168,6 +169,8 @@ def _configure_logging(settings: Settings) -> LogWriter:
         sys.stderr.write(f"LOG_FILE: {str(file)!r} cannot be opened for writing: {error.strerror}\n")
         raise SystemExit(exit_codes.BAD_SETTINGS) from None
     exit_at_once_on_signals(writer.flush)
+    if json_lines and not answers_on_stdout:
+        log_what_is_printed()
     return writer
 
 
@@ -218,7 +221,7 @@ def _routes(settings: Settings, _options: argparse.Namespace) -> int:
     from .app import create_app
     from .routes.table import ApiRoute
 
-    app = create_app(settings, _process(settings, _configure_logging(settings)))
+    app = create_app(settings, _process(settings, _configure_logging(settings, answers_on_stdout=True)))
     routes = {route.path: route for route in [*app.routes, *app.operations.routes] if isinstance(route, ApiRoute)}
     for route in routes.values():
         sys.stdout.write(f"{', '.join(route.handlers):<20} {route.path:<30} {route.name}\n")

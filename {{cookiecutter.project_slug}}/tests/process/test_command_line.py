@@ -85,6 +85,26 @@ def test_a_module_that_cannot_be_imported_is_a_failed_start(tmp_path: Path) -> N
     assert ("start-up failed", "broken on purpose") == (line["event"], line["cause"])
 
 
+PRINTS = "print('from a library'); raise RuntimeError('broken on purpose')"
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate"])
+def test_what_a_library_prints_is_a_log_line(tmp_path: Path, command: str) -> None:
+    (tmp_path / "sqlalchemy.py").write_text(PRINTS)
+    result = run(tmp_path, command, PYTHONPATH=str(tmp_path))
+    printed, _ = map(json.loads, result.stdout.splitlines())
+
+    assert ("from a library", "stdout", "info") == (printed["event"], printed["logger"], printed["level"])
+    assert "" == result.stderr
+
+
+def test_what_is_printed_at_a_terminal_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "sqlalchemy.py").write_text(PRINTS)
+    _, shown = run_at_a_terminal(tmp_path, "serve", PYTHONPATH=str(tmp_path))
+
+    assert "from a library" in shown.splitlines()
+
+
 def test_config_prints_the_settings_with_secrets_masked(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("ALLOWED_HOST=api.example.org\n")
     result = run(tmp_path, "config", DATABASE_URL="postgresql://app:hunter2hunter2@db/app")

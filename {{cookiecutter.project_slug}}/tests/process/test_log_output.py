@@ -120,6 +120,44 @@ for path in ["/", "/a\nb\x1b\x00", "/\u2028\x85\u202e", "/\udc80", "/?password=c
     assert b"canary" not in result.stdout
 
 
+def test_each_printed_line_is_one_event_and_nothing_is_written_around_the_log() -> None:
+    result = run("""
+from {{ cookiecutter.package_name }}.config.logging import log_what_is_printed
+print("before", flush=False)
+log_what_is_printed()
+request_id.set("r-1")
+print("one", 1)
+print("two", end="", flush=True)
+print(" and\\nthree\\n\\n   ")
+print("\\x1b[31m\\udc80", "password=canary")
+sys.stdout.buffer.write(b"\\xff\\r\\n")
+sys.stdout.flush()
+print("x" * 70_000, end="", flush=True)
+structlog.get_logger("app").info("four")
+""")
+
+    before, _, logged = result.stdout.partition(b"\n")
+    *printed, long, four = lines_of(logged)
+    assert (0, b"", b"before") == (result.returncode, result.stderr, before)
+    assert ["one 1", "two and", "three", "\x1b[31m\\udc80 password=***", "\\xff"] == [line["event"] for line in printed]
+    assert ("xxx", "four") == (long["event"][:3], four["event"])
+    assert {("stdout", "info", "r-1")} == {
+        (line["logger"], line["level"], line["request_id"]) for line in [*printed, long]
+    }
+
+
+def test_the_descriptor_stays_open_when_its_stream_is_replaced() -> None:
+    result = run("""
+from {{ cookiecutter.package_name }}.config.logging import log_what_is_printed
+sys.stdout = os.fdopen(1, "w")
+log_what_is_printed()
+os.write(1, b"still open\\n")
+os._exit(0)
+""")
+
+    assert (0, b"still open\n", b"") == (result.returncode, result.stdout, result.stderr)
+
+
 def test_a_planted_secret_never_leaves_the_process() -> None:
     body = """
 import io, gc

@@ -19,9 +19,10 @@ from .log_destinations import RotatedFile, destination_of
 from .log_hooks import LastResort
 from .log_lines import LEVELS, LogLines
 from .log_masking import Masker
+from .log_stdout import log_what_is_printed
 from .log_writer import Lane, LogWriter
 
-__all__ = ["AccessLog", "LastResort", "LogWriter", "configure_logging"]
+__all__ = ["AccessLog", "LastResort", "LogWriter", "configure_logging", "log_what_is_printed"]
 
 _NOISY = (
     "aiosqlite",
