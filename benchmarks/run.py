@@ -20,6 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ HERE = Path(__file__).parent
 ROUNDS = 7
 HTTP_ROUNDS, SECONDS = 25, 1.0
 SHUTDOWN_RUNS = 20
+CREATES, CREATING_CLIENTS = 500, 20
 SERVER_CPU, LOAD_CPU = 0, 1
 READY_TIMEOUT_SECONDS = 20.0
 
@@ -160,9 +162,11 @@ def start_and_memory(project: Project) -> None:
             early = _resident_megabytes(pid)
             _requests(project, port, 200_000)
             late = _resident_megabytes(pid)
+            _create_users(port)
+            created = _resident_megabytes(pid)
         print(
             f"resident memory: {fresh:.0f} MB fresh, {early:.0f} MB after 10,000 requests, "
-            f"{late:.0f} MB after 200,000 more"
+            f"{late:.0f} MB after 200,000 more, {created:.0f} MB after {CREATES} users were created"
         )
 
 
@@ -174,6 +178,20 @@ def _requests(project: Project, port: int, count: int) -> None:
             seconds = 1.0
             figures = project.measure("load.py", port, "--seconds", seconds, "--cpu", LOAD_CPU, "--path", path)
             done += figures["requests_per_second"] * seconds * 1.1
+
+
+def _create_users(port: int) -> None:
+    """Create CREATES users, CREATING_CLIENTS at a time: the requests that need the most memory."""
+
+    def create(number: int) -> None:
+        user = {"name": "Ada", "email": f"ada{number}@example.com", "password": "correct horse battery"}
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/api/users", json.dumps(user).encode(), {"Content-Type": "application/json"}
+        )
+        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310 (http, loopback)
+
+    with ThreadPoolExecutor(CREATING_CLIENTS) as clients:
+        list(clients.map(create, range(CREATES)))
 
 
 def shutdown(project: Project) -> None:
