@@ -25,6 +25,7 @@ pytestmark = pytest.mark.anyio
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Database]:
     database = Database(url)
+    await database.start()
     yield database
     await database.close()
 

@@ -1,4 +1,4 @@
-"""A service whose PostgreSQL goes away and comes back, as clients and probes see it."""
+"""A service whose database goes away and comes back, as clients and probes see it."""
 
 from __future__ import annotations
 
@@ -41,3 +41,21 @@ async def test_readiness_follows_the_database_and_no_answer_is_a_500(proxy: Prox
             await proxy.start()
             assert 200 == (await client.get("/api/users")).status_code
             assert await seconds_until(client, "/health/ready", 200) < 1
+
+
+async def test_a_deleted_sqlite_file_is_noticed_and_used_again_when_it_is_back(folder: Path) -> None:
+    file, aside = folder / "service.db", folder / "aside.db"
+    with Command(folder) as service:
+        port = await asyncio.to_thread(service.port)
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            assert 201 == (await client.post("/api/users", json=USER)).status_code
+
+            file.rename(aside)
+            assert await seconds_until(client, "/health/ready", 503) < 2
+            refused = await client.post("/api/users", json=USER | {"email": "eve@example.org"})
+            assert (503, "1") == (refused.status_code, refused.headers["retry-after"])
+            assert not file.exists()
+
+            aside.rename(file)
+            assert await seconds_until(client, "/health/ready", 200) < 2
+            assert 1 == (await client.get("/api/users")).json()["pagination"]["total_items"]

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
 
 from ..errors import DatabaseUnavailable
-from .engines import Limits, is_sqlite, parse_url, postgresql, sqlite_reader, sqlite_writer
+from .engines import Limits, follow_file, is_sqlite, parse_url, postgresql, sqlite_reader, sqlite_writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,6 +51,8 @@ class Database:
         if is_sqlite(self._url):
             self._writer = sqlite_writer(self._url, limits)
             self._reader = sqlite_reader(self._url, limits)
+            for engine in (self._writer, self._reader):
+                follow_file(engine, self._url)
             self._pools = [_pool(self._writer), _pool(self._reader)]
         else:
             self._writer = postgresql(self._url, limits)
@@ -63,13 +65,12 @@ class Database:
         return self._writer.dialect.name
 
     async def start(self) -> None:
-        """Make the folder of an SQLite file. Nothing connects yet: readiness tells whether the database is there."""
+        """Make the file of SQLite. Nothing connects yet: readiness tells whether the database is there."""
         if is_sqlite(self._url):
-            folder = Path(self._url.database or "").parent
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                _make_file(Path(self._url.database or ""))
             except OSError as error:
-                raise DatabaseUnavailable("The folder of the database file cannot be made.") from error
+                raise DatabaseUnavailable("The database file cannot be made.") from error
 
     async def close(self) -> None:
         """Close every connection: without it, the threads of SQLite's would outlive the service."""
@@ -125,6 +126,13 @@ class Database:
             "idle": sum(pool.checkedin() for pool in self._pools),
             "overflow": sum(max(0, pool.overflow()) for pool in self._pools),
         }
+
+
+def _make_file(path: Path) -> None:
+    """Make an empty file, which to SQLite is an empty database, and its folder; leave a file that is there alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.touch(0o644)
 
 
 def _pool(engine: AsyncEngine) -> QueuePool:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from .. import SERVICE_NAME
@@ -102,6 +103,37 @@ def sqlite_reader(url: URL, limits: Limits) -> AsyncEngine:
     _prepare_sqlite(engine, [*_SQLITE_PRAGMAS, "PRAGMA query_only = ON"])
     _limit_statements(engine, limits.statement_timeout_seconds)
     return engine
+
+
+def follow_file(engine: AsyncEngine, url: URL) -> None:
+    """Let no connection be used once its file was deleted or replaced, and none be opened while there is no file.
+
+    SQLite itself goes on in a deleted file, and what it stores there is gone at the next start. Asking costs 2 us and
+    never waits: the write-ahead log needs a local disk.
+    """
+    path = Path(url.database or "")
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def refuse_to_make_it(*_arguments: object) -> None:
+        path.stat()
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def remember(_connection: object, record: Any) -> None:
+        record.info["file"] = _identity(path)
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def compare(_connection: object, record: Any, _proxy: object) -> None:
+        if record.info["file"] != _identity(path):
+            raise DisconnectionError("the database's file is another one")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file lies at *path*, whatever its content."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 _STEPS_BETWEEN_QUESTIONS = 100_000

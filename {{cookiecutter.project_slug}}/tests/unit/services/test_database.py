@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -201,6 +202,36 @@ async def test_a_full_disk_is_unavailable_for_writing_and_readable(sqlite_url: s
         async with database.transaction() as session:
             await session.execute(text("PRAGMA max_page_count = 100000"))
         await write(database, INSERT)
+
+
+async def test_a_deleted_sqlite_file_is_unavailable_and_not_made_anew_until_it_is_put_back(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    async with opened(sqlite_url) as database:
+        await write(database, INSERT)
+        (tmp_path / "test.db").rename(tmp_path / "aside")
+        for use in (database.ping(), value(database, "SELECT 1"), write(database, INSERT)):
+            with pytest.raises(DatabaseUnavailable):
+                await use
+        assert not (tmp_path / "test.db").exists()
+
+        (tmp_path / "aside").rename(tmp_path / "test.db")
+        assert 1 == await value(database, "SELECT count(*) FROM users")
+        await write(database, INSERT.replace("'1'", "'2'").replace("a@", "b@"))
+
+
+async def test_another_sqlite_file_in_the_same_place_is_the_database_from_then_on(
+    sqlite_url: str, sqlite_template: Path, tmp_path: Path
+) -> None:
+    async with opened(sqlite_url) as database:
+        await write(database, INSERT)
+        for path in (tmp_path / "test.db", tmp_path / "test.db-wal", tmp_path / "test.db-shm"):
+            path.unlink()
+        shutil.copy(sqlite_template, tmp_path / "test.db")
+
+        assert 0 == await value(database, "SELECT count(*) FROM users")
+        await write(database, INSERT)
+        assert 1 == await value(database, "SELECT count(*) FROM users")
 
 
 async def test_sqlite_loads_neither_asyncpg_nor_alembic(sqlite_url: str) -> None:
