@@ -74,6 +74,44 @@ def test_the_image_runs_one_program_as_a_numeric_user() -> None:
         assert command.startswith("["), f"{instruction}: a shell in between would swallow SIGTERM"
 
 
+def test_the_image_reports_its_own_health_by_the_service_s_command() -> None:
+    (health,) = _instructions("HEALTHCHECK")
+    (program,) = _pyproject()["project"]["scripts"]
+
+    assert f'--interval=30s --timeout=3s --start-period=5s --retries=3 CMD ["{program}", "healthcheck"]' == health
+
+
+def test_the_image_holds_what_a_build_stage_installed_and_not_its_tools() -> None:
+    stages = _read("Dockerfile").split("\nFROM ")[1:]
+
+    assert ["${BASE} AS build", "${BASE}"] == [stage.partition("\n")[0] for stage in stages]
+    assert "\nCOPY --from=build /app/.venv .venv\n" in stages[1]
+    assert "/opt/uv" not in stages[1]
+
+
+def test_the_image_installs_the_lock_alone_without_what_tests_need_and_compiled() -> None:
+    syncs = [command for command in _instructions("RUN") if "uv sync" in command]
+
+    assert ["--locked --no-dev --no-install-project", "--locked --no-dev --no-editable"] == [
+        command.partition("uv sync ")[2] for command in syncs
+    ]
+    assert any("UV_COMPILE_BYTECODE=1" in variables.split() for variables in _instructions("ENV"))
+
+
+def test_an_image_without_a_lock_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (command,) = [command for command in _instructions("RUN") if "make setup" in command]
+
+    def tried() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    refused = tried()
+    assert 1 == refused.returncode
+    assert "run 'make setup' and commit it" in refused.stderr
+
+    (tmp_path / "uv.lock").touch()
+    assert 0 == tried().returncode
+
+
 def test_only_what_the_image_needs_reaches_the_builder() -> None:
     lines = [line for line in _read(".dockerignore").splitlines() if line and not line.startswith("#")]
 
