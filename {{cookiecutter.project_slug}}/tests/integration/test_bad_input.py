@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ..application import running
+from ..process.command import Command
 
 pytestmark = pytest.mark.anyio
 
@@ -23,12 +25,29 @@ JSON = {"content-type": "application/json"}
 ID = str(uuid.UUID(int=1))
 
 
-@pytest.fixture(scope="module")
-async def service(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx2.AsyncClient]:
-    """One service for all: none of these requests may leave a trace in it."""
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database of each kind, with the newest schema and no rows."""
+    if request.param == "postgresql":
+        return cast("str", request.getfixturevalue("postgresql_database"))
+    template: Path = request.getfixturevalue("sqlite_template")
+    return f"sqlite:///{shutil.copy(template, tmp_path_factory.mktemp('database') / 'test.db')}"
+
+
+@pytest.fixture(scope="module", params=["application", "process"])
+async def service(
+    request: pytest.FixtureRequest, address: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """One service for all, called in process and over real HTTP: none of these requests may leave a trace in it."""
     folder = tmp_path_factory.mktemp("service")
-    async with running(f"sqlite:///{shutil.copy(sqlite_template, folder / 'test.db')}", folder) as opened:
-        yield opened
+    if request.param == "application":
+        async with running(address, folder) as opened:
+            yield opened
+        return
+    with Command(folder, DATABASE_URL=address) as process:
+        port = await asyncio.to_thread(process.port)
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as opened:
+            yield opened
 
 
 @pytest.fixture
