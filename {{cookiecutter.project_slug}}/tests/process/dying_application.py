@@ -1,19 +1,18 @@
-"""The whole application as `serve` assembles it, on a metric that fails: the critical task that feeds it dies."""
+"""The whole application on a metric that fails: the critical task that feeds it dies."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from pathlib import Path
 from typing import Any
 
 from prometheus_client import Histogram
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from {{ cookiecutter.package_name }}.app import create_app
-from {{ cookiecutter.package_name }}.cli import _configure_logging, _process, _server_options
-from {{ cookiecutter.package_name }}.config.settings import load_settings
-from {{ cookiecutter.package_name }}.server.process import serve
+from {{ cookiecutter.package_name }}.app import Process, create_app
+from {{ cookiecutter.package_name }}.config.settings import Settings
+
+from tests.process.whole_application import run
 
 
 def lose_the_disk() -> None:
@@ -29,23 +28,18 @@ class Failing(Histogram):
         lose_the_disk()
 
 
-def main(wishes: dict[str, Any]) -> int:
-    folder = Path(wishes["folder"])
-    settings = load_settings({"PORT": "0", "DATABASE_URL": f"sqlite:///{folder / 'service.db'}"} | wishes, folder)
-    writer = _configure_logging(settings)
-    process = _process(settings, writer)
+def compose(settings: Settings, process: Process) -> tuple[ASGIApp, ASGIApp]:
     process.metrics.event_loop_lag = Failing("lag", "Fails.", registry=None)
+    app = create_app(settings, process)
 
-    def build() -> tuple[ASGIApp, ASGIApp]:
-        app = create_app(settings, process)
+    async def outermost(scope: Scope, receive: Receive, send: Send) -> None:
+        """Stand for a middleware that crashes: nothing of the application is around it."""
+        if scope["type"] == "http" and scope["path"] == "/crash":
+            lose_the_disk()
+        await app(scope, receive, send)
 
-        async def outermost(scope: Scope, receive: Receive, send: Send) -> None:
-            """Stand for a middleware that crashes: nothing of the application is around it."""
-            if scope["type"] == "http" and scope["path"] == "/crash":
-                lose_the_disk()
-            await app(scope, receive, send)
+    return outermost, app.operations
 
-        return outermost, app.operations
 
-    options = _server_options(settings, process.metrics)
-    return serve(build, options, process.lifecycle, flush=writer.flush)
+def main(wishes: dict[str, Any]) -> int:
+    return run(wishes, compose)

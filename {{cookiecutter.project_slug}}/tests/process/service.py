@@ -27,7 +27,12 @@ START_SECONDS = 10.0
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
-    ["tests.process.app_under_test", "tests.process.command_in_fork", "tests.process.dying_application"]
+    [
+        "tests.process.app_under_test",
+        "tests.process.command_in_fork",
+        "tests.process.dying_application",
+        "tests.process.streaming_application",
+    ]
 )
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from . import streaming_application
 from .command import Command
-from .service import read_answer, request
+from .service import Service, read_answer, read_to_end, request
 
 ORIGIN = "https://app.example.org"
 FULL_DISK = Path("/dev/full")
@@ -222,6 +223,17 @@ def test_probes_and_scrapes_are_answered_whatever_the_limits(folder: Path) -> No
             assert 200 == client.request("GET", path, content=b"x" * 11).status_code
 
 
+def test_a_body_of_undeclared_size_is_refused_by_what_has_come_of_it(guarded: Command) -> None:
+    head = b"POST /api/users HTTP/1.1\r\nHost: api.example.org\r\nContent-Type: application/json\r\n"
+    chunk = b"1f4\r\n" + b" " * 500 + b"\r\n"
+    with socket.create_connection(("127.0.0.1", guarded.port()), timeout=5) as client:
+        client.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + 3 * chunk)
+        answer = read_answer(client)
+
+    assert (413, "close") == (answer.status, answer.headers["connection"])
+    assert answer.json()["detail"] == "The body is larger than the 1000 bytes that are accepted."
+
+
 def test_a_request_beyond_its_time_is_refused_and_stores_nothing(folder: Path) -> None:
     with Command(folder, REQUEST_TIMEOUT_SECONDS="0.005") as service, service.client() as client:
         refused = client.post("/api/users", json=USER)
@@ -230,3 +242,22 @@ def test_a_request_beyond_its_time_is_refused_and_stores_nothing(folder: Path) -
         assert "1" == refused.headers["retry-after"]
     with Command(folder) as service, service.client() as client:
         assert 0 == client.get("/api/users").json()["pagination"]["total_items"]
+
+
+class StreamingApplication(Service):
+    """The whole application, with routes that take longer than a request may."""
+
+    def __init__(self, folder: Path) -> None:
+        self.fork(streaming_application.main, {"folder": str(folder)})
+
+
+def test_an_answer_that_has_begun_may_take_longer_than_a_request_may(folder: Path) -> None:
+    with StreamingApplication(folder) as service, service.connect() as client:
+        client.sendall(request("/stream", "GET", "Connection: close"))
+        late = service.ask("/late")
+        streamed = read_to_end(client)
+
+    assert 503 == late.status
+    assert late.json()["type"].endswith(":timed-out")
+    assert b"begun" in streamed
+    assert streamed.endswith(b"ended\r\n0\r\n\r\n")
