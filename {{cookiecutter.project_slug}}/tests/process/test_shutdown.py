@@ -145,17 +145,28 @@ def test_what_overruns_the_deadline_is_answered_and_told_in_the_exit_code() -> N
             client.close()
 
 
+def wait_for(words: bytes, client: socket.socket) -> None:
+    received = b""
+    while words not in received:
+        received += client.recv(65536) or pytest.fail(f"the connection ended after {received!r}")
+
+
 @pytest.mark.together
 def test_streams_that_know_of_the_shutdown_end_whole_and_others_are_cut_off() -> None:
-    with Service(shutdown_deadline_seconds=0.8) as service, service.connect() as aware, service.connect() as endless:
-        aware.sendall(request("/events"))
+    with Service(shutdown_deadline_seconds=0.8) as service, contextlib.ExitStack() as stack:
+        aware = [stack.enter_context(service.connect()) for _ in range(10)]
+        endless = stack.enter_context(service.connect())
         endless.sendall(request("/endless"))
-        assert b"hello" in aware.recv(65536)
+        for client in aware:
+            client.sendall(request("/events"))
+        for client in aware:
+            wait_for(b"hello", client)
         service.signal()
 
-        goodbye = read_to_end(aware)
-        assert b"data: goodbye" in goodbye
-        assert goodbye.endswith(b"\r\n0\r\n\r\n")
+        for client in aware:
+            goodbye = read_to_end(client)
+            assert b"data: goodbye" in goodbye
+            assert goodbye.endswith(b"\r\n0\r\n\r\n")
         assert not read_to_end(endless).endswith(b"\r\n0\r\n\r\n")
         assert service.exit_code(0.8 + EXTRA_SECONDS) == 75
 
@@ -195,12 +206,12 @@ def code_at_the_end(port: int, path: str, *, chatty: bool) -> int:
 def test_every_websocket_is_told_that_the_service_restarts(path: str) -> None:
     with Service(shutdown_deadline_seconds=4) as service:
         port = service.port()
-        quiet = [in_thread(lambda: code_at_the_end(port, path, chatty=False)) for _ in range(5)]
-        chatty = [in_thread(lambda: code_at_the_end(port, path, chatty=True)) for _ in range(5)]
+        quiet = [in_thread(lambda: code_at_the_end(port, path, chatty=False)) for _ in range(10)]
+        chatty = [in_thread(lambda: code_at_the_end(port, path, chatty=True)) for _ in range(10)]
         time.sleep(0.3)
         service.signal()
 
-        assert [1012] * 10 == [client() for client in [*quiet, *chatty]]
+        assert [1012] * 20 == [client() for client in [*quiet, *chatty]]
         assert service.exit_code(4) == 0
 
 
