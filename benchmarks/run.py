@@ -27,7 +27,8 @@ from typing import Any
 HERE = Path(__file__).parent
 ROUNDS = 7
 HTTP_ROUNDS, SECONDS = 25, 1.0
-SHUTDOWN_RUNS = 20
+SHUTDOWN_RUNS, SHUTDOWN_REQUESTS = 20, 40_000
+SIGNAL_RUNS = 9
 CREATES, CREATING_CLIENTS = 500, 20
 SERVER_CPU, LOAD_CPU = 0, 1
 READY_TIMEOUT_SECONDS = 20.0
@@ -52,8 +53,8 @@ class Project:
 @contextlib.contextmanager
 def running(
     command: list[str], environment: dict[str, str], *, cpu: int | None, path: str
-) -> Iterator[tuple[int, int, float]]:
-    """A server on a free port: yields (port, process id, seconds until *path* was answered), then stops it."""
+) -> Iterator[tuple[int, subprocess.Popen[bytes], float]]:
+    """A server on a free port: yields (port, process, seconds until *path* was answered), then stops it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -68,7 +69,7 @@ def running(
         )
         try:
             _wait_until_answered(port, path, process)
-            yield port, process.pid, time.perf_counter() - started
+            yield port, process, time.perf_counter() - started
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=30)
@@ -143,27 +144,32 @@ def _resident_megabytes(pid: int) -> float:
     raise SystemExit(f"no VmRSS of {pid}")
 
 
-def start_and_memory(project: Project) -> None:
-    """Seconds to the first answer from a warm cache, and resident memory under load."""
-    command = [str(project.python), "-m", project.package, "serve"]
+@contextlib.contextmanager
+def _migrated(project: Project) -> Iterator[tuple[list[str], dict[str, str]]]:
+    """The command that serves, and an environment whose database has the newest schema."""
+    command = [str(project.python), "-m", project.package]
     with tempfile.TemporaryDirectory() as folder:
         environment = {"APP_ENV": "development", "DATABASE_URL": f"sqlite:///{folder}/bench.db"}
-        subprocess.run(
-            [*command[:-1], "migrate"], check=True, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
-        )
+        subprocess.run([*command, "migrate"], check=True, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+        yield [*command, "serve"], environment
+
+
+def start_and_memory(project: Project) -> None:
+    """Seconds to the first answer from a warm cache, and resident memory under load."""
+    with _migrated(project) as (command, environment):
         starts = []
         for _ in range(ROUNDS):
             with running(command, environment, cpu=None, path="/health/ready") as (_, _, seconds):
                 starts.append(seconds)
         print(f"ready after    : {statistics.median(starts):.2f} s (median of {ROUNDS}, schema current)")
-        with running(command, environment, cpu=SERVER_CPU, path="/health/ready") as (port, pid, _):
-            fresh = _resident_megabytes(pid)
+        with running(command, environment, cpu=SERVER_CPU, path="/health/ready") as (port, process, _):
+            fresh = _resident_megabytes(process.pid)
             _requests(project, port, 10_000)
-            early = _resident_megabytes(pid)
+            early = _resident_megabytes(process.pid)
             _requests(project, port, 200_000)
-            late = _resident_megabytes(pid)
+            late = _resident_megabytes(process.pid)
             _create_users(port)
-            created = _resident_megabytes(pid)
+            created = _resident_megabytes(process.pid)
         print(
             f"resident memory: {fresh:.0f} MB fresh, {early:.0f} MB after 10,000 requests, "
             f"{late:.0f} MB after 200,000 more, {created:.0f} MB after {CREATES} users were created"
@@ -196,13 +202,43 @@ def _create_users(port: int) -> None:
 
 def shutdown(project: Project) -> None:
     """What a signal under load costs the clients of a balancer that notices late."""
-    figures = project.measure("shutdown.py", project.package, SHUTDOWN_RUNS)
+    figures = project.measure("shutdown.py", project.package, SHUTDOWN_RUNS, SHUTDOWN_REQUESTS)
     print(
         f"SIGTERM, {figures['runs']} runs: {figures['answered after the signal']:,} answered after it, "
         f"{figures['dropped']} dropped, {figures['refused']} refused, {figures['failed']} failed; not ready after "
         f"{figures['slowest_flip_ms']:.0f} ms, ended after {figures['slowest_exit_s']:.2f} s at most, "
         f"exit codes {figures['codes']}"
     )
+
+
+def signals(project: Project) -> None:
+    """How soon SIGTERM ends a start, at moments spread over it, and a second one a shutdown that would take longer."""
+    with _migrated(project) as (command, environment):
+        with running(command, environment, cpu=None, path="/health/ready") as (_, _, start_seconds):
+            pass
+        starting, draining = [], []
+        for number in range(1, SIGNAL_RUNS + 1):
+            variables = {**os.environ, **environment, "PORT": "0"}
+            with subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL) as process:
+                time.sleep(start_seconds * number / (SIGNAL_RUNS + 1))
+                starting.append(_end(process))
+        for _ in range(SIGNAL_RUNS):
+            variables = {**environment, "DRAIN_DELAY_SECONDS": "20"}
+            with running(command, variables, cpu=None, path="/health/ready") as (_, process, _):
+                process.send_signal(signal.SIGTERM)
+                time.sleep(0.2)
+                draining.append(_end(process))
+    for what, ends in (("signal at start", starting), ("second signal", draining)):
+        seconds, codes = zip(*ends, strict=True)
+        print(f"{what:15}: ended after {max(seconds):.2f} s at most in {len(ends)} runs, exit codes {sorted({*codes})}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> tuple[float, int]:
+    """Seconds from SIGTERM to the exit, and the exit code."""
+    started = time.perf_counter()
+    process.send_signal(signal.SIGTERM)
+    code = process.wait(timeout=30)
+    return time.perf_counter() - started, code
 
 
 def generation(template: Path) -> None:
@@ -236,6 +272,7 @@ def main() -> None:
     over_http(project)
     start_and_memory(project)
     shutdown(project)
+    signals(project)
     generation(HERE.parent)
 
 

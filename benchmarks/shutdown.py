@@ -19,6 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 CLIENTS = 30
+MOST_RUNS = 60
 BEFORE_SECONDS = 0.5
 DRAIN_DELAY_SECONDS = 2.5
 LAG_SECONDS = 2.0
@@ -113,12 +114,12 @@ async def one_run(package: str, folder: Path) -> tuple[Counter[str], float, floa
     return balancer.outcomes, flip, exit_seconds, code
 
 
-async def main(package: str, runs: int) -> None:
-    """Add up *runs* runs."""
+async def main(package: str, runs: int, requests: int) -> None:
+    """Add up runs until there were *runs* of them and *requests* were answered after a signal; at most MOST_RUNS."""
     outcomes: Counter[str] = Counter()
     flips, exits, codes = [], [], set()
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(runs):
+        while len(exits) < MOST_RUNS and (len(exits) < runs or outcomes["answered after the signal"] < requests):
             counted, flip, exit_seconds, code = await one_run(package, Path(folder))
             outcomes += counted
             flips.append(flip)
@@ -127,7 +128,7 @@ async def main(package: str, runs: int) -> None:
     print(
         json.dumps(
             {
-                "runs": runs,
+                "runs": len(exits),
                 **{name: outcomes[name] for name in ("answered after the signal", "dropped", "refused", "failed")},
                 "slowest_flip_ms": max(flips) * 1000,
                 "slowest_exit_s": max(exits),
@@ -138,4 +139,4 @@ async def main(package: str, runs: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
