@@ -9,8 +9,10 @@ export UV_SYSTEM_CERTS ?= true
 
 BIN := .venv/bin
 SYNCED := .venv/.synced
+# Where projects are rendered to; `make demo BUILD=...` takes another folder, which `make clean` leaves alone.
+BUILD := build
 # Over what is there, so that a second demo is quick and still has the users of the first.
-RENDER := $(BIN)/cookiecutter . --no-input --default-config --overwrite-if-exists --output-dir build
+RENDER := $(BIN)/cookiecutter . --no-input --default-config --overwrite-if-exists --output-dir $(BUILD)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format bench lock clean python
@@ -22,7 +24,7 @@ setup: $(SYNCED) ## install the template's own tools
 
 demo: $(SYNCED) ## render the default project into build/, set it up and serve it on http://127.0.0.1:8000
 	$(RENDER)
-	@$(MAKE) --no-print-directory -C build/acme-service run
+	@$(MAKE) --no-print-directory -C $(BUILD)/acme-service run
 
 test: $(SYNCED) ## run every test; ARGS="-k words" chooses, ARGS=--renders=all renders more
 	$(BIN)/pytest $(ARGS)
@@ -38,8 +40,8 @@ format: $(SYNCED) ## format, and fix what can be fixed
 
 bench: $(SYNCED) ## measure; the figures of README.md come from here
 	$(RENDER)
-	@$(MAKE) --no-print-directory -C build/acme-service setup
-	$(BIN)/python benchmarks/run.py build/acme-service
+	@$(MAKE) --no-print-directory -C $(BUILD)/acme-service setup
+	$(BIN)/python benchmarks/run.py $(BUILD)/acme-service
 
 lock: $(SYNCED) ## renew the pinned versions in requirements.txt
 	$(UV) pip compile --quiet --upgrade --group dev --universal --python-version 3.11 --generate-hashes --no-annotate \

@@ -14,6 +14,7 @@ import socket
 import stat
 import subprocess
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -21,13 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Render, make, project_environment, run
+from conftest import TEMPLATE, Render, make, project_environment, run
 from cookiecutter.exceptions import FailedHookException
 from test_text import AUTHOR
 
 from local_extensions import CHOICES
 
 READY_SECONDS = 30
+SET_UP_SECONDS = 300
 STOP_SECONDS = 20
 FIELDS_OF_A_LOG_LINE = {"timestamp", "level", "event", "service", "version", "environment", "logger"}
 
@@ -168,28 +170,54 @@ def test_the_service_answers_logs_and_stops(project: Path) -> None:
 
 
 def test_make_run_serves_and_an_interrupt_from_the_keyboard_ends_it(project: Path) -> None:
-    port = free_port()
-    process = subprocess.Popen(
-        ["make", "--silent", "run"],  # noqa: S607 (make is how this suite was started)
-        cwd=project,
-        env=project_environment(PORT=str(port)),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        process_group=0,
-    )
-    try:
-        wait_until_ready(process, f"http://127.0.0.1:{port}")
-        # A terminal sends it to the whole foreground group: make and the service.
-        _signal_group(process, signal.SIGINT)
-        output, _ = process.communicate(timeout=STOP_SECONDS)
-    finally:
-        _end_group(process)
+    with making(project, "run") as (_, process):
+        events = _events_until_interrupted(process)
 
-    assert "Traceback" not in output
-    events = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     assert "acme-service" in {event["service"] for event in events}
+
+
+def test_make_demo_renders_a_project_sets_it_up_and_serves_it(tmp_path: Path) -> None:
+    with making(TEMPLATE, "demo", f"BUILD={tmp_path}", ready_seconds=SET_UP_SECONDS) as (base, process):
+        identity = get(f"{base}/")
+        _events_until_interrupted(process)
+
+    assert "acme-service" == identity["service"]
+    assert (tmp_path / "acme-service" / "uv.lock").is_file()
+
+
+def test_make_dev_serves_a_changed_source_without_being_asked(project: Path) -> None:
+    [source] = project.glob("src/*/context.py")
+    with making(project, "dev") as (base, process):
+        before = _started_at(base)
+        deadline = time.monotonic() + READY_SECONDS
+        while _started_at(base) == before:
+            assert time.monotonic() < deadline, "the service is still the one from before the change"
+            source.touch()
+            time.sleep(1)
+        _events_until_interrupted(process)
+
+
+def test_make_migrate_brings_a_database_to_the_newest_schema_once(project: Path, tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'orders.db'}"
+
+    assert "schema migrated" in make(project, "migrate", DATABASE_URL=database)
+    assert "schema was current" in make(project, "migrate", DATABASE_URL=database)
+
+
+def test_make_upgrade_pins_what_it_locks(render: Render, request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--renders") != "all":
+        pytest.skip("the newest versions are asked for with --renders=all only")
+    folder = render()
+    pyproject = folder / "pyproject.toml"
+    pyproject.write_text(re.sub(r'"pygments==[^"]+"', '"pygments==2.18.0"', pyproject.read_text()))
+
+    assert "pygments: 2.18.0 -> " in make(folder, "upgrade")
+    constraints = tomllib.loads(pyproject.read_text())["tool"]["uv"]["constraint-dependencies"]
+    packages = tomllib.loads((folder / "uv.lock").read_text())["package"]
+    locked = {f"{package['name']}=={package['version']}" for package in packages if "registry" in package["source"]}
+
+    assert locked == {constraint.partition(" ;")[0] for constraint in constraints}
+    make(folder, "setup", UV_LOCKED="1")
 
 
 @contextlib.contextmanager
@@ -218,9 +246,33 @@ def running(folder: Path, command: str) -> Iterator[tuple[str, subprocess.Popen[
                 stream.close()
 
 
-def wait_until_ready(process: subprocess.Popen[str], base: str) -> None:
+@contextlib.contextmanager
+def making(
+    folder: Path, *arguments: str, ready_seconds: float = READY_SECONDS
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run make in *folder* with a free port, until the block ends; give the address of what it serves, and make."""
+    port = free_port()
+    process = subprocess.Popen(
+        ["make", "--silent", *arguments],  # noqa: S607 (make is how this suite was started)
+        cwd=folder,
+        env=project_environment(PORT=str(port)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
+    )
+    try:
+        base = f"http://127.0.0.1:{port}"
+        wait_until_ready(process, base, ready_seconds)
+        yield base, process
+    finally:
+        _end_group(process)
+
+
+def wait_until_ready(process: subprocess.Popen[str], base: str, seconds: float = READY_SECONDS) -> None:
     """Return once the service at *base* says that it is ready; fail with its output if it ends or takes too long."""
-    deadline = time.monotonic() + READY_SECONDS
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{base}/health/ready", timeout=2):  # noqa: S310
             return
@@ -249,6 +301,28 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _started_at(base: str) -> float:
+    """When the service at *base* was started, as it says itself; waits while it is not there."""
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            metrics = get(f"{base}/metrics")
+        except OSError:
+            assert time.monotonic() < deadline, "the service does not come back"
+            time.sleep(0.05)
+        else:
+            [started] = re.findall(r"^process_start_time_seconds (.*)$", metrics, re.MULTILINE)
+            return float(started)
+
+
+def _events_until_interrupted(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    """Interrupt as a terminal does, the whole foreground group: make and the service; return what was logged."""
+    _signal_group(process, signal.SIGINT)
+    output, _ = process.communicate(timeout=STOP_SECONDS)
+    assert "Traceback" not in output
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
 
 
 def _signal_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
