@@ -29,7 +29,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "profile": ("standard", "minimal", "full"),
     "ci": ("github", "gitlab", "none"),
 }
-FEATURES: tuple[str, ...] = ()
+FEATURES: tuple[str, ...] = ("auth",)
 MAX_CHARACTERS: Mapping[str, int] = {
     "project_name": 100,
     "description": 300,

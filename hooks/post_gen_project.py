@@ -9,7 +9,31 @@ from pathlib import Path
 
 # Question -> answer -> the paths that exist only for that answer. It is not kept in cookiecutter.json, because cruft
 # freezes private variables. What a path holds, such as the text of LICENSE, is decided by tags in the file itself.
+PACKAGE = "src/{{cookiecutter.package_name}}"
 FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "auth": {
+        "yes": (
+            f"{PACKAGE}/config/auth.py",
+            f"{PACKAGE}/controllers/auth.py",
+            f"{PACKAGE}/controllers/auth_gate.py",
+            f"{PACKAGE}/features/auth.py",
+            f"{PACKAGE}/models/auth.py",
+            f"{PACKAGE}/routes/auth.py",
+            f"{PACKAGE}/services/auth.py",
+            f"{PACKAGE}/services/auth_accounts.py",
+            f"{PACKAGE}/services/auth_attempts.py",
+            f"{PACKAGE}/services/auth_tokens.py",
+            "docs/auth.md",
+            "tests/integration/test_auth_matrix.py",
+            "tests/process/auth.py",
+            "tests/process/test_auth.py",
+            "tests/process/test_auth_redis.py",
+            "tests/unit/services/test_auth.py",
+            "tests/unit/services/test_auth_attempts.py",
+            "tests/unit/services/test_auth_tokens.py",
+        ),
+        "no": (),
+    },
     "ci": {
         "github": (".github",),
         "gitlab": (".gitlab-ci.yml",),
@@ -24,6 +48,7 @@ FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 
 ANSWERS: Mapping[str, str] = {
+    "auth": "{{ cookiecutter.auth }}",
     "ci": "{{ cookiecutter.ci }}",
     "license": "{{ cookiecutter.license }}",
 }

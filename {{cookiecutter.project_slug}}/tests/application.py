@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from {{ cookiecutter.package_name }}.app import Process, create_app
 from {{ cookiecutter.package_name }}.config.settings import load_settings
 from {{ cookiecutter.package_name }}.lifecycle import Lifecycle, Phase
 from {{ cookiecutter.package_name }}.metrics import Metrics
+from {{ cookiecutter.package_name }}.wiring import Feature
 
 
 class Lines:
@@ -26,11 +27,17 @@ class Lines:
 
 
 @asynccontextmanager
-async def running(database_url: str, folder: Path, **environment: str) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of the application with *environment* as its only settings; no `.env` file is read but in *folder*."""
-    settings = load_settings({"APP_ENV": "test", "DATABASE_URL": database_url, **environment}, folder)
+async def running(
+    database_url: str, folder: Path, *, features: Sequence[Feature] = (), **environment: str
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the application with *environment* as its only settings; no `.env` file is read but in *folder*.
+
+    Without *features* it is the core alone, in which every route is public.
+    """
+    groups = [feature.settings for feature in features if feature.settings]
+    settings = load_settings({"APP_ENV": "test", "DATABASE_URL": database_url, **environment}, folder, groups)
     process = Process(lifecycle=Lifecycle(), metrics=Metrics(), access_log=Lines())
-    app = create_app(settings, process)
+    app = create_app(settings, process, features)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=True)
     async with (
         app.router.lifespan_context(app),

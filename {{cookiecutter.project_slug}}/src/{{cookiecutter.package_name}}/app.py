@@ -23,16 +23,20 @@ from .middleware.errors import Errors
 from .middleware.hosts import AllowedHosts
 from .middleware.limits import BodyLimit, RequestTimeout
 from .middleware.observation import AccessLine, Observation
+from .middleware.rate_limit import RateLimited
 from .routes.documentation import documentation_routes
 from .routes.operations import identity_routes, operations_routes
+from .routes.table import declared
 from .routes.users import user_routes
 from .services.background import BackgroundTasks, measure_loop_lag
 from .services.cache import Cache, MemoryCache
 from .services.database import Database
 from .services.health import Readiness
 from .services.passwords import Passwords
+from .services.rate_limits import RateLimit
 from .services.schema import is_current
 from .services.users import Users
+from .wiring import Core
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from .config.settings import DatabaseSettings, RedisSettings, ServerSettings, Settings
+    from .wiring import Feature
 
 _log = structlog.get_logger(__name__)
 
@@ -77,24 +82,32 @@ class Process:
     """Brings an old schema up to date before the start; without it, an old schema refuses the start."""
 
 
-def create_app(settings: Settings, process: Process) -> Application:
-    """Build the service; nothing outside the process is touched before its lifespan starts."""
+def create_app(settings: Settings, process: Process, features: Sequence[Feature]) -> Application:
+    """Build the service with *features*; nothing outside the process is touched before its lifespan starts.
+
+    Raises UndeclaredPolicy for a route that does not say who may call it.
+    """
     metrics, server = process.metrics, settings.server
-    database = _database(settings.database)
-    cache = _cache(settings.redis)
-    passwords = Passwords()
+    core = build_core(settings)
+    database, cache = core.database, core.cache
     background = BackgroundTasks(process.lifecycle, metrics.unhandled_exceptions)
     readiness = Readiness({"database": database.ping}, process.lifecycle)
     _read_figures(metrics, database, cache, background)
+    added = [feature.build(core) for feature in features]
+    gate = next((parts.gate for parts in added if parts.gate), None)
 
     operations = operations_routes(OperationsController(readiness, metrics))
     routes: list[BaseRoute] = [
         *identity_routes(IdentityController(server.app_env)),
         *(operations if server.operations_port is None else ()),
-        *user_routes(UsersController(Users(database, cache, passwords))),
+        *user_routes(UsersController(core.users)),
+        *(route for parts in added for route in parts.routes),
     ]
     if server.docs_enabled:
-        routes += documentation_routes(DocumentationController(routes))
+        routes += documentation_routes(DocumentationController(routes, gate.scheme if gate else None))
+    for route in declared(routes):
+        if gate:
+            route.guard(gate)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -103,7 +116,9 @@ def create_app(settings: Settings, process: Process) -> Application:
             await _started(stack, "database", database.start, database.close)
             await _ensure_schema(database, process.migrate)
             await _started(stack, "cache", cache.start, cache.close)
-            stack.callback(passwords.close)
+            stack.callback(core.passwords.close)
+            for name, close in (item for parts in added for item in parts.closing.items()):
+                stack.push_async_callback(_closed, name, close)
             stack.push_async_callback(_closed, "background tasks", background.close)
             background.start("cache watch", cache.watch())
             background.start("event loop lag", measure_loop_lag(metrics.event_loop_lag.observe), critical=True)
@@ -115,6 +130,27 @@ def create_app(settings: Settings, process: Process) -> Application:
     app.router.lifespan_context = lifespan
     app.operations = _application(operations, [observation, errors])
     return app
+
+
+def build_core(settings: Settings) -> Core:
+    """What the features, and the commands of features, share; nothing is opened yet."""
+    database, cache, passwords = _database(settings.database), _cache(settings.redis), Passwords()
+    users = Users(database, cache, passwords)
+    return Core(settings=settings, database=database, cache=cache, passwords=passwords, users=users)
+
+
+@asynccontextmanager
+async def opened_core(settings: Settings) -> AsyncIterator[Core]:
+    """The core, opened for one command; raises SchemaOutdated and DatabaseUnavailable."""
+    core = build_core(settings)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(core.database.close)
+        await core.database.start()
+        await _ensure_schema(core.database, None)
+        stack.push_async_callback(core.cache.close)
+        await core.cache.start()
+        stack.callback(core.passwords.close)
+        yield core
 
 
 def _application(routes: Sequence[BaseRoute], middleware: Sequence[Middleware]) -> Application:
@@ -151,9 +187,17 @@ def _guards(server: ServerSettings) -> list[Middleware]:
     hosts = [Middleware(AllowedHosts, hosts=server.allowed_hosts)] if server.allowed_hosts else []
     return [
         *hosts,
+        *_rate_limit(server),
         Middleware(BodyLimit, max_bytes=server.max_body_bytes),
         Middleware(RequestTimeout, seconds=server.request_timeout_seconds),
     ]
+
+
+def _rate_limit(server: ServerSettings) -> list[Middleware]:
+    if not server.rate_limit_per_minute:
+        return []
+    limit = RateLimit(server.rate_limit_per_minute)
+    return [Middleware(RateLimited, hit=limit.hit, proxies_trusted=bool(server.trusted_proxies))]
 
 
 def _database(database: DatabaseSettings) -> Database:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,20 +25,28 @@ if TYPE_CHECKING:
     from .config.settings import Settings
     from .metrics import Metrics
     from .server.options import ServerOptions
+    from .wiring import Command, Feature
 
 HEALTHCHECK_TIMEOUT_SECONDS = 2.5
 LOG_FLUSH_SECONDS = 2.0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that *arguments* name, and return the process's exit code."""
-    options = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, features: Sequence[Feature] | None = None) -> int:
+    """Run the command that *arguments* name, and return the process's exit code.
+
+    *features* are those of the registry, unless a test names others.
+    """
     try:
         from .config.settings import SettingsError, load_settings
+        from .features import FEATURES
     except Exception as error:  # noqa: BLE001 - whatever a module raises, there is no service
         return _failed_import(error)
+    features = FEATURES if features is None else features
+    options = _parser(features).parse_args(arguments, argparse.Namespace(features=features))
+    groups = [feature.settings for feature in features if feature.settings]
+    hardened_defaults = {name: text for feature in features for name, text in feature.hardened_defaults.items()}
     try:
-        settings = load_settings(os.environ, Path.cwd())
+        settings = load_settings(os.environ, Path.cwd(), groups, hardened_defaults)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return exit_codes.BAD_SETTINGS
@@ -55,7 +64,7 @@ def _failed_import(error: Exception) -> int:
     return exit_codes.STARTUP_FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(features: Sequence[Feature]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=SERVICE_NAME,
         description="Run and keep the service. Settings come from the environment, .env.{APP_ENV} and .env.",
@@ -68,8 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "migrate", _migrate, "bring the database's schema up to date", f"{SERVICE_NAME} migrate")
     config = _add(commands, "config", _config, "print the settings, secrets masked", f"{SERVICE_NAME} config --check")
     config.add_argument("--check", action="store_true", help="only validate: print nothing, exit 0 or 78")
-    _add(commands, "routes", _routes, "list every route", f"{SERVICE_NAME} routes | grep users")
+    _add(commands, "routes", _routes, "list every route, and who may call it", f"{SERVICE_NAME} routes | grep users")
     _add(commands, "healthcheck", _healthcheck, "ask the running service if it lives", f"{SERVICE_NAME} healthcheck")
+    for command in (command for feature in features for command in feature.commands):
+        example = f"{SERVICE_NAME} {command.name} {command.arguments}"
+        added = _add(commands, command.name, partial(_run_of_feature, command), command.purpose, example)
+        command.configure(added)
     return parser
 
 
@@ -87,7 +100,7 @@ def _add(
     return parser
 
 
-def _serve(settings: Settings, _options: argparse.Namespace) -> int:
+def _serve(settings: Settings, options: argparse.Namespace) -> int:
     writer = _configure_logging(settings)
     import structlog
 
@@ -104,7 +117,7 @@ def _serve(settings: Settings, _options: argparse.Namespace) -> int:
     process = _process(settings, writer)
 
     def build() -> tuple[Application, Starlette]:
-        app = create_app(settings, process)
+        app = create_app(settings, process, options.features)
         return app, app.operations
 
     return serve(build, _server_options(settings, process.metrics), process.lifecycle, flush=writer.flush)
@@ -217,14 +230,38 @@ def _config(settings: Settings, options: argparse.Namespace) -> int:
     return exit_codes.CLEAN
 
 
-def _routes(settings: Settings, _options: argparse.Namespace) -> int:
+def _run_of_feature(command: Command, settings: Settings, options: argparse.Namespace) -> int:
+    """Run a feature's command on the opened core; what refuses it is one line on stderr."""
+    import asyncio
+
+    from .app import opened_core
+    from .errors import SchemaOutdated, ServiceError
+
+    writer = _configure_logging(settings)
+
+    async def run() -> int:
+        async with opened_core(settings) as core:
+            return await command.run(core, options)
+
+    try:
+        return asyncio.run(run())
+    except (SchemaOutdated, ServiceError) as error:
+        sys.stderr.write(f"{error}\n")
+        return exit_codes.STARTUP_FAILED
+    finally:
+        writer.flush(LOG_FLUSH_SECONDS)
+
+
+def _routes(settings: Settings, options: argparse.Namespace) -> int:
     from .app import create_app
     from .routes.table import ApiRoute
 
-    app = create_app(settings, _process(settings, _configure_logging(settings, answers_on_stdout=True)))
+    process = _process(settings, _configure_logging(settings, answers_on_stdout=True))
+    app = create_app(settings, process, options.features)
     routes = {route.path: route for route in [*app.routes, *app.operations.routes] if isinstance(route, ApiRoute)}
     for route in routes.values():
-        sys.stdout.write(f"{', '.join(route.handlers):<20} {route.path:<30} {route.name}\n")
+        for method, endpoint in route.endpoints.items():
+            sys.stdout.write(f"{method:<7} {route.path:<32} {route.name:<16} {endpoint.policy}\n")
     return exit_codes.CLEAN
 
 

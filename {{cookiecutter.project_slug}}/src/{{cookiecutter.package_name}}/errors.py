@@ -3,11 +3,14 @@
     ServiceError
     ├── Unreadable               the request cannot be parsed at all
     ├── Invalid                  it can be parsed, and its content is wrong
+    ├── Unauthenticated          nobody knows who is asking
+    ├── Forbidden                the caller is known, and may not do this
     ├── NotFound
     ├── Conflict                 it contradicts what is stored
     ├── ContentTooLarge
     ├── UnsupportedMediaType
     ├── HostRefused              the Host header names no host of ours
+    ├── TooManyRequests          the caller asks too often
     └── Unavailable              try again later
         ├── DatabaseUnavailable
         ├── RequestTimedOut
@@ -37,6 +40,9 @@ class FieldError:
 class ServiceError(Exception):
     """The root of what this service raises on purpose; `detail` is written for the client."""
 
+    retry_after_seconds: int | None = None
+    """When the same request may succeed, for a refusal that passes."""
+
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -52,6 +58,18 @@ class Invalid(ServiceError):
     def __init__(self, detail: str, errors: tuple[FieldError, ...]) -> None:
         super().__init__(detail)
         self.errors = errors
+
+
+class Unauthenticated(ServiceError):
+    """The route is for known callers; `challenge` says how to become one (RFC 9110, section 11.6.1)."""
+
+    def __init__(self, detail: str, *, challenge: str) -> None:
+        super().__init__(detail)
+        self.challenge = challenge
+
+
+class Forbidden(ServiceError):
+    """The caller is known, and is not among those who may do this."""
 
 
 class NotFound(ServiceError):
@@ -74,8 +92,16 @@ class HostRefused(ServiceError):
     """The Host header is missing, repeated, or names a host that is not ours."""
 
 
+class TooManyRequests(ServiceError):
+    """The caller has used up what it may ask for; in *retry_after_seconds* it has some again."""
+
+    def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class Unavailable(ServiceError):
-    """The service cannot answer now; `retry_after_seconds` says when to try again."""
+    """The service cannot answer now."""
 
     def __init__(self, detail: str, *, retry_after_seconds: int = 1) -> None:
         super().__init__(detail)

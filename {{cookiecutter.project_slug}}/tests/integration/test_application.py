@@ -39,7 +39,7 @@ class Opened:
             loop_exception_handler=lambda _loop, context: self.loop_failures.append(context["message"]),
             migrate=migrate,
         )
-        self.app = create_app(load_settings({"APP_ENV": "test", "DATABASE_URL": url}, folder), self.process)
+        self.app = create_app(load_settings({"APP_ENV": "test", "DATABASE_URL": url}, folder), self.process, ())
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[httpx2.AsyncClient]:

@@ -12,8 +12,8 @@ from {{ cookiecutter.package_name }}.cli import main
 
 
 def serve(wishes: dict[str, Any]) -> int:
-    """Do what the command line does in the folder and with the environment that are wished for, and no other."""
+    """Do what the command line does with the folder, environment and features that are wished for, and no other."""
     os.chdir(wishes["folder"])
     os.environ.clear()
     os.environ.update(wishes["environment"])
-    return main(["serve"])
+    return main(["serve"], wishes["features"])

@@ -30,7 +30,7 @@ class Failing(Histogram):
 
 def compose(settings: Settings, process: Process) -> tuple[ASGIApp, ASGIApp]:
     process.metrics.event_loop_lag = Failing("lag", "Fails.", registry=None)
-    app = create_app(settings, process)
+    app = create_app(settings, process, ())
 
     async def outermost(scope: Scope, receive: Receive, send: Send) -> None:
         """Stand for a middleware that crashes: nothing of the application is around it."""

@@ -34,7 +34,7 @@ async def stream(_request: Request) -> Response:
 
 
 def compose(settings: Settings, process: Process) -> tuple[ASGIApp, ASGIApp]:
-    app = create_app(settings, process)
+    app = create_app(settings, process, ())
     app.router.routes += [Route("/late", late), Route("/stream", stream)]
     return app, app.operations
 

@@ -122,11 +122,12 @@ def test_config_check_prints_nothing_and_judges(tmp_path: Path) -> None:
     assert (78, "") == (bad.returncode, bad.stdout)
 
 
-def test_routes_lists_methods_paths_and_names(tmp_path: Path) -> None:
+def test_routes_lists_methods_paths_names_and_who_may_call(tmp_path: Path) -> None:
     lines = [line.split() for line in run(tmp_path, "routes", OPERATIONS_PORT="9000").stdout.splitlines()]
 
-    assert ["GET,", "POST", "/api/users", "users"] in lines
-    assert ["GET", "/metrics", "metrics"] in lines
+    assert ["POST", "/api/users", "users", "admin,", "superadmin"] in lines
+    assert ["DELETE", "/api/users/{user_id}", "user", "owner,", "admin,", "superadmin"] in lines
+    assert ["GET", "/metrics", "metrics", "public"] in lines
 
 
 def test_production_refuses_an_old_schema_and_names_the_remedy(tmp_path: Path) -> None:

@@ -32,6 +32,10 @@ class SettingsGroup(BaseModel):
         hide_input_in_errors=True,
     )
 
+    def doubts(self) -> Iterator[str]:
+        """Yield what is allowed and probably not meant."""
+        yield from ()
+
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_control_characters(cls, value: object, info: ValidationInfo) -> object:

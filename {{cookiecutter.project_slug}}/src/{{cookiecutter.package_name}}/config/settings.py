@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from .. import SERVICE_NAME
-from .environment import AppEnv, SettingProblem, read_environment
+from .environment import DEFAULT, AppEnv, Given, SettingProblem, read_environment
 from .groups import G, SettingsError, SettingsGroup, read_group, variables
 from .secrets import DatabaseUrl, RedisUrl, SecretUrl, weakness
 from .values import Hosts, Listener, LowerCase, Origins, Proxies, Switch
@@ -94,6 +94,13 @@ class ServerSettings(SettingsGroup):
         le=1_048_576,
         validation_alias="MAX_HEADER_BYTES",
         description="Largest head of a request; a larger one is answered with 431.",
+    )
+    rate_limit_per_minute: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        validation_alias="RATE_LIMIT_PER_MINUTE",
+        description="How many requests one client may make in a minute before it is answered with 429; 0 for no limit.",
     )
     allowed_hosts: Hosts = Field(
         default=(),
@@ -217,11 +224,15 @@ CORE_GROUPS: tuple[type[SettingsGroup], ...] = (ServerSettings, DatabaseSettings
 
 
 def load_settings(
-    environ: Mapping[str, str], directory: Path, features: Iterable[type[SettingsGroup]] = ()
+    environ: Mapping[str, str],
+    directory: Path,
+    features: Iterable[type[SettingsGroup]] = (),
+    hardened_defaults: Mapping[str, str] | None = None,
 ) -> Settings:
     """Read every group from *environ*, `.env.{APP_ENV}` and `.env` in *directory*; the first that has a name wins.
 
-    *features* are the groups of the chosen features. Raises SettingsError with all problems of all groups at once.
+    *features* are the groups of the chosen features; *hardened_defaults*, by variable, are what they let apply in
+    staging and production where nobody says anything. Raises SettingsError with all problems of all groups at once.
     """
     features = tuple(features)
     known = [variable for group in (*CORE_GROUPS, *features) for variable in variables(group)]
@@ -231,6 +242,9 @@ def load_settings(
         names=frozenset(variable.name for variable in known),
         secrets=frozenset(variable.name for variable in known if variable.secret),
     )
+    if environment.app_env.hardened:
+        for name, text in (hardened_defaults or {}).items():
+            environment.values.setdefault(name, Given(text, DEFAULT))
     server = read_group(ServerSettings, environment)
     database = read_group(DatabaseSettings, environment)
     redis = read_group(RedisSettings, environment)
@@ -238,7 +252,8 @@ def load_settings(
     others = tuple(settings for group in features if (settings := read_group(group, environment)) is not None)
     if environment.problems or server is None or database is None or redis is None or logging is None:
         raise SettingsError(environment.problems, environment.warnings)
-    warnings = (*environment.warnings, *_doubts(server, database))
+    doubts = (doubt for group in others for doubt in group.doubts())
+    warnings = (*environment.warnings, *_doubts(server, database), *doubts)
     return Settings(server, database, redis, logging, others, warnings)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from openapi_ui_bundles import swagger_ui
 from starlette.responses import FileResponse, Response
@@ -17,7 +17,7 @@ from .describe import describe
 from .openapi import openapi_document
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
@@ -66,10 +66,14 @@ PAGE_POLICY = (
 
 
 class DocumentationController:
-    """Describes *routes*, its own included; the document is built when it is first asked for."""
+    """Describes *routes*, its own included; the document is built when it is first asked for.
 
-    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+    *scheme* says how callers prove who they are, if anything asks them to.
+    """
+
+    def __init__(self, routes: Sequence[BaseRoute], scheme: Mapping[str, Any] | None = None) -> None:
         self._routes = routes
+        self._scheme = scheme
         self._document = b""
         self._edition = _edition()
         page = PAGE.format(title=escape(SERVICE_NAME), edition=self._edition)
@@ -83,7 +87,7 @@ class DocumentationController:
     )
     async def openapi(self, _request: Request) -> Response:
         if not self._document:
-            self._document = await asyncio.to_thread(openapi_document, self._routes)
+            self._document = await asyncio.to_thread(openapi_document, self._routes, self._scheme)
         return Response(self._document, media_type="application/json")
 
     @describe(

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
 from .. import SERVICE_NAME, __version__
+from ..access import PUBLIC, Policy
 from ..context import REQUEST_ID_PATTERN
 from ..models.database import ID_PATTERN
 from ..models.problem import CONTENT_TYPE
@@ -23,6 +24,8 @@ from .describe import Operation, Shape
 Json = dict[str, Any]
 Mode = Literal["validation", "serialization"]
 
+SCHEME = "caller"
+PASSING = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 SCHEMAS = "#/components/schemas/"
 REQUEST_ID = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
 RETRY_AFTER = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
@@ -55,28 +58,44 @@ class Problem(BaseModel):
     errors: list[ProblemError] = Field(default=[], description="Every wrong place, when the content was wrong.")
 
 
+class DescribedEndpoint(Protocol):
+    """What is read of one method of a route."""
+
+    @property
+    def policy(self) -> Policy: ...
+
+    @property
+    def handler(self) -> Callable[..., object]: ...
+
+
 @runtime_checkable
 class DescribedRoute(Protocol):
     """What is read of a route."""
 
     path: str
     name: str
-    handlers: Mapping[str, Callable[..., object]]
+    endpoints: Mapping[str, DescribedEndpoint]
 
 
 class Undescribed(Exception):
     """A handler without `@describe`: it would be missing in the document."""
 
 
-def openapi_document(routes: Iterable[object]) -> bytes:
-    """The document for *routes*, as JSON; raises Undescribed for a handler that says nothing about itself."""
+def openapi_document(routes: Iterable[object], scheme: Mapping[str, Any] | None = None) -> bytes:
+    """The document for *routes*, as JSON; *scheme* says how callers prove who they are, if anything asks them to.
+
+    Raises Undescribed for a handler that says nothing about itself.
+    """
     operations = list(_operations(routes))
     schemas = _Schemas(operation for *_, operation in operations)
     paths: dict[str, Json] = {}
     for route, method, operation in operations:
         template = re.sub(r"{(\w+):\w+}", r"{\1}", route.path)
-        paths.setdefault(template, {})[method.lower()] = _operation(route, method, operation, schemas)
-    document = {
+        described = _operation(route, method, operation, schemas)
+        if scheme and (policy := route.endpoints[method].policy) != PUBLIC:
+            described |= _restricted(policy, described["responses"], schemas)
+        paths.setdefault(template, {})[method.lower()] = described
+    document: Json = {
         "openapi": "3.1.1",
         "info": {
             "title": SERVICE_NAME,
@@ -86,6 +105,8 @@ def openapi_document(routes: Iterable[object]) -> bytes:
         "paths": paths,
         "components": {"schemas": schemas.definitions, "headers": HEADERS},
     }
+    if scheme:
+        document["components"]["securitySchemes"] = {SCHEME: scheme}
     return orjson.dumps(document)
 
 
@@ -93,8 +114,8 @@ def _operations(routes: Iterable[object]) -> Iterator[tuple[DescribedRoute, str,
     for route in routes:
         if not isinstance(route, DescribedRoute):
             raise Undescribed(f"{route!r} is no ApiRoute")
-        for method, handler in route.handlers.items():
-            operation = getattr(handler, "operation", None)
+        for method, endpoint in route.endpoints.items():
+            operation = getattr(endpoint.handler, "operation", None)
             if not isinstance(operation, Operation):
                 raise Undescribed(f"{method} {route.path} has no description: put @describe on its handler")
             yield route, method, operation
@@ -170,7 +191,6 @@ def _query_parameters(operation: Operation, schemas: _Schemas) -> Iterator[Json]
 
 
 def _responses(operation: Operation, schemas: _Schemas) -> Json:
-    problem = {CONTENT_TYPE.decode(): {"schema": schemas.reference(Problem, "serialization")}}
     responses: Json = {}
     for status, shape in operation.responses.items():
         response: Json = {"description": HTTPStatus(status).phrase, "headers": REQUEST_ID}
@@ -178,10 +198,25 @@ def _responses(operation: Operation, schemas: _Schemas) -> Json:
             response["content"] = _content(shape, operation.text_type, schemas)
         responses[str(status)] = response
     for status in operation.problems:
-        headers = REQUEST_ID | RETRY_AFTER if status == HTTPStatus.SERVICE_UNAVAILABLE else REQUEST_ID
-        responses[str(status)] = {"description": HTTPStatus(status).phrase, "headers": headers, "content": problem}
-    responses["default"] = {"description": "Any other failure", "headers": REQUEST_ID, "content": problem}
+        responses[str(status)] = _problem(HTTPStatus(status), schemas)
+    responses["default"] = _problem(None, schemas)
     return responses
+
+
+def _problem(status: HTTPStatus | None, schemas: _Schemas) -> Json:
+    """The answer of a failure; without a *status*, of any other one."""
+    return {
+        "description": status.phrase if status else "Any other failure",
+        "headers": REQUEST_ID | RETRY_AFTER if status in PASSING else REQUEST_ID,
+        "content": {CONTENT_TYPE.decode(): {"schema": schemas.reference(Problem, "serialization")}},
+    }
+
+
+def _restricted(policy: Policy, responses: Json, schemas: _Schemas) -> Json:
+    """What an operation says besides, that not everybody may call; `x-policy` is the route's own declaration."""
+    statuses = [HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND if policy.owner else HTTPStatus.FORBIDDEN]
+    refused = {str(status.value): _problem(status, schemas) for status in statuses}
+    return {"security": [{SCHEME: []}], "x-policy": str(policy), "responses": refused | responses}
 
 
 def _content(shape: Shape, text_type: str, schemas: _Schemas) -> Json:

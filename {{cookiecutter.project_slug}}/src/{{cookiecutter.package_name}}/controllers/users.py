@@ -10,9 +10,9 @@ from ..models.page import ListQuery, id_at
 from ..models.user import UserChanges, UserCreate, UserCursorPage, UserItems, UserOut, UserPage
 from .describe import describe
 from .reading import read_body, read_id, read_query
+from .writing import json_response
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
     from starlette.requests import Request
 
     from ..services.users import Users
@@ -36,7 +36,7 @@ class UsersController:
     )
     async def create(self, request: Request) -> Response:
         user = await self._users.create(await read_body(request, UserCreate))
-        return _json(user, status=201, headers={"Location": f"{request.url.path}/{user.id}"})
+        return json_response(user, status=201, headers={"Location": f"{request.url.path}/{user.id}"})
 
     @describe(
         summary="List users",
@@ -52,10 +52,10 @@ class UsersController:
     async def list(self, request: Request) -> Response:
         query = read_query(request, ListQuery)
         if query.ids is not None:
-            return _json(await self._users.by_ids(query.ids.split(",")))
+            return json_response(await self._users.by_ids(query.ids.split(",")))
         if query.cursor is not None:
-            return _json(await self._users.after(id_at(query.cursor), limit=query.limit))
-        return _json(await self._users.page(page=query.page, limit=query.limit))
+            return json_response(await self._users.after(id_at(query.cursor), limit=query.limit))
+        return json_response(await self._users.page(page=query.page, limit=query.limit))
 
     @describe(
         summary="Get a user",
@@ -78,7 +78,7 @@ class UsersController:
     )
     async def update(self, request: Request) -> Response:
         user_id = read_id(request, "user_id")
-        return _json(await self._users.update(user_id, await read_body(request, UserChanges)))
+        return json_response(await self._users.update(user_id, await read_body(request, UserChanges)))
 
     @describe(
         summary="Delete a user",
@@ -90,8 +90,3 @@ class UsersController:
     async def delete(self, request: Request) -> Response:
         await self._users.delete(read_id(request, "user_id"))
         return Response(status_code=204)
-
-
-def _json(model: BaseModel, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    body = model.__pydantic_serializer__.to_json(model)
-    return Response(body, status, headers, media_type="application/json")

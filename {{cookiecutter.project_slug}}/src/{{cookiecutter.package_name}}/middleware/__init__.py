@@ -5,6 +5,7 @@
     (Cors)           only when CORS_ORIGINS is set; leaves a preflight to another's host to AllowedHosts
     Errors           every exception becomes one problem document
     (AllowedHosts)   only when ALLOWED_HOSTS is set
+    (RateLimited)    429; only when RATE_LIMIT_PER_MINUTE is not 0
     BodyLimit        413
     RequestTimeout   503
 

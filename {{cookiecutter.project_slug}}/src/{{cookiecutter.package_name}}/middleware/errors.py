@@ -22,7 +22,7 @@ from ..metrics import route_of
 from ..models import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -132,16 +132,23 @@ async def _answer_cut_off(exchange: Exchange, send: Send) -> None:
 
 def _of_service_error(error: errors.ServiceError) -> _Refusal:
     kind = problem.type_of_error(error)
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    if isinstance(error, errors.Unavailable):
-        headers = ((b"retry-after", str(error.retry_after_seconds).encode()),)
     if isinstance(error, errors.Unavailable) and not isinstance(error, errors.NotReady):
         _log.warning("request refused", problem=kind.slug, detail=error.detail, cause=_cause(error))
-    if isinstance(error, errors.ContentTooLarge):
-        headers = ((b"connection", b"close"),)
     return _Refusal(
-        kind, detail=error.detail, errors=error.errors if isinstance(error, errors.Invalid) else (), headers=headers
+        kind,
+        detail=error.detail,
+        errors=error.errors if isinstance(error, errors.Invalid) else (),
+        headers=tuple(_headers_of(error)),
     )
+
+
+def _headers_of(error: errors.ServiceError) -> Iterator[tuple[bytes, bytes]]:
+    if error.retry_after_seconds is not None:
+        yield b"retry-after", str(error.retry_after_seconds).encode()
+    if isinstance(error, errors.Unauthenticated):
+        yield b"www-authenticate", error.challenge.encode()
+    if isinstance(error, errors.ContentTooLarge):
+        yield b"connection", b"close"
 
 
 def _of_http_exception(error: HTTPException) -> _Refusal:

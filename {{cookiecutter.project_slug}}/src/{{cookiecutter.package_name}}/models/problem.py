@@ -14,12 +14,15 @@ from ..errors import (
     ContentTooLarge,
     DatabaseUnavailable,
     FieldError,
+    Forbidden,
     HostRefused,
     Invalid,
     NotFound,
     RequestTimedOut,
     ServiceError,
     ShuttingDown,
+    TooManyRequests,
+    Unauthenticated,
     Unavailable,
     Unreadable,
     UnsupportedMediaType,
@@ -44,6 +47,8 @@ class ProblemType:
 
 BAD_REQUEST = ProblemType("bad-request", 400, "The request cannot be read")
 HOST_REFUSED = ProblemType("host-refused", 400, "The Host header is not accepted")
+UNAUTHENTICATED = ProblemType("unauthenticated", 401, "Nobody knows who is asking")
+FORBIDDEN = ProblemType("forbidden", 403, "The caller may not do this")
 NOT_FOUND = ProblemType("not-found", 404, "Nothing is here")
 METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", 405, "The method is not supported here")
 REQUEST_TIMEOUT = ProblemType("request-timeout", 408, "The request did not arrive in time")
@@ -52,6 +57,7 @@ CONTENT_TOO_LARGE = ProblemType("content-too-large", 413, "The body is too large
 URI_TOO_LONG = ProblemType("uri-too-long", 414, "The address is too long")
 UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported-media-type", 415, "The content type is not supported")
 INVALID = ProblemType("invalid", 422, "The request was read and is wrong")
+TOO_MANY_REQUESTS = ProblemType("too-many-requests", 429, "The caller asks too often")
 HEADERS_TOO_LARGE = ProblemType("headers-too-large", 431, "The header fields are too large")
 CLIENT_ERROR = ProblemType("client-error", 400, "The request was refused")
 INTERNAL = ProblemType("internal", 500, "Internal Server Error")
@@ -73,11 +79,14 @@ for _type in REGISTRY.values():
 TYPE_OF_ERROR: dict[type[ServiceError], ProblemType] = {
     Unreadable: BAD_REQUEST,
     HostRefused: HOST_REFUSED,
+    Unauthenticated: UNAUTHENTICATED,
+    Forbidden: FORBIDDEN,
     NotFound: NOT_FOUND,
     Conflict: CONFLICT,
     ContentTooLarge: CONTENT_TOO_LARGE,
     UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE,
     Invalid: INVALID,
+    TooManyRequests: TOO_MANY_REQUESTS,
     Unavailable: UNAVAILABLE,
     DatabaseUnavailable: DATABASE_UNAVAILABLE,
     RequestTimedOut: TIMED_OUT,

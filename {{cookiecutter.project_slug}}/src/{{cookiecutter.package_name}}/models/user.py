@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Self
 from unicodedata import normalize
 
@@ -63,9 +65,18 @@ def _folded(address: str) -> str:
     return normalize("NFC", "".join(fold if len(fold) == 1 else lower for fold, lower in letters))
 
 
+@cache
+def _common_passwords() -> frozenset[str]:
+    lines = Path(__file__).with_name("common_passwords.txt").read_text(encoding="utf-8").splitlines()
+    return frozenset(line for line in lines if not line.startswith("#"))
+
+
 def _is_password(value: SecretStr) -> SecretStr:
-    if "\x00" in value.get_secret_value():
+    password = value.get_secret_value()
+    if "\x00" in password:
         raise PydanticCustomError("control_character", "holds a NUL character")
+    if password.lower() in _common_passwords():
+        raise PydanticCustomError("common_password", "is one of the commonest passwords, which are tried first")
     return value
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .table import ApiRoute
+from ..access import PUBLIC
+from .table import ApiRoute, allow
 
 if TYPE_CHECKING:
     from ..controllers.documentation import DocumentationController
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 def documentation_routes(controller: DocumentationController) -> list[ApiRoute]:
     """The document, the page that shows it, and what the page loads."""
     return [
-        ApiRoute("/openapi.json", {"GET": controller.openapi}, name="openapi"),
-        ApiRoute("/docs", {"GET": controller.page}, name="docs"),
-        ApiRoute("/docs/assets/{edition}/{name}", {"GET": controller.asset}, name="docs.asset"),
+        ApiRoute("/openapi.json", {"GET": allow(PUBLIC, controller.openapi)}, name="openapi"),
+        ApiRoute("/docs", {"GET": allow(PUBLIC, controller.page)}, name="docs"),
+        ApiRoute("/docs/assets/{edition}/{name}", {"GET": allow(PUBLIC, controller.asset)}, name="docs.asset"),
     ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..access import PUBLIC
 from ..models.operations import LIVE_PATH, METRICS_PATH, READY_PATH
-from .table import ApiRoute
+from .table import ApiRoute, allow
 
 if TYPE_CHECKING:
     from ..controllers.operations import IdentityController, OperationsController
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
 
 def identity_routes(controller: IdentityController) -> list[ApiRoute]:
     """Who answers here."""
-    return [ApiRoute("/", {"GET": controller.identity}, name="identity")]
+    return [ApiRoute("/", {"GET": allow(PUBLIC, controller.identity)}, name="identity")]
 
 
 def operations_routes(controller: OperationsController) -> list[ApiRoute]:
     """Health and metrics: on the main listener, or on OPERATIONS_PORT alone when it is set."""
     return [
-        ApiRoute(LIVE_PATH, {"GET": controller.live}, name="health.live"),
-        ApiRoute(READY_PATH, {"GET": controller.ready}, name="health.ready"),
-        ApiRoute(METRICS_PATH, {"GET": controller.metrics}, name="metrics"),
+        ApiRoute(LIVE_PATH, {"GET": allow(PUBLIC, controller.live)}, name="health.live"),
+        ApiRoute(READY_PATH, {"GET": allow(PUBLIC, controller.ready)}, name="health.ready"),
+        ApiRoute(METRICS_PATH, {"GET": allow(PUBLIC, controller.metrics)}, name="metrics"),
     ]

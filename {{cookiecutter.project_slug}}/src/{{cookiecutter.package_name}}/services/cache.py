@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 from .single_flight import Flight, SingleFlight
@@ -35,10 +36,11 @@ class Cache(Protocol):
     @property
     def stats(self) -> CacheStats: ...
 
-    async def get_or_load(self, key: str, load: Load) -> bytes:
+    async def get_or_load(self, key: str, load: Load, *, ttl_seconds: float = inf) -> bytes:
         """The value kept for *key*, else what *load* returns; concurrent misses share one load.
 
-        What *load* raises goes to all who share it and is not kept.
+        What *load* raises goes to all who share it and is not kept. *ttl_seconds* can only shorten how long the cache
+        keeps a value.
         """
 
     async def invalidate(self, key: str) -> None:
@@ -79,7 +81,7 @@ class MemoryCache:
     def __len__(self) -> int:
         return len(self._entries)
 
-    async def get_or_load(self, key: str, load: Load) -> bytes:
+    async def get_or_load(self, key: str, load: Load, *, ttl_seconds: float = inf) -> bytes:
         value = self._kept(key)
         if value is not None:
             self.stats.hits += 1
@@ -89,7 +91,7 @@ class MemoryCache:
         async def load_and_keep(flight: Flight[bytes]) -> bytes:
             value = await load()
             if not flight.outdated and key not in self._entries:  # a tombstone may stand there
-                self._keep(key, value, self._ttl_seconds)
+                self._keep(key, value, min(self._ttl_seconds, ttl_seconds))
             return value
 
         return await self._flights.run(key, load_and_keep)

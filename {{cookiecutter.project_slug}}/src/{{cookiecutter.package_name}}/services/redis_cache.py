@@ -21,6 +21,7 @@ import secrets
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from math import inf
 from typing import TypeVar
 
 import structlog
@@ -90,9 +91,9 @@ class RedisCache:
         self._max_remembered = max_remembered
         self._flights = SingleFlight[bytes]()
         self._prefix = f"{prefix}:"
-        self._ttl_ms = round(ttl_seconds * 1000)
+        self._ttl_seconds = ttl_seconds
         self._timing = timing or Timing()
-        self._tombstone_ms = round(self._timing.tombstone * 1000)
+        self._tombstone_ms = _ms(self._timing.tombstone)
         process = secrets.token_hex(8).encode()
         self._unique = (b"%b:%d" % (process, number) for number in itertools.count())
         # One limit stands around every command, the wait for a connection included; so the client has none of its own.
@@ -112,7 +113,7 @@ class RedisCache:
         """Whether values are read from Redis now, and not loaded each time."""
         return self._trusted
 
-    async def get_or_load(self, key: str, load: Load) -> bytes:
+    async def get_or_load(self, key: str, load: Load, *, ttl_seconds: float = inf) -> bytes:
         held = await self._read(key)
         if held[:1] == VALUE:
             self.stats.hits += 1
@@ -123,7 +124,7 @@ class RedisCache:
             value = await load()
             flight.land(value)
             if held[:1] == LEASE and not flight.outdated:
-                await self._store(key, held, value)
+                await self._store(key, held, value, min(self._ttl_seconds, ttl_seconds))
             return value
 
         # Who saw the same lease or tombstone may share the load: nothing was invalidated between the two.
@@ -155,7 +156,7 @@ class RedisCache:
         try:
             await self._deliver()
         except RedisLost:
-            _log.warning("invalidations lost", keys=len(self._remembered), stale_for_seconds=self._ttl_ms / 1000)
+            _log.warning("invalidations lost", keys=len(self._remembered), stale_for_seconds=self._ttl_seconds)
         await self._redis.aclose()
 
     async def watch(self) -> None:
@@ -189,11 +190,11 @@ class RedisCache:
             return b""
         return held if self.trusts_redis() else b""
 
-    async def _store(self, key: str, lease: bytes, value: bytes) -> None:
+    async def _store(self, key: str, lease: bytes, value: bytes, seconds: float) -> None:
         if not self.trusts_redis():
             return
         try:
-            await self._ask(self._store_under_lease([self._prefix + key], [lease, VALUE + value, self._ttl_ms]))
+            await self._ask(self._store_under_lease([self._prefix + key], [lease, VALUE + value, _ms(seconds)]))
         except RedisLost:
             return
 
@@ -210,7 +211,7 @@ class RedisCache:
         if len(self._remembered) > self._max_remembered:
             del self._remembered[next(iter(self._remembered))]
             # What was forgotten here is gone from Redis when everything that stands there now is too old.
-            self._trust_from = time.monotonic() + (self._ttl_ms + self._tombstone_ms) / 1000
+            self._trust_from = time.monotonic() + self._ttl_seconds + self._timing.tombstone
 
     async def _deliver(self) -> None:
         """Bury every remembered key; one that cannot be delivered stays remembered."""
@@ -236,3 +237,7 @@ class RedisCache:
         if self._reachable or self._trusted:
             _log.warning("redis lost", reason=f"{type(error).__name__}: {error}")
         self._reachable = self._trusted = False
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Row, bindparam, delete, exc, func, insert, select, update
 
@@ -31,6 +31,16 @@ _AFTER = _FIRST.where(User.id > bindparam("after"))
 _COUNT = select(func.count()).select_from(User)
 
 
+class UserWatcher(Protocol):
+    """A feature that keeps something of its own about users."""
+
+    async def before_change(self, user_id: str, fields: frozenset[str]) -> None:
+        """Raise to refuse the change of *fields*; no field stands for the deletion."""
+
+    async def forget(self, user_id: str) -> None:
+        """Forget what is remembered of the user; called before and after the commit, as `Cache.invalidate` is."""
+
+
 class Users:
     """Raises NotFound, Conflict for an e-mail that is taken, and DatabaseUnavailable."""
 
@@ -38,6 +48,11 @@ class Users:
         self._database = database
         self._cache = cache
         self._passwords = passwords
+        self._watchers: list[UserWatcher] = []
+
+    def watch(self, watcher: UserWatcher) -> None:
+        """Let *watcher* know of every change from now on."""
+        self._watchers.append(watcher)
 
     async def create(self, new: UserCreate) -> UserOut:
         """The stored user; Conflict if the e-mail is taken, in whatever letter case."""
@@ -97,6 +112,7 @@ class Users:
 
     async def update(self, user_id: str, changes: UserChanges) -> UserOut:
         """The user as changed, by one statement: two updates of different fields both last."""
+        await self._ask_watchers(user_id, frozenset(changes.model_fields_set))
         values: dict[str, Any] = changes.model_dump(include=changes.model_fields_set - {"password"})
         if "password" in changes.model_fields_set:
             values["password_hash"] = await self._passwords.hash(changes.password.get_secret_value())
@@ -106,21 +122,31 @@ class Users:
         return _shown(row)
 
     async def delete(self, user_id: str) -> None:
+        await self._ask_watchers(user_id, frozenset())
         await self._change(user_id, delete(User).where(User.id == user_id).returning(User.id))
 
     async def _change(self, user_id: str, statement: Any) -> AnyRow:
         """Execute *statement* and forget the cached user, whatever happens: a commit may stand though we failed."""
-        await self._cache.invalidate(_cache_key(user_id))
+        await self._forget(user_id)
         try:
             async with self._database.transaction() as session:
                 row = (await session.execute(statement)).one_or_none()
         except exc.IntegrityError as error:
             raise _conflict(error) from None
         finally:
-            await self._cache.invalidate(_cache_key(user_id))
+            await self._forget(user_id)
         if row is None:
             raise _not_found(user_id)
         return row
+
+    async def _forget(self, user_id: str) -> None:
+        await self._cache.invalidate(_cache_key(user_id))
+        for watcher in self._watchers:
+            await watcher.forget(user_id)
+
+    async def _ask_watchers(self, user_id: str, fields: frozenset[str]) -> None:
+        for watcher in self._watchers:
+            await watcher.before_change(user_id, fields)
 
 
 def _shown(row: AnyRow) -> UserOut:

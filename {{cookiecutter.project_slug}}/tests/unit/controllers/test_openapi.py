@@ -11,14 +11,16 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.requests import Request
 from starlette.responses import Response
 
+from {{ cookiecutter.package_name }}.access import PUBLIC
 from {{ cookiecutter.package_name }}.app import Process, create_app
 from {{ cookiecutter.package_name }}.config.settings import load_settings
 from {{ cookiecutter.package_name }}.controllers.openapi import Problem, Undescribed, openapi_document
 from {{ cookiecutter.package_name }}.errors import FieldError
+from {{ cookiecutter.package_name }}.features import FEATURES
 from {{ cookiecutter.package_name }}.lifecycle import Lifecycle
 from {{ cookiecutter.package_name }}.metrics import Metrics
 from {{ cookiecutter.package_name }}.models.problem import INVALID, problem_body
-from {{ cookiecutter.package_name }}.routes.table import ApiRoute
+from {{ cookiecutter.package_name }}.routes.table import ApiRoute, allow
 
 from ...application import Lines
 
@@ -28,9 +30,10 @@ Json = dict[str, Any]
 @pytest.fixture(scope="module")
 def routes(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     """Every route of the service, as it is composed."""
+    groups = [feature.settings for feature in FEATURES if feature.settings]
     folder: Path = tmp_path_factory.mktemp("settings")
     process = Process(lifecycle=Lifecycle(), metrics=Metrics(), access_log=Lines())
-    return list(create_app(load_settings({"APP_ENV": "test", "DOCS_ENABLED": "true"}, folder), process).routes)
+    return list(create_app(load_settings({"APP_ENV": "test"}, folder, groups), process, FEATURES).routes)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,7 @@ def test_the_document_is_valid_openapi(document: Json) -> None:
 
 
 def test_every_route_stands_in_the_document(routes: list[ApiRoute], operations: dict[str, Json]) -> None:
-    assert {f"{method} {route.path}" for route in routes for method in route.handlers} == set(operations)
+    assert {f"{method} {route.path}" for route in routes for method in route.endpoints} == set(operations)
 
 
 def test_every_operation_is_described_for_people(operations: dict[str, Json]) -> None:
@@ -92,7 +95,7 @@ def test_a_route_without_a_description_is_refused() -> None:
         return Response()
 
     with pytest.raises(Undescribed, match="PATCH /api/silent has no description"):
-        openapi_document([ApiRoute("/api/silent", {"PATCH": silent}, name="silent")])
+        openapi_document([ApiRoute("/api/silent", {"PATCH": allow(PUBLIC, silent)}, name="silent")])
 
 
 def test_parts_of_the_path_are_required_parameters(operations: dict[str, Json]) -> None:

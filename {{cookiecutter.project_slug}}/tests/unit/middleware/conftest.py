@@ -19,13 +19,14 @@ from starlette.types import Message, Receive, Send
 from structlog.testing import capture_logs
 
 from {{ cookiecutter.package_name }} import errors
+from {{ cookiecutter.package_name }}.access import PUBLIC
 from {{ cookiecutter.package_name }}.app import Application
 from {{ cookiecutter.package_name }}.metrics import Metrics
 from {{ cookiecutter.package_name }}.middleware.errors import Errors
 from {{ cookiecutter.package_name }}.middleware.hosts import AllowedHosts
 from {{ cookiecutter.package_name }}.middleware.limits import BodyLimit, RequestTimeout
 from {{ cookiecutter.package_name }}.middleware.observation import Observation
-from {{ cookiecutter.package_name }}.routes.table import ApiRoute
+from {{ cookiecutter.package_name }}.routes.table import ApiRoute, allow
 
 
 class Lines:
@@ -183,13 +184,13 @@ class Stack:
         self.lines = Lines()
         self.app: Starlette = Application(
             routes=[
-                ApiRoute("/echo/{name}", {"GET": echo, "POST": echo}, name="echo"),
-                ApiRoute("/fails/{name}", {"GET": fails}, name="fails"),
-                ApiRoute("/leaves/{name}", {"GET": leaves}, name="leaves"),
-                *(ApiRoute(path, {"GET": handler}, name=path) for path, handler in HANDLERS.items()),
+                ApiRoute("/echo/{name}", {"GET": allow(PUBLIC, echo), "POST": allow(PUBLIC, echo)}, name="echo"),
+                ApiRoute("/fails/{name}", {"GET": allow(PUBLIC, fails)}, name="fails"),
+                ApiRoute("/leaves/{name}", {"GET": allow(PUBLIC, leaves)}, name="leaves"),
+                *(ApiRoute(path, {"GET": allow(PUBLIC, handler)}, name=path) for path, handler in HANDLERS.items()),
                 Route("/foreign/{name}", fails),
-                ApiRoute("/metrics", {"GET": echo}, name="metrics"),
-                ApiRoute("/health/ready", {"GET": takes_its_time}, name="health.ready"),
+                ApiRoute("/metrics", {"GET": allow(PUBLIC, echo)}, name="metrics"),
+                ApiRoute("/health/ready", {"GET": allow(PUBLIC, takes_its_time)}, name="health.ready"),
             ],
             middleware=[
                 Middleware(Observation, metrics=self.metrics.requests, access_log=self.lines),

@@ -1,0 +1,52 @@
+"""Who may call a route, as its declaration says, and who is asking.
+
+Routes declare a policy. What tells callers apart is a gate, which a feature may bring; without one, everybody is
+anonymous and every route is public.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+ADMIN_ROLES = ("admin", "superadmin")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Everybody, if it is `PUBLIC`; else every known caller, or only those with one of *roles*, or the owner.
+
+    *owner* names the part of the path that holds the owner's id; with it, *roles* are admitted besides.
+    """
+
+    public: bool = False
+    roles: tuple[str, ...] = ()
+    owner: str = ""
+
+    def __str__(self) -> str:
+        admitted = [*(("owner",) if self.owner else ()), *self.roles]
+        return "public" if self.public else ", ".join(admitted) or "authenticated"
+
+
+PUBLIC = Policy(public=True)
+AUTHENTICATED = Policy()
+ADMINS = Policy(roles=ADMIN_ROLES)
+
+
+def owner_or_admins(parameter: str) -> Policy:
+    """Admit the one whose id the path holds as *parameter*, and admins."""
+    return Policy(roles=ADMIN_ROLES, owner=parameter)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is asking; nobody that we know if `user_id` is empty."""
+
+    user_id: str = ""
+    role: str = ""
+
+
+ANONYMOUS = Caller()
+
+caller: ContextVar[Caller] = ContextVar("caller", default=ANONYMOUS)
+"""Who asked for what the current task does; a gate sets it."""

@@ -1,0 +1,95 @@
+"""Settings of the feature `auth`: the key of its tokens, how long they live, and how often one may try."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
+
+from .groups import SettingsGroup
+from .secrets import weakness
+from .values import Accepts, Insecure, environment_of
+
+MIN_KEY_BYTES = 32
+"""The size of the hash: a shorter key would weaken it (RFC 7518, section 3.2)."""
+
+HARDENED_DEFAULTS = {"RATE_LIMIT_PER_MINUTE": "1200"}
+
+
+def _is_key(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    app_env = environment_of(info)
+    if value is None:
+        if app_env.hardened:
+            raise Insecure(f"missing; {app_env} needs {_ACCEPTED}")
+        return None
+    key = value.get_secret_value()
+    if not key.isprintable():
+        raise ValueError("it contains a control character")
+    if len(key.encode()) < MIN_KEY_BYTES:
+        raise ValueError(f"it is shorter than {MIN_KEY_BYTES} bytes")
+    if app_env.hardened and (reason := weakness(key, least=MIN_KEY_BYTES)):
+        raise Insecure(f"it {reason}, which is refused in {app_env}")
+    return value
+
+
+_ACCEPTED = f"{MIN_KEY_BYTES} bytes or more of random text, such as `openssl rand -base64 48` prints"
+
+Key = Annotated[SecretStr | None, AfterValidator(_is_key), Accepts(_ACCEPTED)]
+
+
+class AuthSettings(SettingsGroup):
+    """How callers prove who they are."""
+
+    jwt_secret: Key = Field(
+        default=None,
+        validate_default=True,
+        validation_alias="JWT_SECRET",
+        description="Signs the tokens; a secret, required in staging and production, elsewhere unset means a random "
+        "one for each start. JWT_SECRET_FILE may name a file that holds it.",
+    )
+    jwt_secret_previous: Key = Field(
+        default=None,
+        validation_alias="JWT_SECRET_PREVIOUS",
+        description="The JWT_SECRET before the present one, still accepted: set it while you replace the key, so that "
+        "nobody is logged out. JWT_SECRET_PREVIOUS_FILE may name a file that holds it.",
+    )
+    jwt_expires_in_seconds: int = Field(
+        default=900,
+        ge=1,
+        le=86_400,
+        validation_alias="JWT_EXPIRES_IN_SECONDS",
+        description="How long an access token lives.",
+    )
+    jwt_refresh_expires_in_seconds: int = Field(
+        default=2_592_000,
+        ge=1,
+        le=31_536_000,
+        validation_alias="JWT_REFRESH_EXPIRES_IN_SECONDS",
+        description="How long a refresh token lives, and with it a session that nobody uses.",
+    )
+    account_attempts_per_minute: int = Field(
+        default=5,
+        ge=1,
+        le=10_000,
+        validation_alias="AUTH_ACCOUNT_ATTEMPTS_PER_MINUTE",
+        description="How often one address may try the password of one account in a minute; all addresses together "
+        "may ten times as often.",
+    )
+    address_attempts_per_minute: int = Field(
+        default=30,
+        ge=1,
+        le=100_000,
+        validation_alias="AUTH_ADDRESS_ATTEMPTS_PER_MINUTE",
+        description="How often one address may log in, register or refresh in a minute, whichever the account.",
+    )
+
+    def signing_keys(self) -> tuple[str, ...]:
+        """Every accepted key; the first one signs. A random one where none is set."""
+        signing = self.jwt_secret or SecretStr(secrets.token_urlsafe(48))
+        return tuple(key.get_secret_value() for key in (signing, self.jwt_secret_previous) if key)
+
+    def doubts(self) -> Iterator[str]:
+        if self.jwt_secret is None:
+            yield "JWT_SECRET: not set, so a random one is used and every restart logs everybody out"

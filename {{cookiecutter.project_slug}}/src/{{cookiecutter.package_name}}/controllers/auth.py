@@ -1,0 +1,148 @@
+"""Answers under /api/auth and /api/admin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from .. import access
+from ..models.auth import (
+    AccountChanges,
+    AccountCursorPage,
+    AccountOut,
+    AccountPage,
+    Credentials,
+    PasswordChange,
+    RefreshRequest,
+    TokenPair,
+)
+from ..models.page import PageQuery, id_at
+from ..models.user import UserCreate, UserOut
+from .auth_gate import client_of
+from .describe import describe
+from .reading import read_body, read_id, read_query
+from .writing import json_response
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from ..services.auth import Authentication
+    from ..services.auth_accounts import Accounts
+
+_TAGS = ["auth"]
+_ADMIN_TAGS = ["admin"]
+
+
+class AuthController:
+    """What people do to become known callers, and to stop being ones."""
+
+    def __init__(self, authentication: Authentication, accounts: Accounts) -> None:
+        self._authentication = authentication
+        self._accounts = accounts
+
+    @describe(
+        summary="Register",
+        description="Creates a user who may log in at once. The e-mail must not be taken, in whatever letter case.",
+        body=UserCreate,
+        responses={201: UserOut},
+        problems=[400, 409, 413, 415, 422, 429, 503],
+        tags=_TAGS,
+    )
+    async def register(self, request: Request) -> Response:
+        user = await self._authentication.register(await read_body(request, UserCreate), client_of(request))
+        return json_response(user, status=201, headers={"Location": f"/api/users/{user.id}"})
+
+    @describe(
+        summary="Log in",
+        description="An unknown e-mail, a wrong password and a deactivated account are answered alike.",
+        body=Credentials,
+        responses={200: TokenPair},
+        problems=[400, 401, 413, 415, 422, 429, 503],
+        tags=_TAGS,
+    )
+    async def log_in(self, request: Request) -> Response:
+        credentials = await read_body(request, Credentials)
+        return json_response(await self._authentication.log_in(credentials, client_of(request)))
+
+    @describe(
+        summary="Get a new pair of tokens",
+        description="A refresh token is good once; one that was used before ends its session, because it was stolen.",
+        body=RefreshRequest,
+        responses={200: TokenPair},
+        problems=[400, 401, 413, 415, 422, 429, 503],
+        tags=_TAGS,
+    )
+    async def refresh(self, request: Request) -> Response:
+        token = (await read_body(request, RefreshRequest)).refresh_token.get_secret_value()
+        return json_response(await self._authentication.refresh(token, client_of(request)))
+
+    @describe(
+        summary="Log out",
+        description="Ends the session of the token: neither it nor its refresh token is accepted any more.",
+        responses={204: None},
+        problems=[503],
+        tags=_TAGS,
+    )
+    async def log_out(self, request: Request) -> Response:
+        await self._authentication.log_out(request.state.claims, client_of(request))
+        return Response(status_code=204)
+
+    @describe(
+        summary="Tell who is asking",
+        description="The caller's own account.",
+        responses={200: AccountOut},
+        problems=[503],
+        tags=_TAGS,
+    )
+    async def me(self, _request: Request) -> Response:
+        return json_response(await self._accounts.get(access.caller.get().user_id))
+
+    @describe(
+        summary="Change the own password",
+        description="Ends every session of the caller, this one too.",
+        body=PasswordChange,
+        responses={204: None},
+        problems=[400, 413, 415, 422, 429, 503],
+        tags=_TAGS,
+    )
+    async def change_password(self, request: Request) -> Response:
+        change = await read_body(request, PasswordChange)
+        await self._authentication.change_password(access.caller.get(), change, client_of(request))
+        return Response(status_code=204)
+
+
+class AdminController:
+    """What admins do about accounts."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    @describe(
+        summary="List accounts",
+        description="Oldest first, with role and activity. By `page` or by `cursor`, as the users are.",
+        query=PageQuery,
+        responses={200: (AccountPage, AccountCursorPage)},
+        problems=[400, 422, 503],
+        tags=_ADMIN_TAGS,
+    )
+    async def list(self, request: Request) -> Response:
+        query = read_query(request, PageQuery)
+        if query.cursor is not None:
+            return json_response(await self._accounts.after(id_at(query.cursor), limit=query.limit))
+        return json_response(await self._accounts.page(page=query.page, limit=query.limit))
+
+    @describe(
+        summary="Change a role, deactivate or activate an account",
+        description="Ends every session of the account. Only a superadmin may do it to an admin, or make one; nobody "
+        "may do it to the own account.",
+        body=AccountChanges,
+        responses={200: AccountOut},
+        problems=[400, 404, 413, 415, 422, 503],
+        tags=_ADMIN_TAGS,
+    )
+    async def update(self, request: Request) -> Response:
+        user_id = read_id(request, "user_id")
+        changes = await read_body(request, AccountChanges)
+        account = await self._accounts.change(access.caller.get(), user_id, changes, client_of(request))
+        return json_response(account)

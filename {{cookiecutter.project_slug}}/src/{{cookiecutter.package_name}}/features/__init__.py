@@ -1,0 +1,15 @@
+"""The features of this service: this list, and one module for each that wires it."""
+
+from __future__ import annotations
+
+from ..wiring import Feature
+# {% if cookiecutter.auth == 'yes' %}
+from .auth import AUTH
+# {% endif %}
+
+FEATURES: tuple[Feature, ...] = (
+    # In the order in which they start; they close the other way round.
+    # {% if cookiecutter.auth == 'yes' %}
+    AUTH,
+    # {% endif %}
+)

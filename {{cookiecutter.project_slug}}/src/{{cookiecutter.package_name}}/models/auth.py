@@ -1,0 +1,133 @@
+"""What the feature `auth` stores about a user, and its shapes on the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .database import Base, UTCDateTime, new_id
+from .page import CursorPage, Page
+from .user import MAX_EMAIL_CHARACTERS, MAX_PASSWORD_CHARACTERS, Password
+
+MAX_TOKEN_CHARACTERS = 2048
+
+
+class Role(StrEnum):
+    """What somebody may do; each includes what the one before it may."""
+
+    USER = "user"
+    ADMIN = "admin"
+    SUPERADMIN = "superadmin"
+
+    @property
+    def rank(self) -> int:
+        return list(Role).index(self)
+
+
+class Account(Base):
+    """The state of a user's account; a user without a row has the defaults."""
+
+    __tablename__ = "accounts"
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    role: Mapped[str] = mapped_column(default=Role.USER)
+    active: Mapped[bool] = mapped_column(default=True)
+    version: Mapped[int] = mapped_column(default=0)
+    """Grows with each change of role or activity; tokens from before one are dead."""
+
+
+class Session(Base):
+    """One login and the refresh tokens that came from it, of which the newest alone is good."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    token_id: Mapped[str]
+    """The `jti` of the newest refresh token."""
+    expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class Credentials(BaseModel):
+    """Who logs in; whether either is right is not told apart."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    email: str = Field(max_length=MAX_EMAIL_CHARACTERS, description="In any letter case.")
+    password: SecretStr = Field(max_length=MAX_PASSWORD_CHARACTERS, description="Never answered.")
+
+
+class RefreshRequest(BaseModel):
+    """The newest refresh token of a session."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    refresh_token: SecretStr = Field(max_length=MAX_TOKEN_CHARACTERS, description="It can be used once.")
+
+
+class PasswordChange(BaseModel):
+    """A new password, and the proof that its owner wants it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    current_password: SecretStr = Field(max_length=MAX_PASSWORD_CHARACTERS, description="Never answered.")
+    new_password: Password
+
+
+class TokenPair(BaseModel):
+    """What a login or a refresh answers (RFC 6749, section 5.1)."""
+
+    access_token: str = Field(description="Proves who is asking: `Authorization: Bearer ...`.")
+    refresh_token: str = Field(description="Good for one more pair of tokens, once.")
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of a kind of token
+    expires_in: int = Field(description="Seconds that the access token lives.")
+
+
+class AccountOut(BaseModel):
+    """A user as its owner and admins see it."""
+
+    id: str
+    name: str
+    email: str
+    role: Role
+    active: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class AccountPage(Page[AccountOut]):
+    """One page of the accounts, oldest first."""
+
+
+class AccountCursorPage(CursorPage[AccountOut]):
+    """The accounts after a cursor, oldest first."""
+
+
+def _partial(schema: dict[str, Any]) -> None:
+    schema["minProperties"] = 1
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
+class AccountChanges(BaseModel):
+    """What an admin changes about an account; each change ends all of its sessions.
+
+    `model_fields_set` says which fields were given: the defaults are never read.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_partial)
+
+    role: Role = Role.USER
+    active: bool = True
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set:
+            raise PydanticCustomError("empty", "names nothing to change: give role or active")
+        return self

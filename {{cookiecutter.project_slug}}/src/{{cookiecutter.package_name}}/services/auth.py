@@ -1,0 +1,246 @@
+"""Who is asking: registration, logins and what follows from them, each told once to the log `security`."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from ..access import Caller
+from ..errors import FieldError, Invalid, TooManyRequests, Unauthenticated
+from ..models.auth import Account, Credentials, PasswordChange, Session, TokenPair
+from ..models.database import new_id
+from ..models.user import User, UserChanges, UserCreate, UserOut
+from .auth_accounts import password_confirmed, stamp_of
+from .auth_tokens import Claims, TokenRefused
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from .auth_accounts import Accounts, AccountState
+    from .auth_attempts import Attempts
+    from .auth_tokens import Tokens
+    from .database import Database
+    from .passwords import Passwords
+    from .users import Users
+
+MAX_SESSIONS = 20
+"""Of one user; a further login ends the oldest."""
+
+BY_ADDRESS, BY_ACCOUNT, BY_BOTH = "address", "account", "account and address"
+"""What tries are counted by."""
+
+CHALLENGE = "Bearer"
+INVALID_TOKEN = 'Bearer error="invalid_token"'  # noqa: S105 - the name of an error
+"""RFC 6750, section 3."""
+
+_BY_EMAIL = (
+    select(User.id, User.password_hash, Account.active, Account.version)
+    .outerjoin(Account, Account.user_id == User.id)
+    .where(User.email == bindparam("email"))
+)
+_HASH = select(User.password_hash).where(User.id == bindparam("user_id"))
+
+_log = structlog.get_logger("security")
+
+
+def attempt_limits(*, by_account_and_address: int, by_address: int) -> dict[str, int]:
+    """How often one may try in a minute, by kind.
+
+    All addresses together may try one account ten times as often as each: guessing from many stays slow, and nobody
+    can lock the owner out from one.
+    """
+    return {
+        BY_ADDRESS: by_address,
+        BY_BOTH: by_account_and_address,
+        BY_ACCOUNT: 10 * by_account_and_address,
+    }
+
+
+class Authentication:
+    """Raises Unauthenticated, TooManyRequests, DatabaseUnavailable, and Unavailable when tries cannot be counted.
+
+    *client* is the address that asks.
+    """
+
+    def __init__(  # noqa: PLR0913 - one collaborator each
+        self,
+        *,
+        database: Database,
+        users: Users,
+        accounts: Accounts,
+        passwords: Passwords,
+        tokens: Tokens,
+        attempts: Attempts,
+    ) -> None:
+        self._database = database
+        self._users = users
+        self._accounts = accounts
+        self._passwords = passwords
+        self._tokens = tokens
+        self._attempts = attempts
+        self._decoy = ""
+
+    async def register(self, new: UserCreate, client: str) -> UserOut:
+        """The new user, who may log in at once; Conflict if the e-mail is taken."""
+        await self._count(BY_ADDRESS, client, client=client)
+        user = await self._users.create(new)
+        _log.info("registered", user=user.id, client=client, outcome="ok")
+        return user
+
+    async def log_in(self, credentials: Credentials, client: str) -> TokenPair:
+        """A new session of whoever has these credentials.
+
+        An unknown e-mail, a wrong password and a deactivated account are answered alike, in words and in time.
+        """
+        email = credentials.email.lower()
+        await self._count(BY_ADDRESS, client, client=client)
+        await self._count(BY_BOTH, f"{email} {client}", client=client)
+        await self._count(BY_ACCOUNT, email, client=client)
+        async with self._database.reading() as connection:
+            row = (await connection.execute(_BY_EMAIL, {"email": email})).one_or_none()
+        # The first login of a process makes the decoy, whoever it is of; nothing is told by that.
+        decoy = await self._decoy_hash()
+        matches = await self._passwords.verify(
+            credentials.password.get_secret_value(), row.password_hash if row else decoy
+        )
+        if row is None or not matches or row.active is False:
+            reason = "unknown e-mail" if row is None else "deactivated" if matches else "wrong password"
+            _log.warning("login failed", user=row.id if row else "", client=client, outcome="refused", reason=reason)
+            raise Unauthenticated("The e-mail or the password is wrong.", challenge=CHALLENGE)
+        await self._attempts.forget(BY_BOTH, f"{email} {client}")
+        pair = await self._begin_session(row.id, stamp_of(row.password_hash, row.version or 0))
+        _log.info("login", user=row.id, client=client, outcome="ok")
+        return pair
+
+    async def refresh(self, token: str, client: str) -> TokenPair:
+        """A new pair for the newest refresh token of a session; one that was used before ends the session."""
+        await self._count(BY_ADDRESS, client, client=client)
+        try:
+            claims = self._tokens.read(self._tokens.refresh, token)
+        except TokenRefused as error:
+            raise self.refusal(str(error), client) from None
+        state = await self._accounts.present_state(claims.user_id)
+        if reason := _dead(claims, state):
+            raise self.refusal(reason, client, user=claims.user_id)
+        token_id = new_id()
+        if not await self._rotate(claims, token_id):
+            await self._end_session(claims)
+            _log.warning("token reused", user=claims.user_id, client=client, outcome="session ended")
+            raise Unauthenticated("The token is not accepted.", challenge=INVALID_TOKEN)
+        return self._pair(claims.user_id, claims.session_id, claims.stamp, token_id)
+
+    async def log_out(self, claims: Claims, client: str) -> None:
+        """End the session: its tokens are dead from the next request on."""
+        await self._end_session(claims)
+        _log.info("logout", user=claims.user_id, client=client, outcome="ok")
+
+    async def change_password(self, caller: Caller, change: PasswordChange, client: str) -> None:
+        """Set a new password, which ends every session of the user; Invalid if the present one is wrong."""
+        await self._count(BY_BOTH, f"{caller.user_id} {client}", client=client)
+        async with self._database.reading() as connection:
+            password_hash = (await connection.execute(_HASH, {"user_id": caller.user_id})).scalar_one_or_none()
+        if not await self._passwords.verify(change.current_password.get_secret_value(), password_hash or ""):
+            _log.warning("password change refused", user=caller.user_id, client=client, outcome="refused")
+            raise Invalid("The body is wrong.", (FieldError("/current_password", "is not the present password"),))
+        password_confirmed.set(True)
+        await self._users.update(caller.user_id, UserChanges(password=change.new_password))
+        _log.warning("password changed", user=caller.user_id, client=client, outcome="changed")
+
+    async def identify(self, token: str, client: str) -> tuple[Caller, Claims]:
+        """Who brought the access *token*, and what it says; raises Unauthenticated."""
+        try:
+            claims = self._tokens.read_access(token)
+        except TokenRefused as error:
+            raise self.refusal(str(error), client) from None
+        state = await self._accounts.state(claims.user_id)
+        if _dead(claims, state):
+            # What is remembered may be older than the token: ask before turning away who has just logged in.
+            state = await self._accounts.present_state(claims.user_id)
+        if reason := _dead(claims, state):
+            raise self.refusal(reason, client, user=claims.user_id)
+        assert state is not None  # noqa: S101 - a state that is not dead is there
+        return Caller(claims.user_id, state.role), claims
+
+    def refusal(self, reason: str, client: str, *, user: str = "") -> Unauthenticated:
+        """What to raise for a token that proves nothing, told to the log; the client does not learn the *reason*."""
+        _log.warning("access refused", user=user, client=client, outcome="refused", reason=reason)
+        return Unauthenticated("The token is not accepted.", challenge=INVALID_TOKEN)
+
+    async def _count(self, kind: str, key: str, *, client: str) -> None:
+        seconds = await self._attempts.hit(kind, key)
+        if seconds:
+            _log.warning("rate limit hit", user="", limit=kind, client=client, outcome="refused")
+            raise TooManyRequests("Too many tries.", retry_after_seconds=ceil(seconds))
+
+    async def _decoy_hash(self) -> str:
+        """The hash of no password, for whoever has none: checking it takes as long as checking a real one."""
+        if not self._decoy:
+            self._decoy = await self._passwords.hash(secrets.token_urlsafe(16))
+        return self._decoy
+
+    async def _begin_session(self, user_id: str, stamp: str) -> TokenPair:
+        session_id, token_id = new_id(), new_id()
+        now = datetime.now(UTC)
+        expires_at = now + timedelta(seconds=self._tokens.refresh.lifetime_seconds)
+        row = {"id": session_id, "user_id": user_id, "token_id": token_id, "expires_at": expires_at}
+        await self._accounts.forget(user_id)
+        async with self._database.transaction() as session:
+            await _make_room(session, user_id, now)
+            await session.execute(insert(Session).values(**row))
+        await self._accounts.forget(user_id)
+        return self._pair(user_id, session_id, stamp, token_id)
+
+    async def _rotate(self, claims: Claims, token_id: str) -> bool:
+        """Whether the token of *claims* was the newest one; then that of *token_id* is, and the session lives on."""
+        expires_at = datetime.now(UTC) + timedelta(seconds=self._tokens.refresh.lifetime_seconds)
+        statement = (
+            update(Session)
+            .where(Session.id == claims.session_id, Session.token_id == claims.token_id)
+            .values(token_id=token_id, expires_at=expires_at)
+            .returning(Session.id)
+        )
+        async with self._database.transaction() as session:
+            return (await session.execute(statement)).first() is not None
+
+    async def _end_session(self, claims: Claims) -> None:
+        await self._accounts.forget(claims.user_id)
+        async with self._database.transaction() as session:
+            await session.execute(delete(Session).where(Session.id == claims.session_id))
+        await self._accounts.forget(claims.user_id)
+
+    def _pair(self, user_id: str, session_id: str, stamp: str, token_id: str) -> TokenPair:
+        tokens = self._tokens
+        said = {"user_id": user_id, "session_id": session_id, "stamp": stamp}
+        return TokenPair(
+            access_token=tokens.sign(tokens.access, **said),
+            refresh_token=tokens.sign(tokens.refresh, **said, token_id=token_id),
+            expires_in=tokens.access.lifetime_seconds,
+        )
+
+
+def _dead(claims: Claims, state: AccountState | None) -> str:
+    """Why the token of *claims* counts no more; empty if it does."""
+    if state is None:
+        return "the user is gone"
+    if not state.active:
+        return "the account is deactivated"
+    if claims.stamp != state.stamp:
+        return "issued before a change of password, role or activity"
+    if claims.session_id not in state.sessions:
+        return "the session has ended"
+    return ""
+
+
+async def _make_room(session: AsyncSession, user_id: str, now: datetime) -> None:
+    """Remove the user's expired sessions, and the oldest until one more is within the limit."""
+    of_user = Session.user_id == user_id
+    await session.execute(delete(Session).where(of_user, Session.expires_at <= now))
+    ids = (await session.execute(select(Session.id).where(of_user).order_by(Session.id.desc()))).scalars().all()
+    surplus = ids[MAX_SESSIONS - 1 :]
+    if surplus:
+        await session.execute(delete(Session).where(Session.id.in_(surplus)))

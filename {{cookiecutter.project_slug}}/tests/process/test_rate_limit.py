@@ -1,0 +1,52 @@
+"""RATE_LIMIT_PER_MINUTE on a real process: how often one client may ask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .command import Command
+
+LIMITED = {"RATE_LIMIT_PER_MINUTE": "5", "CORS_ORIGINS": "https://app.example.com"}
+
+
+def test_the_sixth_request_of_a_client_is_refused_and_probes_are_not_counted(folder: Path) -> None:
+    with Command(folder, **LIMITED) as service, service.client() as client:
+        for _ in range(10):
+            assert [200, 200] == [client.get(path).status_code for path in ("/health/live", "/metrics")]
+        answers = [client.get("/", headers={"Origin": "https://app.example.com"}) for _ in range(6)]
+        probed = client.get("/health/live")
+        line = service.line("rate limit hit", request_id=answers[5].headers["x-request-id"])
+        counted = client.get("/metrics").text
+
+    refused = answers[5]
+    assert [200] * 5 + [429] == [answer.status_code for answer in answers]
+    assert 0 < int(refused.headers["retry-after"]) <= 60
+    assert refused.json()["type"].endswith(":too-many-requests")
+    assert "https://app.example.com" == refused.headers["access-control-allow-origin"]
+    assert "nosniff" == refused.headers["x-content-type-options"]
+    assert 200 == probed.status_code
+    assert ("127.0.0.1", "client", "refused") == (line["client"], line["limit"], line["outcome"])
+    assert 'status_code="429"} 1.0' in counted
+
+
+def test_a_forged_address_counts_as_its_sender_and_the_log_says_what_to_set(folder: Path) -> None:
+    with Command(folder, **LIMITED) as service, service.client() as client:
+        answers = [client.get("/", headers={"X-Forwarded-For": f"203.0.113.{n}"}) for n in range(7)]
+        warning = service.line("clients share one rate limit")
+
+    assert [200] * 5 + [429] * 2 == [answer.status_code for answer in answers]
+    assert "TRUSTED_PROXIES" in warning["hint"]
+
+
+def test_clients_of_a_trusted_proxy_are_counted_apart_and_networks_of_ipv6_together(folder: Path) -> None:
+    with Command(folder, TRUSTED_PROXIES="127.0.0.1", **LIMITED) as service, service.client() as client:
+        others = [client.get("/", headers={"X-Forwarded-For": f"203.0.113.{n}"}).status_code for n in range(10)]
+        network = [client.get("/", headers={"X-Forwarded-For": f"2001:db8::{n}"}).status_code for n in range(1, 7)]
+
+    assert [200] * 10 == others
+    assert [200] * 5 + [429] == network
+
+
+def test_without_the_setting_nothing_is_limited(folder: Path) -> None:
+    with Command(folder) as service, service.client() as client:
+        assert {200} == {client.get("/").status_code for _ in range(50)}

@@ -1,0 +1,102 @@
+"""A route says who may call it, and a gate holds it to that; without a gate everything is public."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route, Router
+
+from {{ cookiecutter.package_name }}.access import ADMINS, AUTHENTICATED, PUBLIC, Policy, owner_or_admins
+from {{ cookiecutter.package_name }}.errors import Forbidden
+from {{ cookiecutter.package_name }}.routes.table import ApiRoute, UndeclaredPolicy, allow, declared
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def answer(request: Request) -> Response:
+    return PlainTextResponse(request.method)
+
+
+class Closed:
+    """Turns everybody away, and remembers from what."""
+
+    scheme: Mapping[str, Any] = {}
+
+    def __init__(self) -> None:
+        self.asked: list[Policy] = []
+
+    async def admit(self, policy: Policy, _request: Request) -> None:
+        self.asked.append(policy)
+        raise Forbidden("no")
+
+
+def guarded_route(gate: Closed | None) -> ApiRoute:
+    route = ApiRoute("/", {"GET": allow(PUBLIC, answer), "POST": allow(ADMINS, answer)}, name="any")
+    if gate:
+        route.guard(gate)
+    return route
+
+
+async def ask(route: ApiRoute, method: str) -> int:
+    transport = httpx2.ASGITransport(app=Router([route]))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        return (await client.request(method, "/")).status_code
+
+
+async def test_without_a_gate_everything_is_public() -> None:
+    route = guarded_route(None)
+
+    assert [200, 200, 200] == [await ask(route, method) for method in ("GET", "HEAD", "POST")]
+
+
+async def test_a_gate_is_asked_for_everything_but_the_public() -> None:
+    gate = Closed()
+    route = guarded_route(gate)
+
+    assert [200, 200] == [await ask(route, "GET"), await ask(route, "HEAD")]
+    with pytest.raises(Forbidden):
+        await ask(route, "POST")
+    assert [ADMINS] == gate.asked
+
+
+async def test_the_head_of_what_is_guarded_is_guarded() -> None:
+    route = ApiRoute("/", {"GET": allow(AUTHENTICATED, answer)}, name="any")
+    route.guard(Closed())
+
+    with pytest.raises(Forbidden):
+        await ask(route, "HEAD")
+
+
+def test_a_route_without_a_policy_is_refused() -> None:
+    undeclared: Any = {"GET": answer}
+
+    with pytest.raises(UndeclaredPolicy, match="GET /x does not say who may call it"):
+        ApiRoute("/x", undeclared, name="x")
+
+
+def test_a_route_that_cannot_have_a_policy_is_refused() -> None:
+    with pytest.raises(UndeclaredPolicy, match="make it an ApiRoute"):
+        list(declared([Route("/x", answer)]))
+
+
+@pytest.mark.parametrize(
+    ("policy", "text"),
+    [
+        (PUBLIC, "public"),
+        (AUTHENTICATED, "authenticated"),
+        (ADMINS, "admin, superadmin"),
+        (owner_or_admins("user_id"), "owner, admin, superadmin"),
+    ],
+)
+def test_a_policy_reads_as_whom_it_admits(policy: Policy, text: str) -> None:
+    assert text == str(policy)

@@ -1,0 +1,184 @@
+"""What known callers cost, and what happens when things happen at once."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Engine, event, func, select, text
+
+from {{ cookiecutter.package_name }}.access import Caller
+from {{ cookiecutter.package_name }}.errors import TooManyRequests, Unauthenticated
+from {{ cookiecutter.package_name }}.models.auth import Account, AccountChanges, Credentials, Role, Session
+from {{ cookiecutter.package_name }}.models.user import UserCreate
+from {{ cookiecutter.package_name }}.services.auth import MAX_SESSIONS, Authentication, attempt_limits
+from {{ cookiecutter.package_name }}.services.auth_accounts import COMMAND_LINE, Accounts
+from {{ cookiecutter.package_name }}.services.auth_attempts import MemoryAttempts
+from {{ cookiecutter.package_name }}.services.auth_tokens import Tokens
+from {{ cookiecutter.package_name }}.services.cache import MemoryCache
+from {{ cookiecutter.package_name }}.services.database import Database
+from {{ cookiecutter.package_name }}.services.passwords import Passwords
+from {{ cookiecutter.package_name }}.services.users import Users
+
+pytestmark = pytest.mark.anyio
+
+PASSWORD = SecretStr("correct horse battery")
+ADA = Credentials(email="ada@example.com", password=PASSWORD)
+
+
+class CountedPasswords(Passwords):
+    """Cheap hashes, and how often one was checked."""
+
+    def __init__(self) -> None:
+        super().__init__(memory_kib=8, iterations=1)
+        self.checked: list[str] = []
+
+    async def verify(self, password: str, hashed: str) -> bool:
+        self.checked.append(hashed)
+        return await super().verify(password, hashed)
+
+
+class World:
+    """One process on the database: its own cache, its own remembered tokens."""
+
+    def __init__(self, database: Database, key: str = "") -> None:
+        self.database = database
+        self.passwords = CountedPasswords()
+        cache = MemoryCache()
+        self.users = Users(database, cache, self.passwords)
+        self.accounts = Accounts(database, cache)
+        self.users.watch(self.accounts)
+        self.authentication = Authentication(
+            database=database,
+            users=self.users,
+            accounts=self.accounts,
+            passwords=self.passwords,
+            tokens=Tokens([key or secrets.token_urlsafe(48)], access_seconds=900, refresh_seconds=3600),
+            attempts=MemoryAttempts(attempt_limits(by_account_and_address=1000, by_address=1000)),
+        )
+
+    async def log_in(self) -> tuple[str, str]:
+        pair = await self.authentication.log_in(ADA, "10.0.0.1")
+        return pair.access_token, pair.refresh_token
+
+    async def identify(self, token: str) -> Caller:
+        return (await self.authentication.identify(token, "10.0.0.1"))[0]
+
+
+@pytest.fixture
+async def world(database: Database) -> AsyncIterator[World]:
+    made = World(database)
+    await made.users.create(UserCreate(name="Ada", email="ada@example.com", password=PASSWORD))
+    yield made
+    made.passwords.close()
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    sent: list[str] = []
+
+    def record(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        sent.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", record)
+    yield sent
+    event.remove(Engine, "before_cursor_execute", record)
+
+
+async def test_a_known_caller_costs_one_query_cold_and_none_warm(world: World, statements: list[str]) -> None:
+    token, _ = await world.log_in()
+    other = World(world.database)
+    other.authentication._tokens = world.authentication._tokens  # noqa: SLF001 - another process with the same key
+    statements.clear()
+    caller = await other.identify(token)
+    cold = len(statements)
+    for _ in range(10):
+        await other.identify(token)
+
+    assert "user" == caller.role
+    assert (1, 1) == (cold, len(statements))
+
+
+async def test_whoever_logs_in_a_hash_is_checked_once(world: World) -> None:
+    await world.log_in()
+    world.passwords.checked.clear()
+    for email in ("ada@example.com", "nobody@example.com"):
+        with pytest.raises(Unauthenticated):
+            await world.authentication.log_in(Credentials(email=email, password=SecretStr("wrong")), "10.0.0.1")
+
+    real, decoy = world.passwords.checked
+    assert real != decoy
+    assert real.split("$")[:4] == decoy.split("$")[:4], "a decoy of other parameters would take another time"
+
+
+async def test_of_two_uses_of_a_refresh_token_at_once_one_wins_and_the_session_ends(world: World) -> None:
+    _, refresh_token = await world.log_in()
+    answers = await asyncio.gather(
+        *(world.authentication.refresh(refresh_token, "10.0.0.1") for _ in range(5)), return_exceptions=True
+    )
+    pairs = [answer for answer in answers if not isinstance(answer, BaseException)]
+
+    assert 1 >= len(pairs)
+    assert all(isinstance(answer, Unauthenticated) for answer in answers if isinstance(answer, BaseException))
+    for pair in pairs:
+        with pytest.raises(Unauthenticated):
+            await world.identify(pair.access_token)
+
+
+async def test_a_further_login_ends_the_oldest_session(world: World) -> None:
+    first, _ = await world.log_in()
+    for _ in range(MAX_SESSIONS):
+        last, _ = await world.log_in()
+
+    async with world.database.reading() as connection:
+        assert MAX_SESSIONS == (await connection.execute(select(func.count()).select_from(Session))).scalar_one()
+    with pytest.raises(Unauthenticated):
+        await world.identify(first)
+    assert "user" == (await world.identify(last)).role
+
+
+async def test_expired_sessions_are_removed_by_the_next_login(world: World) -> None:
+    await world.log_in()
+    async with world.database.transaction() as session:
+        await session.execute(text("UPDATE sessions SET expires_at = '2020-01-01 00:00:00'"))
+    await world.log_in()
+
+    async with world.database.reading() as connection:
+        assert 1 == (await connection.execute(select(func.count()).select_from(Session))).scalar_one()
+
+
+async def test_changes_at_once_leave_one_account_row(world: World) -> None:
+    user_id = await world.accounts.id_of("ADA@example.com")
+    assert user_id
+    changes = [AccountChanges(active=False), AccountChanges(role=Role.ADMIN), AccountChanges(active=True)]
+    await asyncio.gather(*(world.accounts.change(COMMAND_LINE, user_id, change, "") for change in changes * 3))
+
+    async with world.database.reading() as connection:
+        [row] = (await connection.execute(select(Account.role, Account.version))).all()
+    assert ("admin", 9) == (row.role, row.version)
+
+
+async def test_a_deleted_user_leaves_no_account_and_no_session(world: World) -> None:
+    await world.log_in()
+    user_id = await world.accounts.id_of("ada@example.com")
+    assert user_id
+    await world.accounts.change(COMMAND_LINE, user_id, AccountChanges(role=Role.ADMIN), "")
+    await world.log_in()
+    await world.users.delete(user_id)
+
+    async with world.database.reading() as connection:
+        for table in (Account, Session):
+            assert 0 == (await connection.execute(select(func.count()).select_from(table))).scalar_one()
+
+
+async def test_a_try_beyond_the_limit_is_told_when_to_come_back(world: World) -> None:
+    world.authentication._attempts = MemoryAttempts(attempt_limits(by_account_and_address=1, by_address=1))  # noqa: SLF001 - the limit alone matters
+    await world.log_in()
+
+    with pytest.raises(TooManyRequests) as caught:
+        await world.log_in()
+    assert caught.value.retry_after_seconds
