@@ -74,6 +74,9 @@ REFUSED: list[tuple[str, object, str]] = [
     ("profile", "everything", "choose standard, minimal or full"),
     ("ci", "jenkins", "choose github, gitlab or none"),
     ("ci", True, "choose github, gitlab or none"),
+    ("auth", "maybe", "choose yes or no"),
+    ("auth", "", "choose yes or no"),
+    ("auth", True, "choose yes or no"),
 ]
 
 

@@ -17,10 +17,13 @@ from post_gen_project import FEATURES
 from test_text import parse
 
 from local_extensions import CHOICES
+from local_extensions import FEATURES as FEATURE_NAMES
 
+YES_OR_NO = list(itertools.product(("yes", "no"), repeat=len(FEATURE_NAMES)))
 COMBINATIONS = [
-    pytest.param({"ci": ci, "license": licence, "profile": profile}, id=f"{ci}-{licence}-{profile}")
-    for ci, licence, profile in itertools.product(CHOICES["ci"], CHOICES["license"], CHOICES["profile"])
+    pytest.param({"ci": ci, "license": licence, **features}, id="-".join([ci, licence, *features.values()]))
+    for ci, licence in itertools.product(CHOICES["ci"], CHOICES["license"])
+    for features in (dict(zip(FEATURE_NAMES, values, strict=True)) for values in YES_OR_NO)
 ]
 UNRENDERED = re.compile(r"\{\{-?\s*cookiecutter|\bcookiecutter\.\w|# \{%")
 LICENCE_WORDS = {
@@ -121,7 +124,7 @@ def test_a_path_that_is_not_there_stops_the_hook_before_it_deletes(tmp_path: Pat
     before = _bytes(folder)
 
     with pytest.raises(SystemExit, match=r"FEATURES names what the template does not have: \.gitlab-ci\.yml$"):
-        post_gen_project.prune(folder, {"ci": "none", "license": "MIT"})
+        post_gen_project.prune(folder, dict.fromkeys(FEATURE_NAMES, "yes") | {"ci": "none", "license": "MIT"})
 
     assert before == _bytes(folder)
 
@@ -152,8 +155,11 @@ def _expected_files(answers: dict[str, str]) -> set[str]:
         if answer != answers[question]
         for path in set(paths) - set(paths_by_answer[answers[question]])
     }
-    names = (name.replace("{{cookiecutter.package_name}}", "acme_service") for name in files_below(PROJECT_FOLDER))
-    return {name for name in names if not any(name == path or name.startswith(f"{path}/") for path in unchosen)}
+    return {
+        name.replace("{{cookiecutter.package_name}}", "acme_service")
+        for name in files_below(PROJECT_FOLDER)
+        if not any(name == path or name.startswith(f"{path}/") for path in unchosen)
+    }
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:
