@@ -14,9 +14,9 @@ from sqlalchemy import Engine, event, func, select, text
 from {{ cookiecutter.package_name }}.access import Caller
 from {{ cookiecutter.package_name }}.errors import TooManyRequests, Unauthenticated
 from {{ cookiecutter.package_name }}.models.auth import Account, AccountChanges, Credentials, Role, Session
-from {{ cookiecutter.package_name }}.models.user import UserCreate
+from {{ cookiecutter.package_name }}.models.user import UserChanges, UserCreate
 from {{ cookiecutter.package_name }}.services.auth import MAX_SESSIONS, Authentication, attempt_limits
-from {{ cookiecutter.package_name }}.services.auth_accounts import COMMAND_LINE, Accounts
+from {{ cookiecutter.package_name }}.services.auth_accounts import CACHE_SECONDS, COMMAND_LINE, Accounts
 from {{ cookiecutter.package_name }}.services.auth_attempts import MemoryAttempts
 from {{ cookiecutter.package_name }}.services.auth_tokens import Tokens
 from {{ cookiecutter.package_name }}.services.cache import MemoryCache
@@ -43,21 +43,23 @@ class CountedPasswords(Passwords):
 
 
 class World:
-    """One process on the database: its own cache, its own remembered tokens."""
+    """One process on the database with a cache of its own, which is warm at once; `now` is the cache's clock."""
 
-    def __init__(self, database: Database, key: str = "") -> None:
+    def __init__(self, database: Database, tokens: Tokens | None = None) -> None:
         self.database = database
         self.passwords = CountedPasswords()
-        cache = MemoryCache()
+        self.now = 0.0
+        cache = MemoryCache(tombstone_seconds=0, clock=lambda: self.now)
         self.users = Users(database, cache, self.passwords)
         self.accounts = Accounts(database, cache)
         self.users.watch(self.accounts)
+        self.tokens = tokens or Tokens([secrets.token_urlsafe(48)], access_seconds=900, refresh_seconds=3600)
         self.authentication = Authentication(
             database=database,
             users=self.users,
             accounts=self.accounts,
             passwords=self.passwords,
-            tokens=Tokens([key or secrets.token_urlsafe(48)], access_seconds=900, refresh_seconds=3600),
+            tokens=self.tokens,
             attempts=MemoryAttempts(attempt_limits(by_account_and_address=1000, by_address=1000)),
         )
 
@@ -91,8 +93,7 @@ def statements() -> Iterator[list[str]]:
 
 async def test_a_known_caller_costs_one_query_cold_and_none_warm(world: World, statements: list[str]) -> None:
     token, _ = await world.log_in()
-    other = World(world.database)
-    other.authentication._tokens = world.authentication._tokens  # noqa: SLF001 - another process with the same key
+    other = World(world.database, world.tokens)
     statements.clear()
     caller = await other.identify(token)
     cold = len(statements)
@@ -101,6 +102,37 @@ async def test_a_known_caller_costs_one_query_cold_and_none_warm(world: World, s
 
     assert "user" == caller.role
     assert (1, 1) == (cold, len(statements))
+
+
+async def test_what_this_process_changes_counts_at_once_although_the_state_is_remembered(world: World) -> None:
+    token, _ = await world.log_in()
+    caller = await world.identify(token)
+    await world.users.update(caller.user_id, UserChanges(password=SecretStr("another horse")))
+
+    with pytest.raises(Unauthenticated):
+        await world.identify(token)
+
+
+async def test_what_another_process_changes_counts_after_five_seconds(world: World) -> None:
+    token, _ = await world.log_in()
+    other = World(world.database, world.tokens)
+    caller = await other.identify(token)
+    await world.accounts.change(COMMAND_LINE, caller.user_id, AccountChanges(active=False), "")
+    other.now += CACHE_SECONDS - 0.1
+    await other.identify(token)
+    other.now += 0.1
+
+    with pytest.raises(Unauthenticated):
+        await other.identify(token)
+
+
+async def test_a_login_of_another_process_is_known_at_once(world: World) -> None:
+    first, _ = await world.log_in()
+    other = World(world.database, world.tokens)
+    await other.identify(first)
+    second, _ = await world.log_in()
+
+    assert "user" == (await other.identify(second)).role
 
 
 async def test_whoever_logs_in_a_hash_is_checked_once(world: World) -> None:
