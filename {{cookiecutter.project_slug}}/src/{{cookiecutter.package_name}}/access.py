@@ -49,4 +49,4 @@ class Caller:
 ANONYMOUS = Caller()
 
 caller: ContextVar[Caller] = ContextVar("caller", default=ANONYMOUS)
-"""Who asked for what the current task does; a gate sets it."""
+"""Who asked for what the current task does, while a route that is not public is answered."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from .. import access
 from ..errors import Forbidden, NotFound, Unauthenticated
 from ..services.auth import CHALLENGE
 
@@ -29,7 +28,7 @@ class BearerGate:
     def __init__(self, authentication: Authentication) -> None:
         self._authentication = authentication
 
-    async def admit(self, policy: Policy, request: Request) -> None:
+    async def admit(self, policy: Policy, request: Request) -> Caller:
         client = client_of(request)
         given = [value for name, value in request.scope["headers"] if name == b"authorization"]
         if not given:
@@ -43,8 +42,8 @@ class BearerGate:
             _log.warning("access refused", user=caller.user_id, client=client, outcome="refused", reason=str(policy))
             # Whether it is somebody else's or not there at all is not for this caller to know.
             raise NotFound("There is nothing here for you.") if policy.owner else Forbidden("You may not do this.")
-        access.caller.set(caller)
         request.state.claims = claims
+        return caller
 
 
 def client_of(request: Request) -> str:

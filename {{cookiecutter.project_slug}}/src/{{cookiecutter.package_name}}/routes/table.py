@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from ..access import PUBLIC, Policy
+from .. import access
+from ..access import Caller, Policy
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -36,8 +37,8 @@ class Gate(Protocol):
     scheme: Mapping[str, Any]
     """How callers prove who they are, as an OpenAPI security scheme."""
 
-    async def admit(self, policy: Policy, request: Request) -> None:
-        """Set `access.caller`, if *policy* admits who is asking.
+    async def admit(self, policy: Policy, request: Request) -> Caller:
+        """Who is asking, if *policy* admits them.
 
         Raises Unauthenticated, Forbidden, and NotFound for what belongs to somebody else.
         """
@@ -58,26 +59,36 @@ class ApiRoute(Route):
             if not isinstance(endpoint, Endpoint):
                 raise UndeclaredPolicy(f"{method} {path} does not say who may call it: write allow(POLICY, handler)")
         self.endpoints = dict(endpoints)
-        self._handler_of = _with_head({method: endpoint.handler for method, endpoint in endpoints.items()})
-        self._allow = ", ".join(sorted(self._handler_of))
-        super().__init__(path, self._answer, methods=list(endpoints), name=name)
+        self._endpoint_of = dict(endpoints)
+        if "GET" in endpoints:
+            self._endpoint_of["HEAD"] = endpoints["GET"]
+        self._allow = ", ".join(sorted(self._endpoint_of))
+        self._gate: Gate | None = None
+        super().__init__(path, self._unused, methods=list(endpoints), name=name)
 
     def guard(self, gate: Gate) -> None:
         """From now on let *gate* decide who is answered; a public method does not ask it."""
-        guarded = {method: _guarded(gate, endpoint) for method, endpoint in self.endpoints.items()}
-        self._handler_of = _with_head(guarded)
+        self._gate = gate
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the method's handler, without Starlette's own exception wrapper: ours stands outside."""
         scope["route"] = self.path
-        handler = self._handler_of.get(scope["method"])
-        if handler is None:
+        endpoint = self._endpoint_of.get(scope["method"])
+        if endpoint is None:
             raise HTTPException(405, headers={"Allow": self._allow})
-        response = await handler(Request(scope, receive, send))
-        await response(scope, receive, send)
+        request = Request(scope, receive, send)
+        if self._gate is None or endpoint.policy.public:
+            await _answer(endpoint, request)
+            return
+        known = access.caller.set(await self._gate.admit(endpoint.policy, request))
+        try:
+            await _answer(endpoint, request)
+        finally:
+            access.caller.reset(known)  # whoever is served next in this context is somebody else
 
-    async def _answer(self, request: Request) -> Response:
-        return await self._handler_of[request.method](request)
+    async def _unused(self, _request: Request) -> Response:
+        """Starlette wants one handler for all methods; `handle` never asks it."""
+        raise NotImplementedError
 
 
 def declared(routes: Iterable[object]) -> Iterator[ApiRoute]:
@@ -88,16 +99,6 @@ def declared(routes: Iterable[object]) -> Iterator[ApiRoute]:
         yield route
 
 
-def _with_head(handlers: dict[str, Handler]) -> dict[str, Handler]:
-    return handlers | {"HEAD": handlers["GET"]} if "GET" in handlers else handlers
-
-
-def _guarded(gate: Gate, endpoint: Endpoint) -> Handler:
-    if endpoint.policy == PUBLIC:
-        return endpoint.handler
-
-    async def admitted(request: Request) -> Response:
-        await gate.admit(endpoint.policy, request)
-        return await endpoint.handler(request)
-
-    return admitted
+async def _answer(endpoint: Endpoint, request: Request) -> None:
+    response = await endpoint.handler(request)
+    await response(request.scope, request.receive, request._send)  # noqa: SLF001 - Starlette has no other name for it

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx2
 import pytest
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 
-from {{ cookiecutter.package_name }}.access import ADMINS, AUTHENTICATED, PUBLIC, Policy, owner_or_admins
+from {{ cookiecutter.package_name }}.access import ADMINS, ANONYMOUS, AUTHENTICATED, PUBLIC, Caller, Policy, caller, owner_or_admins
 from {{ cookiecutter.package_name }}.errors import Forbidden
 from {{ cookiecutter.package_name }}.routes.table import ApiRoute, UndeclaredPolicy, allow, declared
 
@@ -35,7 +35,7 @@ class Closed:
     def __init__(self) -> None:
         self.asked: list[Policy] = []
 
-    async def admit(self, policy: Policy, _request: Request) -> None:
+    async def admit(self, policy: Policy, _request: Request) -> Caller:
         self.asked.append(policy)
         raise Forbidden("no")
 
@@ -67,6 +67,28 @@ async def test_a_gate_is_asked_for_everything_but_the_public() -> None:
     with pytest.raises(Forbidden):
         await ask(route, "POST")
     assert [ADMINS] == gate.asked
+
+
+class Open(Closed):
+    async def admit(self, _policy: Policy, _request: Request) -> Caller:
+        return Caller("ada", "user")
+
+
+async def test_who_asks_is_known_until_the_answer_is_sent_and_not_after() -> None:
+    async def whose(_request: Request) -> Response:
+        async def told() -> AsyncIterator[str]:
+            yield caller.get().user_id
+
+        return StreamingResponse(told())
+
+    route = ApiRoute("/", {"GET": allow(AUTHENTICATED, whose), "PUT": allow(PUBLIC, whose)}, name="any")
+    route.guard(Open())
+    transport = httpx2.ASGITransport(app=Router([route]))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        answers = [(await client.request(method, "/")).text for method in ("GET", "PUT")]
+
+    assert ["ada", ""] == answers
+    assert ANONYMOUS == caller.get()
 
 
 async def test_the_head_of_what_is_guarded_is_guarded() -> None:
