@@ -92,9 +92,9 @@ def told(service: AuthCommand, answer: httpx2.Response) -> list[dict[str, Any]]:
 
 
 def test_register_log_in_refresh_and_log_out(client: httpx2.Client) -> None:
-    body = {"name": "Grace", "email": "Grace@Example.com", "password": PASSWORD}
+    body = {"name": "Grace", "email": "GraceΟΔΟΣ@Example.com", "password": PASSWORD}
     registered = client.post("/api/auth/register", json=body)
-    pair = log_in(client, "GRACE@example.COM").json()
+    pair = log_in(client, "GRACEοδος@example.COM").json()
     me = client.get("/api/auth/me", headers=bearer(pair["access_token"])).json()
     refreshed = refresh(client, pair["refresh_token"])
     left = client.post("/api/auth/logout", headers=bearer(refreshed.json()["access_token"]))

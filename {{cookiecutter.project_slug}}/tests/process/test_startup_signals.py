@@ -48,7 +48,7 @@ def test_a_signal_ends_a_start_that_blocks_the_event_loop() -> None:
 def test_a_signal_during_the_imports_ends_the_process_without_a_traceback(module: str, command: list[str]) -> None:
     result = interrupted([*command, "serve"], signal.SIGINT, while_importing=module)
 
-    assert (128 + signal.SIGINT, "", "") == (result.returncode, result.stdout, result.stderr)
+    assert (128 + signal.SIGINT, "", []) == (result.returncode, result.stderr, events(result))
 
 
 @pytest.mark.parametrize("command", ["serve", "migrate"])
@@ -58,7 +58,13 @@ def test_what_was_logged_before_a_signal_is_written(command: str) -> None:
     result = interrupted(command_line, signal.SIGTERM, while_importing="sqlalchemy", first=log)
 
     assert (128 + signal.SIGTERM, "") == (result.returncode, result.stderr)
-    assert ["last words"] == [json.loads(line)["event"] for line in result.stdout.splitlines()]
+    assert ["last words"] == events(result)
+
+
+def events(result: subprocess.CompletedProcess[str]) -> list[str]:
+    """What was logged, but for doubts about settings that a feature may have in an empty environment."""
+    logged = [json.loads(line)["event"] for line in result.stdout.splitlines()]
+    return [event for event in logged if event != "questionable setting"]
 
 
 def test_next_to_nothing_is_imported_before_a_signal_has_its_meaning() -> None:

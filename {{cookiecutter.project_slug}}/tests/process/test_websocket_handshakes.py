@@ -17,14 +17,14 @@ def upgrade(path: str, *fields: str, method: str = "GET") -> bytes:
 
 
 REFUSALS = {
-    "no handler": (403, "client-error", upgrade("/nothing", VERSION, KEY)),
+    "no handler": (403, "forbidden", upgrade("/nothing", VERSION, KEY)),
     "an old version": (400, "bad-request", upgrade("/websocket/aware", "Sec-WebSocket-Version: 8", KEY)),
     "no key": (400, "bad-request", upgrade("/websocket/aware", VERSION)),
     "a body": (501, "not-implemented", upgrade("/websocket/aware", VERSION, KEY, "Content-Length: 3") + b"abc"),
     "a field of 8 KiB": (431, "headers-too-large", upgrade("/websocket/aware", VERSION, KEY, "X-Big: " + "a" * 8160)),
     "a target of 8 KiB": (431, "headers-too-large", upgrade("/" + "a" * 8180, VERSION, KEY)),
-    "a field that is just not too large": (403, "client-error", upgrade("/nothing", VERSION, KEY, "X: " + "a" * 8159)),
-    "a body of no bytes": (403, "client-error", upgrade("/nothing", VERSION, KEY, "Content-Length: 0")),
+    "a field that is just not too large": (403, "forbidden", upgrade("/nothing", VERSION, KEY, "X: " + "a" * 8159)),
+    "a body of no bytes": (403, "forbidden", upgrade("/nothing", VERSION, KEY, "Content-Length: 0")),
     "an error that its handler raises": (400, "host-refused", upgrade("/websocket/refusing", VERSION, KEY)),
     "another method": (405, "method-not-allowed", upgrade("/websocket/aware", VERSION, KEY, method="POST")),
 }

@@ -49,13 +49,13 @@ def _is_name(value: str) -> str:
 
 
 def _is_email(value: str) -> str:
-    address = _folded(value)
+    address = canonical_email(value)
     if not _EMAIL.match(address):
         raise PydanticCustomError("email", "is not an e-mail address: name@host.domain, without spaces")
     return address
 
 
-def _folded(address: str) -> str:
+def canonical_email(address: str) -> str:
     """*address* in the one spelling that stands for every letter case and for composed and decomposed accents.
 
     Letter by letter, and a letter stays one: `lower` would write a capital sigma by its place in the word, and

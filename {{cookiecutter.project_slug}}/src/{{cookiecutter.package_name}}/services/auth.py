@@ -14,7 +14,7 @@ from ..access import Caller
 from ..errors import FieldError, Invalid, TooManyRequests, Unauthenticated
 from ..models.auth import Account, Credentials, PasswordChange, Session, TokenPair
 from ..models.database import new_id
-from ..models.user import User, UserChanges, UserCreate, UserOut
+from ..models.user import User, UserChanges, UserCreate, UserOut, canonical_email
 from .auth_accounts import password_confirmed, stamp_of
 from .auth_tokens import Claims, TokenRefused
 
@@ -97,7 +97,7 @@ class Authentication:
 
         An unknown e-mail, a wrong password and a deactivated account are answered alike, in words and in time.
         """
-        email = credentials.email.lower()
+        email = canonical_email(credentials.email)
         await self._count(BY_ADDRESS, client, client=client)
         await self._count(BY_BOTH, f"{email} {client}", client=client)
         await self._count(BY_ACCOUNT, email, client=client)

@@ -17,7 +17,7 @@ from ..access import Caller
 from ..errors import FieldError, Forbidden, Invalid, NotFound
 from ..models.auth import Account, AccountChanges, AccountCursorPage, AccountOut, AccountPage, Role, Session
 from ..models.page import Pagination, cursor_after
-from ..models.user import User
+from ..models.user import User, canonical_email
 
 if TYPE_CHECKING:
     from .cache import Cache
@@ -141,7 +141,7 @@ class Accounts:
     async def id_of(self, email: str) -> str | None:
         """Who has this e-mail, in any letter case."""
         async with self._database.reading() as connection:
-            found = await connection.execute(_ID_OF, {"email": email.lower()})
+            found = await connection.execute(_ID_OF, {"email": canonical_email(email)})
             return found.scalar_one_or_none()
 
     async def get(self, user_id: str) -> AccountOut:
