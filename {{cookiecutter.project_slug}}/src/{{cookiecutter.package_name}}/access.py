@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
 
 ADMIN_ROLES = ("admin", "superadmin")
 
@@ -40,13 +41,28 @@ def owner_or_admins(parameter: str) -> Policy:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking; nobody that we know if `user_id` is empty."""
+    """Who is asking, and from which address; nobody that we know if `user_id` is empty."""
 
     user_id: str = ""
     role: str = ""
+    client: str = ""
 
 
 ANONYMOUS = Caller()
 
 caller: ContextVar[Caller] = ContextVar("caller", default=ANONYMOUS)
 """Who asked for what the current task does, while a route that is not public is answered."""
+
+
+def subscriber(address: str) -> str:
+    """Whose requests are counted together: an address, of IPv6 the network of 64 bits that it lies in.
+
+    That is the least that one subscriber has (RFC 6177). What is no address, as a proxy may forward, stands for itself.
+    """
+    if ":" not in address:
+        return address
+    try:
+        parsed = IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(parsed.ipv4_mapped or IPv6Network((parsed, 64), strict=False).network_address)

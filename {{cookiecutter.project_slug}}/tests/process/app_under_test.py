@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -56,6 +57,16 @@ def lifecycle_of(connection: HTTPConnection) -> Lifecycle:
 
 async def quick(request: Request) -> Response:
     return JSONResponse({"ok": True, "path": request.url.path})
+
+
+left_behind: ContextVar[str] = ContextVar("left_behind", default="nothing")
+
+
+async def context(_request: Request) -> Response:
+    """Tell what an earlier request left in the context, and leave something for a later one."""
+    found = left_behind.get()
+    left_behind.set("something")
+    return Response(found)
 
 
 async def ready(request: Request) -> Response:
@@ -234,6 +245,7 @@ AT_THE_END = {
 
 ROUTES = [
     Route("/", quick, methods=["GET", "POST"]),
+    Route("/context", context),
     Route("/health/ready", ready),
     Route("/slow", slow),
     Route("/stubborn", stubborn),

@@ -18,9 +18,12 @@ import pytest
 from {{ cookiecutter.package_name }} import SERVICE_NAME
 
 from .auth import KEY, PASSWORD, UNLIMITED, AuthCommand, Person, bearer, console, forged, log_in, payload_of, refresh
+from .service import read_answer, request
 
 MISSING_ID = "01890000-0000-7000-8000-000000000000"
 ORIGIN = "https://app.example.com"
+SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
+"""A letter with another form at the end of a word, which `lower` writes for its capital there."""
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +95,9 @@ def told(service: AuthCommand, answer: httpx2.Response) -> list[dict[str, Any]]:
 
 
 def test_register_log_in_refresh_and_log_out(client: httpx2.Client) -> None:
-    body = {"name": "Grace", "email": "GraceΟΔΟΣ@Example.com", "password": PASSWORD}
+    body = {"name": "Grace", "email": f"Grace{SIGMA.upper()}@Example.com", "password": PASSWORD}
     registered = client.post("/api/auth/register", json=body)
-    pair = log_in(client, "GRACEοδος@example.COM").json()
+    pair = log_in(client, f"GRACE{SIGMA}@example.COM").json()
     me = client.get("/api/auth/me", headers=bearer(pair["access_token"])).json()
     refreshed = refresh(client, pair["refresh_token"])
     left = client.post("/api/auth/logout", headers=bearer(refreshed.json()["access_token"]))
@@ -150,6 +153,12 @@ def broken_tokens(person: Person) -> dict[str, str]:
         "exp of 5,000 digits": signed(head, json.dumps(claims | {"exp": "@"}).replace('"@"', "9" * 5000)),
         "exp a text": forged(token, claims={"exp": "9999999999"}),
         "a life longer than ours": forged(token, claims={"exp": now + 10_000_000}),
+        "a life longer than ours, nearly over": forged(token, claims={"iat": now - 100_000, "exp": now + 100}),
+        "iat in the future": forged(token, claims={"iat": now + 600, "exp": now + 700}),
+        "iat a text": forged(token, claims={"iat": "abc"}),
+        "NUL in sub": forged(token, claims={"sub": "a\0"}),
+        "half a surrogate pair in sub": forged(token, claims={"sub": "\ud800"}),
+        "NUL in sid": forged(token, claims={"sid": "a\0"}),
         "another issuer": forged(token, claims={"iss": "other"}),
         "another audience": forged(token, claims={"aud": "other"}),
         "a list of audiences": forged(token, claims={"aud": [SERVICE_NAME, "other"]}),
@@ -399,8 +408,9 @@ def test_a_refusal_has_the_headers_of_every_answer_and_can_be_read_by_our_pages(
 
 
 def test_each_security_event_is_told_once_with_user_address_and_outcome(
-    client: httpx2.Client, service: AuthCommand, superadmin: Person
+    client: httpx2.Client, service: AuthCommand, superadmin: Person, admin: Person
 ) -> None:
+    own = superadmin.id
     body = {"name": "Ada", "email": "told@example.com", "password": PASSWORD}
     registered = client.post("/api/auth/register", json=body)
     user = registered.json()["id"]
@@ -418,10 +428,26 @@ def test_each_security_event_is_told_once_with_user_address_and_outcome(
         (client.get("/api/users", headers=token), "access refused", user, "refused"),
         (client.get(f"/api/users/{MISSING_ID}", headers=token), "access refused", user, "refused"),
         (client.post("/api/auth/password", json=password, headers=token), "password change refused", user, "refused"),
+        (
+            client.patch(f"/api/users/{user}", json={"password": "x" * 8}, headers=token),
+            "access refused",
+            user,
+            "refused",
+        ),
+        (
+            client.patch(f"/api/users/{user}", json={"email": "t@example.com"}, headers=token),
+            "e-mail changed",
+            user,
+            "changed",
+        ),
         (client.post("/api/auth/logout", headers=token), "logout", user, "ok"),
         (superadmin.send("PATCH", account, {"role": "admin"}), "role changed", user, "changed"),
         (superadmin.send("PATCH", account, {"active": False}), "account deactivated", user, "changed"),
         (superadmin.send("PATCH", account, {"active": True}), "account activated", user, "changed"),
+        (superadmin.send("PATCH", f"/api/users/{user}", {"password": "x" * 8}), "password changed", user, "changed"),
+        (superadmin.send("DELETE", f"/api/users/{user}"), "user deleted", user, "changed"),
+        (superadmin.send("PATCH", f"/api/admin/users/{own}", {"active": False}), "access refused", own, "refused"),
+        (admin.send("PATCH", f"/api/admin/users/{own}", {"active": False}), "access refused", admin.id, "refused"),
     ]
 
     for answer, event, who, outcome in expected:
@@ -464,6 +490,46 @@ def test_the_sixth_try_in_a_minute_is_refused_and_elsewhere_the_right_password_w
     assert problem(tries[5])["type"].endswith(":too-many-requests")
     assert (429, 200) == (right.status_code, elsewhere.status_code)
     assert ("rate limit hit", "account and address") == (line["event"], line["limit"])
+
+
+def test_one_subscriber_of_ipv6_has_the_tries_of_one_address(tmp_path: Path, sqlite_template: Path) -> None:
+    shutil.copy(sqlite_template, tmp_path / "service.db")
+    with AuthCommand(tmp_path, JWT_SECRET=KEY, TRUSTED_PROXIES="127.0.0.1") as service, service.client() as client:
+        network = [log_in(client, "a@example.com", "x", **{"X-Forwarded-For": f"2001:db8::{n}"}) for n in range(1, 7)]
+        mapped = [
+            log_in(client, "b@example.com", "x", **{"X-Forwarded-For": f"::ffff:203.0.113.{n}"}) for n in range(6)
+        ]
+        odd = log_in(client, "c@example.com", "x", **{"X-Forwarded-For": "2001:db8::g"})
+
+    assert [401] * 5 + [429] == [answer.status_code for answer in network]
+    assert [401] * 6 == [answer.status_code for answer in mapped]
+    assert 401 == odd.status_code
+
+
+def test_a_body_that_took_its_time_is_refused_when_its_sender_was_locked_out_meanwhile(
+    service: AuthCommand, client: httpx2.Client, admin: Person
+) -> None:
+    person = Person(client)
+    body = b'{"name": "Late"}'
+    head = request(
+        f"/api/users/{person.id}",
+        "PATCH",
+        f"Authorization: {person.headers['Authorization']}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    )
+    with service.connect() as slow:
+        slow.sendall(head + body[:5])
+        time.sleep(1.1)
+        admin.send("PATCH", f"/api/admin/users/{person.id}", {"active": False})
+        slow.sendall(body[5:])
+
+        assert 401 == read_answer(slow).status
+    assert "Ada" == admin.get(f"/api/users/{person.id}").json()["name"]
+
+
+def test_a_login_with_what_is_no_text_is_refused(client: httpx2.Client) -> None:
+    assert 422 == log_in(client, "a\0b@example.com").status_code
 
 
 def test_a_forged_address_and_many_accounts_do_not_escape_the_limits(tmp_path: Path, sqlite_template: Path) -> None:
@@ -543,12 +609,15 @@ def test_a_fresh_service_has_no_account(tmp_path: Path) -> None:
     assert 0 == made.returncode, made.stderr
 
 
-def test_create_admin_promotes_who_is_there_and_refuses_what_is_wrong(place: Path, client: httpx2.Client) -> None:
+def test_create_admin_promotes_who_is_there_only_if_that_is_wished(place: Path, client: httpx2.Client) -> None:
     person = Person(client)
-    promoted = console(place, "create-admin", person.email.upper(), "--role", "admin", JWT_SECRET=KEY)
+    refused = console(place, "create-admin", person.email, entered=f"{PASSWORD}\n", JWT_SECRET=KEY)
+    nobody = console(place, "create-admin", "nobody@example.com", "--promote", JWT_SECRET=KEY)
+    promoted = console(place, "create-admin", person.email.upper(), "--promote", "--role", "admin", JWT_SECRET=KEY)
     common = console(place, "create-admin", "new@example.com", entered="password1\n", JWT_SECRET=KEY)
     old = console(place, "create-admin", "new@example.com", JWT_SECRET=KEY, DATABASE_URL=f"sqlite:///{place}/old.db")
 
+    assert [(2, True), (2, True)] == [(done.returncode, "--promote" in done.stderr) for done in (refused, nobody)]
     assert 0 == promoted.returncode, promoted.stderr
     person.log_in()
     assert 200 == person.get("/api/admin/users").status_code

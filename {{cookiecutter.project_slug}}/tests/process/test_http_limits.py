@@ -182,6 +182,14 @@ def test_pipelined_requests_are_answered_in_order(service: Service) -> None:
         assert [200, 200, 400] == [read_answer(client, rest).status for _ in range(3)]
 
 
+def test_a_pipelined_request_finds_nothing_of_the_one_before_it(service: Service) -> None:
+    with service.connect() as client:
+        client.sendall(request("/context") * 3)
+        rest = bytearray()
+
+        assert [b"nothing"] * 3 == [read_answer(client, rest).body for _ in range(3)]
+
+
 def test_pipelining_without_end_is_refused(service: Service) -> None:
     with service.connect() as client:
         client.sendall(request("/slow?seconds=0.1") + request("/") * 500)

@@ -108,7 +108,7 @@ class AuthController:
     )
     async def change_password(self, request: Request) -> Response:
         change = await read_body(request, PasswordChange)
-        await self._authentication.change_password(access.caller.get(), change, client_of(request))
+        await self._authentication.change_password(access.caller.get(), change)
         return Response(status_code=204)
 
 
@@ -144,5 +144,5 @@ class AdminController:
     async def update(self, request: Request) -> Response:
         user_id = read_id(request, "user_id")
         changes = await read_body(request, AccountChanges)
-        account = await self._accounts.change(access.caller.get(), user_id, changes, client_of(request))
+        account = await self._accounts.change(access.caller.get(), user_id, changes)
         return json_response(account)

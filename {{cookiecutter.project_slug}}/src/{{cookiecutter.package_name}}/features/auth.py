@@ -67,13 +67,17 @@ def _attempts(settings: Settings, auth: AuthSettings) -> Attempts:
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("email", help="of a user who is there already, or of one to create")
+    parser.add_argument("email", help="of the user to create, or to promote")
+    parser.add_argument("--promote", action="store_true", help="a user who is there already, and keeps the password")
     parser.add_argument("--name", default="Admin", help="of a user to create (default: Admin)")
     parser.add_argument("--role", choices=["admin", "superadmin"], default="superadmin", help="default: superadmin")
 
 
 async def _create_admin(core: Core, options: argparse.Namespace) -> int:
-    """Promote the user with that e-mail, or ask for a password and create one."""
+    """Create a user with a password that is asked for; one who is there already is promoted only if that is wished.
+
+    Whoever registered first with an e-mail need not be its owner.
+    """
     import structlog
     from pydantic import ValidationError
 
@@ -83,6 +87,10 @@ async def _create_admin(core: Core, options: argparse.Namespace) -> int:
 
     accounts = Accounts(core.database, core.cache)
     user_id = await accounts.id_of(options.email)
+    if (user_id is not None) != options.promote:
+        state = "there is already: with --promote" if user_id else "is not there: without --promote"
+        sys.stderr.write(f"a user with this e-mail {state}, they would be made an admin\n")
+        return MISUSED
     if user_id is None:
         try:
             new = UserCreate(name=options.name, email=options.email, password=_password())
@@ -91,9 +99,7 @@ async def _create_admin(core: Core, options: argparse.Namespace) -> int:
                 sys.stderr.write(f"{problem['loc'][0]}: {problem['msg']}\n")
             return MISUSED
         user_id = (await core.users.create(new)).id
-    account = await accounts.change(
-        COMMAND_LINE, user_id, AccountChanges(role=Role(options.role), active=True), client=""
-    )
+    account = await accounts.change(COMMAND_LINE, user_id, AccountChanges(role=Role(options.role), active=True))
     structlog.get_logger(__name__).info("account is ready", user=account.id, role=account.role)
     return exit_codes.CLEAN
 

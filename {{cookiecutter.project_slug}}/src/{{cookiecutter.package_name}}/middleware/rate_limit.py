@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Network
 from math import ceil
 from typing import TYPE_CHECKING
 
 import structlog
 
+from ..access import subscriber
 from ..errors import TooManyRequests
 from .observation import QUIET_ROUTES
 
@@ -22,8 +22,7 @@ _log = structlog.get_logger("security")
 class RateLimited:
     """ASGI middleware; *hit* counts a request of a client and says how many seconds too early it came.
 
-    A client is an address; of IPv6 a network of 64 bits, which is the least that one subscriber has (RFC 6177). Health
-    and metrics are exempt.
+    A client is whom `access.subscriber` takes for one. Health and metrics are exempt.
     """
 
     def __init__(self, app: ASGIApp, *, hit: Callable[[str], float], proxies_trusted: bool) -> None:
@@ -38,7 +37,7 @@ class RateLimited:
 
     def _check(self, scope: Scope) -> None:
         client = scope["client"][0] if scope["client"] else ""
-        seconds = self._hit(_subscriber(client) if ":" in client else client)
+        seconds = self._hit(subscriber(client))
         if seconds:
             self._warn_of_unknown_proxy(scope)
             _log.warning("rate limit hit", user="", limit="client", client=client, outcome="refused")
@@ -51,8 +50,3 @@ class RateLimited:
             _log.warning(
                 "clients share one rate limit", hint="they come through a proxy: set TRUSTED_PROXIES to its address"
             )
-
-
-def _subscriber(address: str) -> str:
-    """The network of 64 bits that an IPv6 *address*, perhaps with a zone, lies in."""
-    return str(IPv6Network((address.partition("%")[0], 64), strict=False).network_address)

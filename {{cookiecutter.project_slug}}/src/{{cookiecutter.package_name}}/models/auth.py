@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
@@ -54,12 +54,20 @@ class Session(Base):
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
+def _is_text(value: str) -> str:
+    if not value.isprintable():
+        raise PydanticCustomError("control_character", "holds a control character or a line break")
+    return value
+
+
 class Credentials(BaseModel):
     """Who logs in; whether either is right is not told apart."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    email: str = Field(max_length=MAX_EMAIL_CHARACTERS, description="In any letter case.")
+    email: Annotated[str, AfterValidator(_is_text)] = Field(
+        max_length=MAX_EMAIL_CHARACTERS, description="In any letter case."
+    )
     password: SecretStr = Field(max_length=MAX_PASSWORD_CHARACTERS, description="Never answered.")
 
 

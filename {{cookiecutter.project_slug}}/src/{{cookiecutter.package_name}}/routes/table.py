@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from .. import access
 from ..access import Caller, Policy
+
+ASK_AGAIN_SECONDS = 1.0
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -82,7 +85,7 @@ class ApiRoute(Route):
             return
         known = access.caller.set(await self._gate.admit(endpoint.policy, request))
         try:
-            await _answer(endpoint, request)
+            await _answer(endpoint, Request(scope, _still_admitted(self._gate, endpoint.policy, request), send))
         finally:
             access.caller.reset(known)  # whoever is served next in this context is somebody else
 
@@ -97,6 +100,22 @@ def declared(routes: Iterable[object]) -> Iterator[ApiRoute]:
         if not isinstance(route, ApiRoute):
             raise UndeclaredPolicy(f"{route!r} does not say who may call it: make it an ApiRoute")
         yield route
+
+
+def _still_admitted(gate: Gate, policy: Policy, request: Request) -> Receive:
+    """The request's `receive`, which asks *gate* again after a body that took its time.
+
+    Otherwise a request that was begun before its caller was locked out could end long after that.
+    """
+    admitted_at = monotonic()
+
+    async def receive() -> Message:
+        message = await request.receive()
+        if not message.get("more_body", False) and monotonic() - admitted_at > ASK_AGAIN_SECONDS:
+            await gate.admit(policy, request)
+        return message
+
+    return receive
 
 
 async def _answer(endpoint: Endpoint, request: Request) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextvars import Context
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -103,7 +104,8 @@ class Connection(RequestReader):
 
     def _start(self, transfer: Transfer) -> None:
         self.active = transfer
-        task = transfer.task = self.loop.create_task(transfer.run(self.app))
+        # A context of its own: a pipelined request begins inside the end of the one before it.
+        task = transfer.task = self.loop.create_task(transfer.run(self.app), context=Context())
         transfer.scope["task"] = task
         self.tasks.add(task)
 

@@ -8,14 +8,14 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, exc, insert, select, update
 
-from ..access import Caller
+from ..access import Caller, subscriber
 from ..errors import FieldError, Invalid, TooManyRequests, Unauthenticated
 from ..models.auth import Account, Credentials, PasswordChange, Session, TokenPair
 from ..models.database import new_id
-from ..models.user import User, UserChanges, UserCreate, UserOut, canonical_email
-from .auth_accounts import password_confirmed, stamp_of
+from ..models.user import User, UserCreate, UserOut, canonical_email
+from .auth_accounts import stamp_of
 from .auth_tokens import Claims, TokenRefused
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Authentication:
 
     async def register(self, new: UserCreate, client: str) -> UserOut:
         """The new user, who may log in at once; Conflict if the e-mail is taken."""
-        await self._count(BY_ADDRESS, client, client=client)
+        await self._count(BY_ADDRESS, client)
         user = await self._users.create(new)
         _log.info("registered", user=user.id, client=client, outcome="ok")
         return user
@@ -98,9 +98,9 @@ class Authentication:
         An unknown e-mail, a wrong password and a deactivated account are answered alike, in words and in time.
         """
         email = canonical_email(credentials.email)
-        await self._count(BY_ADDRESS, client, client=client)
-        await self._count(BY_BOTH, f"{email} {client}", client=client)
-        await self._count(BY_ACCOUNT, email, client=client)
+        await self._count(BY_ADDRESS, client)
+        await self._count(BY_BOTH, client, email)
+        await self._count(BY_ACCOUNT, client, email)
         async with self._database.reading() as connection:
             row = (await connection.execute(_BY_EMAIL, {"email": email})).one_or_none()
         # The first login of a process makes the decoy, whoever it is of; nothing is told by that.
@@ -110,16 +110,18 @@ class Authentication:
         )
         if row is None or not matches or row.active is False:
             reason = "unknown e-mail" if row is None else "deactivated" if matches else "wrong password"
-            _log.warning("login failed", user=row.id if row else "", client=client, outcome="refused", reason=reason)
-            raise Unauthenticated("The e-mail or the password is wrong.", challenge=CHALLENGE)
-        await self._attempts.forget(BY_BOTH, f"{email} {client}")
-        pair = await self._begin_session(row.id, stamp_of(row.password_hash, row.version or 0))
+            raise _login_refused(row.id if row else "", client, reason)
+        await self._attempts.forget(BY_BOTH, _counted(BY_BOTH, client, email))
+        try:
+            pair = await self._begin_session(row.id, stamp_of(row.password_hash, row.version or 0))
+        except exc.IntegrityError:
+            raise _login_refused(row.id, client, "deleted meanwhile") from None
         _log.info("login", user=row.id, client=client, outcome="ok")
         return pair
 
     async def refresh(self, token: str, client: str) -> TokenPair:
         """A new pair for the newest refresh token of a session; one that was used before ends the session."""
-        await self._count(BY_ADDRESS, client, client=client)
+        await self._count(BY_ADDRESS, client)
         try:
             claims = self._tokens.read(self._tokens.refresh, token)
         except TokenRefused as error:
@@ -139,17 +141,35 @@ class Authentication:
         await self._end_session(claims)
         _log.info("logout", user=claims.user_id, client=client, outcome="ok")
 
-    async def change_password(self, caller: Caller, change: PasswordChange, client: str) -> None:
-        """Set a new password, which ends every session of the user; Invalid if the present one is wrong."""
-        await self._count(BY_BOTH, f"{caller.user_id} {client}", client=client)
+    async def change_password(self, caller: Caller, change: PasswordChange) -> None:
+        """Set a new password, which ends every session of the user; Invalid if the present one is wrong.
+
+        Of two changes at once the second finds another password than the one that it knows.
+        """
+        told = {"user": caller.user_id, "client": caller.client}
+        await self._count(BY_BOTH, caller.client, caller.user_id, user=caller.user_id)
         async with self._database.reading() as connection:
-            password_hash = (await connection.execute(_HASH, {"user_id": caller.user_id})).scalar_one_or_none()
-        if not await self._passwords.verify(change.current_password.get_secret_value(), password_hash or ""):
-            _log.warning("password change refused", user=caller.user_id, client=client, outcome="refused")
+            seen = (await connection.execute(_HASH, {"user_id": caller.user_id})).scalar_one_or_none() or ""
+        known = await self._passwords.verify(change.current_password.get_secret_value(), seen)
+        if not known or not await self._replace_hash(caller.user_id, seen, change.new_password.get_secret_value()):
+            _log.warning("password change refused", outcome="refused", **told)
             raise Invalid("The body is wrong.", (FieldError("/current_password", "is not the present password"),))
-        password_confirmed.set(True)
-        await self._users.update(caller.user_id, UserChanges(password=change.new_password))
-        _log.warning("password changed", user=caller.user_id, client=client, outcome="changed")
+        _log.warning("password changed", outcome="changed", **told)
+
+    async def _replace_hash(self, user_id: str, seen: str, password: str) -> bool:
+        """Store the hash of *password*, unless there is another one than was *seen*; whether it was stored."""
+        statement = (
+            update(User)
+            .where(User.id == user_id, User.password_hash == seen)
+            .values(password_hash=await self._passwords.hash(password), updated_at=datetime.now(UTC))
+            .returning(User.id)
+        )
+        await self._users.forget(user_id)
+        try:
+            async with self._database.transaction() as session:
+                return (await session.execute(statement)).first() is not None
+        finally:
+            await self._users.forget(user_id)
 
     async def identify(self, token: str, client: str) -> tuple[Caller, Claims]:
         """Who brought the access *token*, and what it says; raises Unauthenticated."""
@@ -157,24 +177,25 @@ class Authentication:
             claims = self._tokens.read_access(token)
         except TokenRefused as error:
             raise self.refusal(str(error), client) from None
-        state = await self._accounts.state(claims.user_id)
-        if _dead(claims, state):
+        state, fresh = await self._accounts.state(claims.user_id)
+        if _dead(claims, state) and not fresh:
             # What is remembered may be older than the token: ask before turning away who has just logged in.
             state = await self._accounts.present_state(claims.user_id)
         if reason := _dead(claims, state):
+            self._tokens.bury(token)
             raise self.refusal(reason, client, user=claims.user_id)
         assert state is not None  # noqa: S101 - a state that is not dead is there
-        return Caller(claims.user_id, state.role), claims
+        return Caller(claims.user_id, state.role, client), claims
 
     def refusal(self, reason: str, client: str, *, user: str = "") -> Unauthenticated:
         """What to raise for a token that proves nothing, told to the log; the client does not learn the *reason*."""
         _log.warning("access refused", user=user, client=client, outcome="refused", reason=reason)
         return Unauthenticated("The token is not accepted.", challenge=INVALID_TOKEN)
 
-    async def _count(self, kind: str, key: str, *, client: str) -> None:
-        seconds = await self._attempts.hit(kind, key)
+    async def _count(self, kind: str, client: str, account: str = "", *, user: str = "") -> None:
+        seconds = await self._attempts.hit(kind, _counted(kind, client, account))
         if seconds:
-            _log.warning("rate limit hit", user="", limit=kind, client=client, outcome="refused")
+            _log.warning("rate limit hit", user=user, limit=kind, client=client, outcome="refused")
             raise TooManyRequests("Too many tries.", retry_after_seconds=ceil(seconds))
 
     async def _decoy_hash(self) -> str:
@@ -221,6 +242,17 @@ class Authentication:
             refresh_token=tokens.sign(tokens.refresh, **said, token_id=token_id),
             expires_in=tokens.access.lifetime_seconds,
         )
+
+
+def _counted(kind: str, client: str, account: str) -> str:
+    """What tries of *kind* are counted under."""
+    return {BY_ADDRESS: subscriber(client), BY_ACCOUNT: account, BY_BOTH: f"{account} {subscriber(client)}"}[kind]
+
+
+def _login_refused(user_id: str, client: str, reason: str) -> Unauthenticated:
+    """What to raise, told to the log; the client does not learn the *reason*."""
+    _log.warning("login failed", user=user_id, client=client, outcome="refused", reason=reason)
+    return Unauthenticated("The e-mail or the password is wrong.", challenge=CHALLENGE)
 
 
 def _dead(claims: Claims, state: AccountState | None) -> str:

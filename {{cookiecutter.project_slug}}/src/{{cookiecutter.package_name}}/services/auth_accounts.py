@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +27,6 @@ AnyRow = Row[*tuple[Any, ...]]
 CACHE_SECONDS = 5.0
 """How long a process may go on with a state that another one changed, where no Redis tells it; see docs/auth.md."""
 
-password_confirmed: ContextVar[bool] = ContextVar("password_confirmed", default=False)
-"""The caller has just proved to know the present password."""
-
 _ROLE = func.coalesce(Account.role, Role.USER.value).label("role")
 _ACTIVE = func.coalesce(Account.active, True).label("active")
 _VERSION = func.coalesce(Account.version, 0).label("version")
@@ -41,12 +37,8 @@ _STATE = (
     .outerjoin(Session, Session.user_id == User.id)
     .where(User.id == bindparam("user_id"))
 )
-_LOCKED = (
-    select(User.id, _ROLE, _ACTIVE)
-    .outerjoin(Account, Account.user_id == User.id)
-    .where(User.id == bindparam("user_id"))
-    .with_for_update(of=User)
-)
+_LOCK = select(User.id).where(User.id == bindparam("user_id")).with_for_update()
+_OF_LOCKED = select(Account.role, Account.active).where(Account.user_id == bindparam("user_id"))
 _SHOWN = select(User.id, User.name, User.email, _ROLE, _ACTIVE, User.created_at, User.updated_at).outerjoin(
     Account, Account.user_id == User.id
 )
@@ -83,13 +75,17 @@ class Accounts:
         self._database = database
         self._cache = cache
 
-    async def state(self, user_id: str) -> AccountState | None:
-        """The state, at most CACHE_SECONDS old; None if there is no such user."""
+    async def state(self, user_id: str) -> tuple[AccountState | None, bool]:
+        """The state, at most CACHE_SECONDS old, and whether it was read just now; None if there is no such user."""
+        fresh = False
 
         async def load() -> bytes:
+            nonlocal fresh
+            fresh = True
             return await self._load(user_id)
 
-        return _state(await self._cache.get_or_load(_cache_key(user_id), load, ttl_seconds=CACHE_SECONDS))
+        kept = await self._cache.get_or_load(_cache_key(user_id), load, ttl_seconds=CACHE_SECONDS)
+        return _state(kept), fresh
 
     async def present_state(self, user_id: str) -> AccountState | None:
         """The state as the database has it now."""
@@ -110,16 +106,23 @@ class Accounts:
     async def forget(self, user_id: str) -> None:
         await self._cache.invalidate(_cache_key(user_id))
 
-    async def before_change(self, user_id: str, fields: frozenset[str]) -> None:
+    async def before_change(self, session: AsyncSession, user_id: str, fields: frozenset[str]) -> None:
         """Keep admins from taking over their superiors, and thieves of a token from setting a password."""
         caller = access.caller.get()
-        if caller.user_id == user_id and "password" in fields and not password_confirmed.get():
+        if caller.user_id == user_id and "password" in fields:
+            _refuse(caller, user_id, "the password without the present one")
             wrong = FieldError("/password", "is changed at /api/auth/password, which asks for the present one")
             raise Invalid("The body is wrong.", (wrong,))
         if caller.user_id not in {"", user_id}:
-            target = await self.present_state(user_id)
-            if target is not None:
-                _require_superior(caller, user_id, Role(target.role))
+            before = await _locked(session, user_id)
+            if before is not None:
+                _require_superior(caller, user_id, Role(before.role))
+
+    def changed(self, user_id: str, fields: frozenset[str]) -> None:
+        """Tell of what may lock an owner out, or let somebody in."""
+        caller = access.caller.get()
+        for event in ("user deleted",) if not fields else tuple(_EVENTS[name] for name in _EVENTS if name in fields):
+            _log.warning(event, user=user_id, by=caller.user_id, client=caller.client, outcome="changed")
 
     async def page(self, *, page: int, limit: int) -> AccountPage:
         """One page, oldest first, with totals; its cost grows with the page's number."""
@@ -152,35 +155,61 @@ class Accounts:
             raise NotFound(f"There is no user {user_id}.")
         return _shown(row)
 
-    async def change(self, caller: Caller, user_id: str, changes: AccountChanges, client: str) -> AccountOut:
+    async def change(self, caller: Caller, user_id: str, changes: AccountChanges) -> AccountOut:
         """The account as changed; every session of it ends.
 
         Raises NotFound, and Forbidden for oneself, a superior, an equal, or a role that is not below one's own; a
         superadmin may all of it but for the first.
         """
         if caller.user_id == user_id:
+            _refuse(caller, user_id, "the own role or activity")
             raise Forbidden("Nobody changes the own role or activity: ask another admin.")
         values = changes.model_dump(include=changes.model_fields_set)
         await self.forget(user_id)
         try:
             async with self._database.transaction() as session:
-                before = (await session.execute(_LOCKED, {"user_id": user_id})).one_or_none()
+                before = await _locked(session, user_id)
                 if before is None:
                     raise NotFound(f"There is no user {user_id}.")
                 _require_superior(caller, user_id, Role(before.role), values.get("role", Role.USER))
                 await _write(session, user_id, values)
         finally:
             await self.forget(user_id)
-        self._tell(caller, before, values, client)
+        _tell(caller, user_id, before, values)
         return await self.get(user_id)
 
-    def _tell(self, caller: Caller, before: AnyRow, values: dict[str, Any], client: str) -> None:
-        """One event for each thing that is other than before."""
-        common = {"user": before.id, "by": caller.user_id or "command line", "client": client, "outcome": "changed"}
-        if values.get("role", before.role) != before.role:
-            _log.warning("role changed", role=str(values["role"]), role_before=before.role, **common)
-        if values.get("active", before.active) != before.active:
-            _log.warning("account activated" if values["active"] else "account deactivated", **common)
+
+_EVENTS = {"password": "password changed", "email": "e-mail changed"}
+"""By field of a user, what the log `security` calls a change of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Locked:
+    """What an account is while its user's row is locked."""
+
+    role: str = Role.USER
+    active: bool = True
+
+
+async def _locked(session: AsyncSession, user_id: str) -> _Locked | None:
+    """The account, which nobody else changes until *session* ends; None if there is no such user.
+
+    By two statements: PostgreSQL reads again only the row that it waited for, not what was joined to it.
+    """
+    if (await session.execute(_LOCK, {"user_id": user_id})).first() is None:
+        return None
+    row = (await session.execute(_OF_LOCKED, {"user_id": user_id})).one_or_none()
+    return _Locked(row.role, bool(row.active)) if row else _Locked()
+
+
+def _tell(caller: Caller, user_id: str, before: _Locked, values: dict[str, Any]) -> None:
+    """One event for each thing that is other than before."""
+    by = caller.user_id or "command line"
+    common = {"user": user_id, "by": by, "client": caller.client, "outcome": "changed"}
+    if values.get("role", before.role) != before.role:
+        _log.warning("role changed", role=str(values["role"]), role_before=before.role, **common)
+    if values.get("active", before.active) != before.active:
+        _log.warning("account activated" if values["active"] else "account deactivated", **common)
 
 
 COMMAND_LINE = Caller(role=Role.SUPERADMIN)
@@ -190,8 +219,19 @@ COMMAND_LINE = Caller(role=Role.SUPERADMIN)
 def _require_superior(caller: Caller, user_id: str, *roles: Role) -> None:
     """Raise Forbidden unless *caller* stands above each of *roles*, or nobody stands above it."""
     if caller.role != Role.SUPERADMIN and any(role.rank >= Role(caller.role).rank for role in roles):
-        _log.warning("access refused", user=caller.user_id, target=user_id, reason="not a superior", outcome="refused")
+        _refuse(caller, user_id, "not a superior")
         raise Forbidden("Only a superadmin may do this to an admin, or make one.")
+
+
+def _refuse(caller: Caller, target: str, reason: str) -> None:
+    _log.warning(
+        "access refused",
+        user=caller.user_id,
+        client=caller.client,
+        target=target,
+        outcome="refused",
+        reason=reason,
+    )
 
 
 async def _write(session: AsyncSession, user_id: str, values: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -12,12 +13,16 @@ import jwt
 
 from .. import SERVICE_NAME
 from ..models.auth import MAX_TOKEN_CHARACTERS
-from ..models.database import new_id
+from ..models.database import ID_PATTERN, new_id
 
 ALGORITHM = "HS256"
 REQUIRED = ["iss", "aud", "sub", "iat", "exp", "jti"]
-MAX_VERIFIED = 4096
-"""How many tokens are remembered as verified, at half a kilobyte each."""
+MAX_REMEMBERED = 4096
+"""How many tokens are remembered as good, and how many as dead, at half a kilobyte each."""
+MAX_SKEW_SECONDS = 60
+"""How far the clocks of two machines that share a key may be apart."""
+
+_ID = re.compile(ID_PATTERN)
 
 
 class TokenRefused(Exception):
@@ -32,8 +37,9 @@ class Claims:
     session_id: str
     stamp: str
     token_id: str
+    issued_at: int
+    """Whole seconds since 1970, as the next."""
     expires_at: int
-    """Whole seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ class Tokens:
         self.access = Kind(SERVICE_NAME, access_seconds)
         self.refresh = Kind(f"{SERVICE_NAME}:refresh", refresh_seconds)
         self._verified: OrderedDict[str, Claims] = OrderedDict()
+        self._buried: OrderedDict[str, None] = OrderedDict()
 
     def sign(self, kind: Kind, *, user_id: str, session_id: str, stamp: str, token_id: str = "") -> str:
         """A token of *kind*, from now on and for its lifetime; without a *token_id* it gets a new one."""
@@ -84,21 +91,33 @@ class Tokens:
         """What an access *token* says; raises TokenRefused."""
         claims = self._verified.get(token)
         if claims is None:
+            if token in self._buried:
+                raise TokenRefused("dead before")
             claims = self._verified[token] = self.read(self.access, token)
-            if len(self._verified) > MAX_VERIFIED:
+            if len(self._verified) > MAX_REMEMBERED:
                 self._verified.popitem(last=False)
         elif claims.expires_at <= self._clock():
             del self._verified[token]
             raise TokenRefused("expired")
         return claims
 
+    def bury(self, token: str) -> None:
+        """Remember that *token* is dead, which it stays: asking about it again costs nothing."""
+        self._verified.pop(token, None)
+        self._buried[token] = None
+        if len(self._buried) > MAX_REMEMBERED:
+            self._buried.popitem(last=False)
+
     def read(self, kind: Kind, token: str) -> Claims:
         """What a *token* of *kind* says; raises TokenRefused."""
         if len(token) > MAX_TOKEN_CHARACTERS:
             raise TokenRefused("too long")
         claims = _claims(self._verified_payload(kind, token))
-        if not self._clock() < claims.expires_at <= self._clock() + kind.lifetime_seconds + 1:
-            raise TokenRefused("expired, or from a time that is not ours")
+        now = self._clock()
+        if now >= claims.expires_at:
+            raise TokenRefused("expired")
+        if claims.issued_at > now + MAX_SKEW_SECONDS or claims.expires_at - claims.issued_at > kind.lifetime_seconds:
+            raise TokenRefused("from the future, or for a longer life than ours")
         return claims
 
     def _verified_payload(self, kind: Kind, token: str) -> dict[str, Any]:
@@ -122,7 +141,10 @@ class Tokens:
 
 def _claims(payload: dict[str, Any]) -> Claims:
     texts = [payload["sub"], payload.get("sid"), payload.get("stamp"), payload["jti"]]
-    if not all(isinstance(text, str) for text in texts) or type(payload["exp"]) is not int:
+    numbers = [payload["iat"], payload["exp"]]
+    if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
         raise TokenRefused("a claim of another type")
     user_id, session_id, stamp, token_id = texts
-    return Claims(user_id, session_id, stamp, token_id, payload["exp"])
+    if not all(_ID.fullmatch(text) for text in (user_id, session_id, token_id)):
+        raise TokenRefused("a claim that is no id of ours")
+    return Claims(user_id, session_id, stamp, token_id, *numbers)

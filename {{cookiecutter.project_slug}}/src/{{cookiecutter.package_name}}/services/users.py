@@ -14,6 +14,8 @@ from ..models.page import Pagination, cursor_after
 from ..models.user import User, UserChanges, UserCreate, UserCursorPage, UserItems, UserOut, UserPage
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     from .cache import Cache
     from .database import Database
     from .passwords import Passwords
@@ -34,8 +36,11 @@ _COUNT = select(func.count()).select_from(User)
 class UserWatcher(Protocol):
     """A feature that keeps something of its own about users."""
 
-    async def before_change(self, user_id: str, fields: frozenset[str]) -> None:
-        """Raise to refuse the change of *fields*; no field stands for the deletion."""
+    async def before_change(self, session: AsyncSession, user_id: str, fields: frozenset[str]) -> None:
+        """Raise to refuse the change of *fields*, or the deletion if there are none; *session* will make it."""
+
+    def changed(self, user_id: str, fields: frozenset[str]) -> None:
+        """Take note of what `before_change` has let pass; it is stored."""
 
     async def forget(self, user_id: str) -> None:
         """Forget what is remembered of the user; called before and after the commit, as `Cache.invalidate` is."""
@@ -112,41 +117,39 @@ class Users:
 
     async def update(self, user_id: str, changes: UserChanges) -> UserOut:
         """The user as changed, by one statement: two updates of different fields both last."""
-        await self._ask_watchers(user_id, frozenset(changes.model_fields_set))
         values: dict[str, Any] = changes.model_dump(include=changes.model_fields_set - {"password"})
         if "password" in changes.model_fields_set:
             values["password_hash"] = await self._passwords.hash(changes.password.get_secret_value())
         values["updated_at"] = datetime.now(UTC)
         statement = update(User).where(User.id == user_id).values(**values).returning(*_SHOWN)
-        row = await self._change(user_id, statement)
-        return _shown(row)
+        return _shown(await self._change(user_id, frozenset(changes.model_fields_set), statement))
 
     async def delete(self, user_id: str) -> None:
-        await self._ask_watchers(user_id, frozenset())
-        await self._change(user_id, delete(User).where(User.id == user_id).returning(User.id))
+        await self._change(user_id, frozenset(), delete(User).where(User.id == user_id).returning(User.id))
 
-    async def _change(self, user_id: str, statement: Any) -> AnyRow:
-        """Execute *statement* and forget the cached user, whatever happens: a commit may stand though we failed."""
-        await self._forget(user_id)
-        try:
-            async with self._database.transaction() as session:
-                row = (await session.execute(statement)).one_or_none()
-        except exc.IntegrityError as error:
-            raise _conflict(error) from None
-        finally:
-            await self._forget(user_id)
-        if row is None:
-            raise _not_found(user_id)
-        return row
-
-    async def _forget(self, user_id: str) -> None:
+    async def forget(self, user_id: str) -> None:
+        """Forget what is remembered of the user, here and by whoever watches; it never raises."""
         await self._cache.invalidate(_cache_key(user_id))
         for watcher in self._watchers:
             await watcher.forget(user_id)
 
-    async def _ask_watchers(self, user_id: str, fields: frozenset[str]) -> None:
+    async def _change(self, user_id: str, fields: frozenset[str], statement: Any) -> AnyRow:
+        """Execute *statement* and forget the cached user, whatever happens: a commit may stand though we failed."""
+        await self.forget(user_id)
+        try:
+            async with self._database.transaction() as session:
+                for watcher in self._watchers:
+                    await watcher.before_change(session, user_id, fields)
+                row = (await session.execute(statement)).one_or_none()
+        except exc.IntegrityError as error:
+            raise _conflict(error) from None
+        finally:
+            await self.forget(user_id)
+        if row is None:
+            raise _not_found(user_id)
         for watcher in self._watchers:
-            await watcher.before_change(user_id, fields)
+            watcher.changed(user_id, fields)
+        return row
 
 
 def _shown(row: AnyRow) -> UserOut:

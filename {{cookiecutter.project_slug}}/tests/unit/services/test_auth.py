@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Engine, event, func, select, text
+from sqlalchemy import Engine, event, func, select, text, update
 
-from {{ cookiecutter.package_name }}.access import Caller
-from {{ cookiecutter.package_name }}.errors import TooManyRequests, Unauthenticated
-from {{ cookiecutter.package_name }}.models.auth import Account, AccountChanges, Credentials, Role, Session
-from {{ cookiecutter.package_name }}.models.user import UserChanges, UserCreate
+from {{ cookiecutter.package_name }}.access import Caller, caller
+from {{ cookiecutter.package_name }}.errors import Forbidden, Invalid, TooManyRequests, Unauthenticated
+from {{ cookiecutter.package_name }}.models.auth import Account, AccountChanges, Credentials, PasswordChange, Role, Session
+from {{ cookiecutter.package_name }}.models.user import User, UserChanges, UserCreate
 from {{ cookiecutter.package_name }}.services.auth import MAX_SESSIONS, Authentication, attempt_limits
 from {{ cookiecutter.package_name }}.services.auth_accounts import CACHE_SECONDS, COMMAND_LINE, Accounts
 from {{ cookiecutter.package_name }}.services.auth_attempts import MemoryAttempts
@@ -31,15 +31,26 @@ ADA = Credentials(email="ada@example.com", password=PASSWORD)
 
 
 class CountedPasswords(Passwords):
-    """Cheap hashes, and how often one was checked."""
+    """Cheap hashes, how often one was checked, and what happens to happen meanwhile."""
 
     def __init__(self) -> None:
         super().__init__(memory_kib=8, iterations=1)
         self.checked: list[str] = []
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def hash(self, password: str) -> str:
+        await self._happens()
+        return await super().hash(password)
 
     async def verify(self, password: str, hashed: str) -> bool:
         self.checked.append(hashed)
+        await self._happens()
         return await super().verify(password, hashed)
+
+    async def _happens(self) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile:
+            await meanwhile()
 
 
 class World:
@@ -66,6 +77,11 @@ class World:
     async def log_in(self) -> tuple[str, str]:
         pair = await self.authentication.log_in(ADA, "10.0.0.1")
         return pair.access_token, pair.refresh_token
+
+    async def ada(self) -> Caller:
+        user_id = await self.accounts.id_of("ada@example.com")
+        assert user_id
+        return Caller(user_id, "user")
 
     async def identify(self, token: str) -> Caller:
         return (await self.authentication.identify(token, "10.0.0.1"))[0]
@@ -95,19 +111,19 @@ async def test_a_known_caller_costs_one_query_cold_and_none_warm(world: World, s
     token, _ = await world.log_in()
     other = World(world.database, world.tokens)
     statements.clear()
-    caller = await other.identify(token)
+    known = await other.identify(token)
     cold = len(statements)
     for _ in range(10):
         await other.identify(token)
 
-    assert "user" == caller.role
+    assert "user" == known.role
     assert (1, 1) == (cold, len(statements))
 
 
 async def test_what_this_process_changes_counts_at_once_although_the_state_is_remembered(world: World) -> None:
     token, _ = await world.log_in()
-    caller = await world.identify(token)
-    await world.users.update(caller.user_id, UserChanges(password=SecretStr("another horse")))
+    known = await world.identify(token)
+    await world.users.update(known.user_id, UserChanges(password=SecretStr("another horse")))
 
     with pytest.raises(Unauthenticated):
         await world.identify(token)
@@ -116,8 +132,8 @@ async def test_what_this_process_changes_counts_at_once_although_the_state_is_re
 async def test_what_another_process_changes_counts_after_five_seconds(world: World) -> None:
     token, _ = await world.log_in()
     other = World(world.database, world.tokens)
-    caller = await other.identify(token)
-    await world.accounts.change(COMMAND_LINE, caller.user_id, AccountChanges(active=False), "")
+    known = await other.identify(token)
+    await world.accounts.change(COMMAND_LINE, known.user_id, AccountChanges(active=False))
     other.now += CACHE_SECONDS - 0.1
     await other.identify(token)
     other.now += 0.1
@@ -133,6 +149,67 @@ async def test_a_login_of_another_process_is_known_at_once(world: World) -> None
     second, _ = await world.log_in()
 
     assert "user" == (await other.identify(second)).role
+
+
+async def test_a_dead_token_costs_one_query_and_then_none(world: World, statements: list[str]) -> None:
+    token, _ = await world.log_in()
+    await world.accounts.change(COMMAND_LINE, (await world.ada()).user_id, AccountChanges(active=False))
+    other = World(world.database, world.tokens)
+    statements.clear()
+    for _ in range(10):
+        with pytest.raises(Unauthenticated):
+            await other.identify(token)
+
+    assert 1 == len(statements)
+
+
+async def test_a_user_who_is_deleted_during_the_login_is_refused_like_any_other(world: World) -> None:
+    ada = await world.ada()
+    await world.log_in()
+    world.passwords.meanwhile = lambda: world.users.delete(ada.user_id)
+
+    with pytest.raises(Unauthenticated, match=r"The e-mail or the password is wrong\."):
+        await world.log_in()
+
+
+async def test_of_two_new_passwords_at_once_one_is_stored(world: World) -> None:
+    changes = [
+        PasswordChange(current_password=PASSWORD, new_password=SecretStr(f"another horse {number}")) for number in "12"
+    ]
+    ada = await world.ada()
+    answers = await asyncio.gather(
+        *(world.authentication.change_password(ada, change) for change in changes), return_exceptions=True
+    )
+
+    assert [Invalid, type(None)] == sorted((type(answer) for answer in answers), key=lambda cls: cls.__name__)
+
+
+async def test_an_admin_sets_no_password_of_who_is_promoted_meanwhile(world: World) -> None:
+    ada = await world.ada()
+    promotion = AccountChanges(role=Role.SUPERADMIN)
+    world.passwords.meanwhile = lambda: world.accounts.change(COMMAND_LINE, ada.user_id, promotion)
+    known = caller.set(Caller("01890000-0000-7000-8000-000000000000", "admin"))
+    try:
+        with pytest.raises(Forbidden):
+            await world.users.update(ada.user_id, UserChanges(password=SecretStr("another horse")))
+    finally:
+        caller.reset(known)
+    await world.log_in()
+
+
+async def test_an_admin_waits_for_a_promotion_and_is_then_refused(world: World) -> None:
+    ada = await world.ada()
+    admin = Caller("01890000-0000-7000-8000-000000000000", "admin")
+    await world.accounts.change(COMMAND_LINE, ada.user_id, AccountChanges(active=True))
+    async with world.database.transaction() as session:
+        await session.execute(select(User.id).where(User.id == ada.user_id).with_for_update())
+        await session.execute(update(Account).values(role="superadmin"))
+        demotion = asyncio.ensure_future(world.accounts.change(admin, ada.user_id, AccountChanges(role=Role.USER)))
+        await asyncio.sleep(0.2)
+
+    with pytest.raises(Forbidden):
+        await demotion
+    assert Role.SUPERADMIN == (await world.accounts.get(ada.user_id)).role
 
 
 async def test_whoever_logs_in_a_hash_is_checked_once(world: World) -> None:
@@ -187,7 +264,7 @@ async def test_changes_at_once_leave_one_account_row(world: World) -> None:
     user_id = await world.accounts.id_of("ADA@example.com")
     assert user_id
     changes = [AccountChanges(active=False), AccountChanges(role=Role.ADMIN), AccountChanges(active=True)]
-    await asyncio.gather(*(world.accounts.change(COMMAND_LINE, user_id, change, "") for change in changes * 3))
+    await asyncio.gather(*(world.accounts.change(COMMAND_LINE, user_id, change) for change in changes * 3))
 
     async with world.database.reading() as connection:
         [row] = (await connection.execute(select(Account.role, Account.version))).all()
@@ -198,7 +275,7 @@ async def test_a_deleted_user_leaves_no_account_and_no_session(world: World) -> 
     await world.log_in()
     user_id = await world.accounts.id_of("ada@example.com")
     assert user_id
-    await world.accounts.change(COMMAND_LINE, user_id, AccountChanges(role=Role.ADMIN), "")
+    await world.accounts.change(COMMAND_LINE, user_id, AccountChanges(role=Role.ADMIN))
     await world.log_in()
     await world.users.delete(user_id)
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import secrets
+import uuid
 
 import pytest
 
-from {{ cookiecutter.package_name }}.services.auth_tokens import MAX_VERIFIED, TokenRefused, Tokens
+from {{ cookiecutter.package_name }}.services.auth_tokens import MAX_REMEMBERED, TokenRefused, Tokens
 
 KEY = secrets.token_urlsafe(48)
+ADA, SESSION = (str(uuid.UUID(int=number)) for number in (1, 2))
 
 
 class Clock:
@@ -20,15 +22,15 @@ def make(*keys: str, clock: Clock | None = None) -> Tokens:
     return Tokens(keys or (KEY,), access_seconds=900, refresh_seconds=3600, clock=clock or Clock())
 
 
-def access(tokens: Tokens, user_id: str = "ada") -> str:
-    return tokens.sign(tokens.access, user_id=user_id, session_id="s", stamp="x")
+def access(tokens: Tokens, user_id: str = ADA) -> str:
+    return tokens.sign(tokens.access, user_id=user_id, session_id=SESSION, stamp="x")
 
 
 def test_a_token_says_what_was_signed() -> None:
     tokens = make()
     claims = tokens.read_access(access(tokens))
 
-    assert ("ada", "s", "x") == (claims.user_id, claims.session_id, claims.stamp)
+    assert (ADA, SESSION, "x") == (claims.user_id, claims.session_id, claims.stamp)
     assert Clock.now + 900 == claims.expires_at
 
 
@@ -58,9 +60,9 @@ def test_a_clock_set_back_makes_no_token_live_longer_than_its_life() -> None:
 
 def test_each_kind_is_refused_as_the_other() -> None:
     tokens = make()
-    refresh = tokens.sign(tokens.refresh, user_id="ada", session_id="s", stamp="x")
+    refresh = tokens.sign(tokens.refresh, user_id=ADA, session_id=SESSION, stamp="x")
 
-    assert "ada" == tokens.read(tokens.refresh, refresh).user_id
+    assert ADA == tokens.read(tokens.refresh, refresh).user_id
     with pytest.raises(TokenRefused):
         tokens.read_access(refresh)
     with pytest.raises(TokenRefused):
@@ -71,15 +73,27 @@ def test_the_previous_key_is_read_and_never_signs() -> None:
     new = KEY[::-1]
     rotated = make(new, KEY)
 
-    assert "ada" == rotated.read_access(access(make())).user_id
-    assert "ada" == make(new).read_access(access(rotated)).user_id
+    assert ADA == rotated.read_access(access(make())).user_id
+    assert ADA == make(new).read_access(access(rotated)).user_id
     with pytest.raises(TokenRefused):
         make(new).read_access(access(make()))
 
 
+def test_a_buried_token_is_dead_without_another_look() -> None:
+    tokens = make()
+    token = access(tokens)
+    tokens.read_access(token)
+    tokens.bury(token)
+
+    with pytest.raises(TokenRefused, match="dead before"):
+        tokens.read_access(token)
+
+
 def test_what_is_remembered_is_bounded() -> None:
     tokens = make()
-    for number in range(MAX_VERIFIED + 10):
-        tokens.read_access(access(tokens, str(number)))
+    for number in range(MAX_REMEMBERED + 10):
+        tokens.read_access(access(tokens, str(uuid.UUID(int=number))))
 
-    assert MAX_VERIFIED == len(tokens._verified)  # noqa: SLF001 - a bound that cannot be seen from outside
+        tokens.bury(f"token {number}")
+
+    assert [MAX_REMEMBERED] * 2 == [len(tokens._verified), len(tokens._buried)]  # noqa: SLF001 - not seen from outside
