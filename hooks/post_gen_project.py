@@ -22,6 +22,8 @@ FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             f"{PACKAGE}/services/auth.py",
             f"{PACKAGE}/services/auth_accounts.py",
             f"{PACKAGE}/services/auth_attempts.py",
+            f"{PACKAGE}/services/auth_directory.py",
+            f"{PACKAGE}/services/auth_sessions.py",
             f"{PACKAGE}/services/auth_tokens.py",
             "docs/auth.md",
             "tests/integration/test_auth_matrix.py",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ..services.auth import Authentication
     from ..services.auth_accounts import Accounts
+    from ..services.auth_directory import Directory
 
 _TAGS = ["auth"]
 _ADMIN_TAGS = ["admin"]
@@ -37,9 +38,9 @@ _ADMIN_TAGS = ["admin"]
 class AuthController:
     """What people do to become known callers, and to stop being ones."""
 
-    def __init__(self, authentication: Authentication, accounts: Accounts) -> None:
+    def __init__(self, authentication: Authentication, directory: Directory) -> None:
         self._authentication = authentication
-        self._accounts = accounts
+        self._directory = directory
 
     @describe(
         summary="Register",
@@ -96,7 +97,7 @@ class AuthController:
         tags=_TAGS,
     )
     async def me(self, _request: Request) -> Response:
-        return json_response(await self._accounts.get(access.caller.get().user_id))
+        return json_response(await self._directory.get(access.caller.get().user_id))
 
     @describe(
         summary="Change the own password",
@@ -115,8 +116,9 @@ class AuthController:
 class AdminController:
     """What admins do about accounts."""
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, directory: Directory) -> None:
         self._accounts = accounts
+        self._directory = directory
 
     @describe(
         summary="List accounts",
@@ -129,8 +131,8 @@ class AdminController:
     async def list(self, request: Request) -> Response:
         query = read_query(request, PageQuery)
         if query.cursor is not None:
-            return json_response(await self._accounts.after(id_at(query.cursor), limit=query.limit))
-        return json_response(await self._accounts.page(page=query.page, limit=query.limit))
+            return json_response(await self._directory.after(id_at(query.cursor), limit=query.limit))
+        return json_response(await self._directory.page(page=query.page, limit=query.limit))
 
     @describe(
         summary="Change a role, deactivate or activate an account",
@@ -144,5 +146,5 @@ class AdminController:
     async def update(self, request: Request) -> Response:
         user_id = read_id(request, "user_id")
         changes = await read_body(request, AccountChanges)
-        account = await self._accounts.change(access.caller.get(), user_id, changes)
-        return json_response(account)
+        await self._accounts.change(access.caller.get(), user_id, changes)
+        return json_response(await self._directory.get(user_id))

@@ -29,26 +29,33 @@ def build(core: Core) -> Parts:
     from ..routes.auth import admin_routes, auth_routes
     from ..services.auth import Authentication
     from ..services.auth_accounts import Accounts
+    from ..services.auth_directory import Directory
+    from ..services.auth_sessions import Sessions
     from ..services.auth_tokens import Tokens
 
     settings = core.settings.feature(AuthSettings)
-    accounts = Accounts(core.database, core.cache)
+    accounts, directory = Accounts(core.database, core.cache), Directory(core.database)
     core.users.watch(accounts)
     attempts = _attempts(core.settings, settings)
+    tokens = Tokens(
+        settings.signing_keys(),
+        access_seconds=settings.jwt_expires_in_seconds,
+        refresh_seconds=settings.jwt_refresh_expires_in_seconds,
+    )
     authentication = Authentication(
         database=core.database,
         users=core.users,
         accounts=accounts,
         passwords=core.passwords,
-        tokens=Tokens(
-            settings.signing_keys(),
-            access_seconds=settings.jwt_expires_in_seconds,
-            refresh_seconds=settings.jwt_refresh_expires_in_seconds,
-        ),
+        tokens=tokens,
+        sessions=Sessions(core.database, accounts, tokens),
         attempts=attempts,
     )
     return Parts(
-        routes=[*auth_routes(AuthController(authentication, accounts)), *admin_routes(AdminController(accounts))],
+        routes=[
+            *auth_routes(AuthController(authentication, directory)),
+            *admin_routes(AdminController(accounts, directory)),
+        ],
         gate=BearerGate(authentication),
         closing={"attempts": attempts.close},
     )
@@ -84,9 +91,9 @@ async def _create_admin(core: Core, options: argparse.Namespace) -> int:
     from ..models.auth import AccountChanges, Role
     from ..models.user import UserCreate
     from ..services.auth_accounts import COMMAND_LINE, Accounts
+    from ..services.auth_directory import Directory
 
-    accounts = Accounts(core.database, core.cache)
-    user_id = await accounts.id_of(options.email)
+    user_id = await Directory(core.database).id_of(options.email)
     if (user_id is not None) != options.promote:
         state = "there is already: with --promote" if user_id else "is not there: without --promote"
         sys.stderr.write(f"a user with this e-mail {state}, they would be made an admin\n")
@@ -99,8 +106,9 @@ async def _create_admin(core: Core, options: argparse.Namespace) -> int:
                 sys.stderr.write(f"{problem['loc'][0]}: {problem['msg']}\n")
             return MISUSED
         user_id = (await core.users.create(new)).id
-    account = await accounts.change(COMMAND_LINE, user_id, AccountChanges(role=Role(options.role), active=True))
-    structlog.get_logger(__name__).info("account is ready", user=account.id, role=account.role)
+    role = Role(options.role)
+    await Accounts(core.database, core.cache).change(COMMAND_LINE, user_id, AccountChanges(role=role, active=True))
+    structlog.get_logger(__name__).info("account is ready", user=user_id, role=role)
     return exit_codes.CLEAN
 
 

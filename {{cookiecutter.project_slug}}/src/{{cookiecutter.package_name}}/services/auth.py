@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from math import ceil
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import bindparam, delete, exc, insert, select, update
+from sqlalchemy import bindparam, exc, select, update
 
 from ..access import Caller, subscriber
 from ..errors import FieldError, Invalid, TooManyRequests, Unauthenticated
-from ..models.auth import Account, Credentials, PasswordChange, Session, TokenPair
-from ..models.database import new_id
+from ..models.auth import Account, Credentials, PasswordChange, TokenPair
 from ..models.user import User, UserCreate, UserOut, canonical_email
 from .auth_accounts import stamp_of
 from .auth_tokens import Claims, TokenRefused
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession
-
     from .auth_accounts import Accounts, AccountState
     from .auth_attempts import Attempts
+    from .auth_sessions import Sessions
     from .auth_tokens import Tokens
     from .database import Database
     from .passwords import Passwords
     from .users import Users
-
-MAX_SESSIONS = 20
-"""Of one user; a further login ends the oldest."""
 
 BY_ADDRESS, BY_ACCOUNT, BY_BOTH = "address", "account", "account and address"
 """What tries are counted by."""
@@ -75,6 +70,7 @@ class Authentication:
         accounts: Accounts,
         passwords: Passwords,
         tokens: Tokens,
+        sessions: Sessions,
         attempts: Attempts,
     ) -> None:
         self._database = database
@@ -82,6 +78,7 @@ class Authentication:
         self._accounts = accounts
         self._passwords = passwords
         self._tokens = tokens
+        self._sessions = sessions
         self._attempts = attempts
         self._decoy = ""
 
@@ -113,7 +110,7 @@ class Authentication:
             raise _login_refused(row.id if row else "", client, reason)
         await self._attempts.forget(BY_BOTH, _counted(BY_BOTH, client, email))
         try:
-            pair = await self._begin_session(row.id, stamp_of(row.password_hash, row.version or 0))
+            pair = await self._sessions.begin(row.id, stamp_of(row.password_hash, row.version or 0))
         except exc.IntegrityError:
             raise _login_refused(row.id, client, "deleted meanwhile") from None
         _log.info("login", user=row.id, client=client, outcome="ok")
@@ -129,16 +126,16 @@ class Authentication:
         state = await self._accounts.present_state(claims.user_id)
         if reason := _dead(claims, state):
             raise self.refusal(reason, client, user=claims.user_id)
-        token_id = new_id()
-        if not await self._rotate(claims, token_id):
-            await self._end_session(claims)
+        pair = await self._sessions.rotate(claims)
+        if pair is None:
+            await self._sessions.end(claims)
             _log.warning("token reused", user=claims.user_id, client=client, outcome="session ended")
             raise Unauthenticated("The token is not accepted.", challenge=INVALID_TOKEN)
-        return self._pair(claims.user_id, claims.session_id, claims.stamp, token_id)
+        return pair
 
     async def log_out(self, claims: Claims, client: str) -> None:
         """End the session: its tokens are dead from the next request on."""
-        await self._end_session(claims)
+        await self._sessions.end(claims)
         _log.info("logout", user=claims.user_id, client=client, outcome="ok")
 
     async def change_password(self, caller: Caller, change: PasswordChange) -> None:
@@ -204,45 +201,6 @@ class Authentication:
             self._decoy = await self._passwords.hash(secrets.token_urlsafe(16))
         return self._decoy
 
-    async def _begin_session(self, user_id: str, stamp: str) -> TokenPair:
-        session_id, token_id = new_id(), new_id()
-        now = datetime.now(UTC)
-        expires_at = now + timedelta(seconds=self._tokens.refresh.lifetime_seconds)
-        row = {"id": session_id, "user_id": user_id, "token_id": token_id, "expires_at": expires_at}
-        await self._accounts.forget(user_id)
-        async with self._database.transaction() as session:
-            await _make_room(session, user_id, now)
-            await session.execute(insert(Session).values(**row))
-        await self._accounts.forget(user_id)
-        return self._pair(user_id, session_id, stamp, token_id)
-
-    async def _rotate(self, claims: Claims, token_id: str) -> bool:
-        """Whether the token of *claims* was the newest one; then that of *token_id* is, and the session lives on."""
-        expires_at = datetime.now(UTC) + timedelta(seconds=self._tokens.refresh.lifetime_seconds)
-        statement = (
-            update(Session)
-            .where(Session.id == claims.session_id, Session.token_id == claims.token_id)
-            .values(token_id=token_id, expires_at=expires_at)
-            .returning(Session.id)
-        )
-        async with self._database.transaction() as session:
-            return (await session.execute(statement)).first() is not None
-
-    async def _end_session(self, claims: Claims) -> None:
-        await self._accounts.forget(claims.user_id)
-        async with self._database.transaction() as session:
-            await session.execute(delete(Session).where(Session.id == claims.session_id))
-        await self._accounts.forget(claims.user_id)
-
-    def _pair(self, user_id: str, session_id: str, stamp: str, token_id: str) -> TokenPair:
-        tokens = self._tokens
-        said = {"user_id": user_id, "session_id": session_id, "stamp": stamp}
-        return TokenPair(
-            access_token=tokens.sign(tokens.access, **said),
-            refresh_token=tokens.sign(tokens.refresh, **said, token_id=token_id),
-            expires_in=tokens.access.lifetime_seconds,
-        )
-
 
 def _counted(kind: str, client: str, account: str) -> str:
     """What tries of *kind* are counted under."""
@@ -266,13 +224,3 @@ def _dead(claims: Claims, state: AccountState | None) -> str:
     if claims.session_id not in state.sessions:
         return "the session has ended"
     return ""
-
-
-async def _make_room(session: AsyncSession, user_id: str, now: datetime) -> None:
-    """Remove the user's expired sessions, and the oldest until one more is within the limit."""
-    of_user = Session.user_id == user_id
-    await session.execute(delete(Session).where(of_user, Session.expires_at <= now))
-    ids = (await session.execute(select(Session.id).where(of_user).order_by(Session.id.desc()))).scalars().all()
-    surplus = ids[MAX_SESSIONS - 1 :]
-    if surplus:
-        await session.execute(delete(Session).where(Session.id.in_(surplus)))

@@ -8,46 +8,34 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from .. import access
 from ..access import Caller
 from ..errors import FieldError, Forbidden, Invalid, NotFound
-from ..models.auth import Account, AccountChanges, AccountCursorPage, AccountOut, AccountPage, Role, Session
-from ..models.page import Pagination, cursor_after
-from ..models.user import User, canonical_email
+from ..models.auth import Account, AccountChanges, Role, Session
+from ..models.user import User
 
 if TYPE_CHECKING:
     from .cache import Cache
     from .database import Database
 
-AnyRow = Row[*tuple[Any, ...]]
-
 CACHE_SECONDS = 5.0
 """How long a process may go on with a state that another one changed, where no Redis tells it; see docs/auth.md."""
 
-_ROLE = func.coalesce(Account.role, Role.USER.value).label("role")
-_ACTIVE = func.coalesce(Account.active, True).label("active")
+ROLE = func.coalesce(Account.role, Role.USER.value).label("role")
+ACTIVE = func.coalesce(Account.active, True).label("active")
 _VERSION = func.coalesce(Account.version, 0).label("version")
 
 _STATE = (
-    select(User.password_hash, _ROLE, _ACTIVE, _VERSION, Session.id.label("session_id"))
+    select(User.password_hash, ROLE, ACTIVE, _VERSION, Session.id.label("session_id"))
     .outerjoin(Account, Account.user_id == User.id)
     .outerjoin(Session, Session.user_id == User.id)
     .where(User.id == bindparam("user_id"))
 )
 _LOCK = select(User.id).where(User.id == bindparam("user_id")).with_for_update()
 _OF_LOCKED = select(Account.role, Account.active).where(Account.user_id == bindparam("user_id"))
-_SHOWN = select(User.id, User.name, User.email, _ROLE, _ACTIVE, User.created_at, User.updated_at).outerjoin(
-    Account, Account.user_id == User.id
-)
-_BY_ID = _SHOWN.where(User.id == bindparam("user_id"))
-_ID_OF = select(User.id).where(User.email == bindparam("email"))
-_PAGE = _SHOWN.order_by(User.id).limit(bindparam("limit")).offset(bindparam("skip"))
-_FIRST = _SHOWN.order_by(User.id).limit(bindparam("limit"))
-_AFTER = _FIRST.where(User.id > bindparam("after"))
-_COUNT = select(func.count()).select_from(User)
 
 _log = structlog.get_logger("security")
 
@@ -124,39 +112,8 @@ class Accounts:
         for event in ("user deleted",) if not fields else tuple(_EVENTS[name] for name in _EVENTS if name in fields):
             _log.warning(event, user=user_id, by=caller.user_id, client=caller.client, outcome="changed")
 
-    async def page(self, *, page: int, limit: int) -> AccountPage:
-        """One page, oldest first, with totals; its cost grows with the page's number."""
-        async with self._database.reading() as connection:
-            total_items = (await connection.execute(_COUNT)).scalar_one()
-            rows = (await connection.execute(_PAGE, {"limit": limit, "skip": (page - 1) * limit})).all()
-        pagination = Pagination.of(page=page, limit=limit, total_items=total_items)
-        return AccountPage.model_construct(items=[_shown(row) for row in rows], pagination=pagination)
-
-    async def after(self, last_id: str | None, *, limit: int) -> AccountCursorPage:
-        """The accounts created after *last_id*, or the first ones; the cost is the same at any depth."""
-        statement = _FIRST if last_id is None else _AFTER
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(statement, {"limit": limit + 1, "after": last_id})).all()
-        shown = [_shown(row) for row in rows[:limit]]
-        next_cursor = cursor_after(shown[-1].id) if len(rows) > limit else None
-        return AccountCursorPage.model_construct(items=shown, next_cursor=next_cursor)
-
-    async def id_of(self, email: str) -> str | None:
-        """Who has this e-mail, in any letter case."""
-        async with self._database.reading() as connection:
-            found = await connection.execute(_ID_OF, {"email": canonical_email(email)})
-            return found.scalar_one_or_none()
-
-    async def get(self, user_id: str) -> AccountOut:
-        """Raises NotFound."""
-        async with self._database.reading() as connection:
-            row = (await connection.execute(_BY_ID, {"user_id": user_id})).one_or_none()
-        if row is None:
-            raise NotFound(f"There is no user {user_id}.")
-        return _shown(row)
-
-    async def change(self, caller: Caller, user_id: str, changes: AccountChanges) -> AccountOut:
-        """The account as changed; every session of it ends.
+    async def change(self, caller: Caller, user_id: str, changes: AccountChanges) -> None:
+        """Change the account; every session of it ends.
 
         Raises NotFound, and Forbidden for oneself, a superior, an equal, or a role that is not below one's own; a
         superadmin may all of it but for the first.
@@ -176,7 +133,6 @@ class Accounts:
         finally:
             await self.forget(user_id)
         _tell(caller, user_id, before, values)
-        return await self.get(user_id)
 
 
 _EVENTS = {"password": "password changed", "email": "e-mail changed"}
@@ -250,11 +206,6 @@ def _state(kept: bytes) -> AccountState | None:
     if state is None:
         return None
     return AccountState(state["role"], state["active"], state["stamp"], frozenset(state["sessions"]))
-
-
-def _shown(row: AnyRow) -> AccountOut:
-    values = dict(row._mapping)  # noqa: SLF001 - public in SQLAlchemy, despite its name
-    return AccountOut.model_construct(**values | {"role": Role(row.role), "active": bool(row.active)})
 
 
 def _cache_key(user_id: str) -> str:

@@ -15,9 +15,11 @@ from {{ cookiecutter.package_name }}.access import Caller, caller
 from {{ cookiecutter.package_name }}.errors import Forbidden, Invalid, TooManyRequests, Unauthenticated
 from {{ cookiecutter.package_name }}.models.auth import Account, AccountChanges, Credentials, PasswordChange, Role, Session
 from {{ cookiecutter.package_name }}.models.user import User, UserChanges, UserCreate
-from {{ cookiecutter.package_name }}.services.auth import MAX_SESSIONS, Authentication, attempt_limits
+from {{ cookiecutter.package_name }}.services.auth import Authentication, attempt_limits
 from {{ cookiecutter.package_name }}.services.auth_accounts import CACHE_SECONDS, COMMAND_LINE, Accounts
 from {{ cookiecutter.package_name }}.services.auth_attempts import MemoryAttempts
+from {{ cookiecutter.package_name }}.services.auth_directory import Directory
+from {{ cookiecutter.package_name }}.services.auth_sessions import MAX_SESSIONS, Sessions
 from {{ cookiecutter.package_name }}.services.auth_tokens import Tokens
 from {{ cookiecutter.package_name }}.services.cache import MemoryCache
 from {{ cookiecutter.package_name }}.services.database import Database
@@ -63,6 +65,7 @@ class World:
         cache = MemoryCache(tombstone_seconds=0, clock=lambda: self.now)
         self.users = Users(database, cache, self.passwords)
         self.accounts = Accounts(database, cache)
+        self.directory = Directory(database)
         self.users.watch(self.accounts)
         self.tokens = tokens or Tokens([secrets.token_urlsafe(48)], access_seconds=900, refresh_seconds=3600)
         self.authentication = Authentication(
@@ -71,6 +74,7 @@ class World:
             accounts=self.accounts,
             passwords=self.passwords,
             tokens=self.tokens,
+            sessions=Sessions(database, self.accounts, self.tokens),
             attempts=MemoryAttempts(attempt_limits(by_account_and_address=1000, by_address=1000)),
         )
 
@@ -79,7 +83,7 @@ class World:
         return pair.access_token, pair.refresh_token
 
     async def ada(self) -> Caller:
-        user_id = await self.accounts.id_of("ada@example.com")
+        user_id = await self.directory.id_of("ada@example.com")
         assert user_id
         return Caller(user_id, "user")
 
@@ -209,7 +213,7 @@ async def test_an_admin_waits_for_a_promotion_and_is_then_refused(world: World) 
 
     with pytest.raises(Forbidden):
         await demotion
-    assert Role.SUPERADMIN == (await world.accounts.get(ada.user_id)).role
+    assert Role.SUPERADMIN == (await world.directory.get(ada.user_id)).role
 
 
 async def test_whoever_logs_in_a_hash_is_checked_once(world: World) -> None:
@@ -261,7 +265,7 @@ async def test_expired_sessions_are_removed_by_the_next_login(world: World) -> N
 
 
 async def test_changes_at_once_leave_one_account_row(world: World) -> None:
-    user_id = await world.accounts.id_of("ADA@example.com")
+    user_id = await world.directory.id_of("ADA@example.com")
     assert user_id
     changes = [AccountChanges(active=False), AccountChanges(role=Role.ADMIN), AccountChanges(active=True)]
     await asyncio.gather(*(world.accounts.change(COMMAND_LINE, user_id, change) for change in changes * 3))
@@ -273,7 +277,7 @@ async def test_changes_at_once_leave_one_account_row(world: World) -> None:
 
 async def test_a_deleted_user_leaves_no_account_and_no_session(world: World) -> None:
     await world.log_in()
-    user_id = await world.accounts.id_of("ada@example.com")
+    user_id = await world.directory.id_of("ada@example.com")
     assert user_id
     await world.accounts.change(COMMAND_LINE, user_id, AccountChanges(role=Role.ADMIN))
     await world.log_in()

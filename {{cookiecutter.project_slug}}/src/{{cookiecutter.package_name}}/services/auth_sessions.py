@@ -1,0 +1,84 @@
+"""Sessions: what a login begins, a refresh continues and a logout ends."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, insert, select, update
+
+from ..models.auth import Session, TokenPair
+from ..models.database import new_id
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from .auth_accounts import Accounts
+    from .auth_tokens import Claims, Tokens
+    from .database import Database
+
+MAX_SESSIONS = 20
+"""Of one user; a further login ends the oldest."""
+
+
+class Sessions:
+    """Stores sessions and signs their tokens; raises DatabaseUnavailable."""
+
+    def __init__(self, database: Database, accounts: Accounts, tokens: Tokens) -> None:
+        self._database = database
+        self._accounts = accounts
+        self._tokens = tokens
+
+    async def begin(self, user_id: str, stamp: str) -> TokenPair:
+        """A new session of the user; IntegrityError if there is no such user any more."""
+        session_id, token_id = new_id(), new_id()
+        now = datetime.now(UTC)
+        expires_at = now + timedelta(seconds=self._tokens.refresh.lifetime_seconds)
+        row = {"id": session_id, "user_id": user_id, "token_id": token_id, "expires_at": expires_at}
+        await self._accounts.forget(user_id)
+        async with self._database.transaction() as session:
+            await _make_room(session, user_id, now)
+            await session.execute(insert(Session).values(**row))
+        await self._accounts.forget(user_id)
+        return self._pair(user_id, session_id, stamp, token_id)
+
+    async def rotate(self, claims: Claims) -> TokenPair | None:
+        """A new pair, if the refresh token of *claims* was the newest one of its session; else None."""
+        token_id = new_id()
+        expires_at = datetime.now(UTC) + timedelta(seconds=self._tokens.refresh.lifetime_seconds)
+        statement = (
+            update(Session)
+            .where(Session.id == claims.session_id, Session.token_id == claims.token_id)
+            .values(token_id=token_id, expires_at=expires_at)
+            .returning(Session.id)
+        )
+        async with self._database.transaction() as session:
+            if (await session.execute(statement)).first() is None:
+                return None
+        return self._pair(claims.user_id, claims.session_id, claims.stamp, token_id)
+
+    async def end(self, claims: Claims) -> None:
+        """Kill every token of the session, at once."""
+        await self._accounts.forget(claims.user_id)
+        async with self._database.transaction() as session:
+            await session.execute(delete(Session).where(Session.id == claims.session_id))
+        await self._accounts.forget(claims.user_id)
+
+    def _pair(self, user_id: str, session_id: str, stamp: str, token_id: str) -> TokenPair:
+        tokens = self._tokens
+        said = {"user_id": user_id, "session_id": session_id, "stamp": stamp}
+        return TokenPair(
+            access_token=tokens.sign(tokens.access, **said),
+            refresh_token=tokens.sign(tokens.refresh, **said, token_id=token_id),
+            expires_in=tokens.access.lifetime_seconds,
+        )
+
+
+async def _make_room(session: AsyncSession, user_id: str, now: datetime) -> None:
+    """Remove the user's expired sessions, and the oldest until one more is within the limit."""
+    of_user = Session.user_id == user_id
+    await session.execute(delete(Session).where(of_user, Session.expires_at <= now))
+    ids = (await session.execute(select(Session.id).where(of_user).order_by(Session.id.desc()))).scalars().all()
+    surplus = ids[MAX_SESSIONS - 1 :]
+    if surplus:
+        await session.execute(delete(Session).where(Session.id.in_(surplus)))
