@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from .config.settings import DatabaseSettings, RedisSettings, ServerSettings, Settings
-    from .wiring import Feature
+    from .routes.table import ApiRoute
+    from .wiring import Feature, Parts
 
 _log = structlog.get_logger(__name__)
 
@@ -89,15 +90,26 @@ def create_app(settings: Settings, process: Process, features: Sequence[Feature]
     """
     metrics, server = process.metrics, settings.server
     core = build_core(settings)
-    database, cache = core.database, core.cache
-    background = BackgroundTasks(process.lifecycle, metrics.unhandled_exceptions)
-    readiness = Readiness({"database": database.ping}, process.lifecycle)
-    _read_figures(metrics, database, cache, background)
     added = [feature.build(core) for feature in features]
-    gate = next((parts.gate for parts in added if parts.gate), None)
+    background = BackgroundTasks(process.lifecycle, metrics.unhandled_exceptions)
+    readiness = Readiness({"database": core.database.ping}, process.lifecycle)
+    _read_figures(metrics, core.database, core.cache, background)
 
     operations = operations_routes(OperationsController(readiness, metrics))
-    routes: list[BaseRoute] = [
+    observation = Middleware(Observation, metrics=metrics.requests, access_log=process.access_log)
+    errors = Middleware(Errors, count=metrics.count_exception, debug=server.debug)
+    around = [observation, *_at_the_edge(server), errors, *_guards(server)]
+    app = _application(_routes(core, operations, added), around)
+    app.router.lifespan_context = _lifespan(process, core, background, added)
+    app.operations = _application(operations, [observation, errors])
+    return app
+
+
+def _routes(core: Core, operations: Sequence[ApiRoute], added: Sequence[Parts]) -> list[ApiRoute]:
+    """Every route of the main listener, held to its policy where a feature tells callers apart."""
+    server = core.settings.server
+    gate = next((parts.gate for parts in added if parts.gate), None)
+    routes: list[ApiRoute] = [
         *identity_routes(IdentityController(server.app_env)),
         *(operations if server.operations_port is None else ()),
         *user_routes(UsersController(core.users)),
@@ -108,28 +120,30 @@ def create_app(settings: Settings, process: Process, features: Sequence[Feature]
     for route in declared(routes):
         if gate:
             route.guard(gate)
+    return routes
+
+
+def _lifespan(
+    process: Process, core: Core, background: BackgroundTasks, added: Sequence[Parts]
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """What happens before the first request and after the last; what was started is closed the other way round."""
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         asyncio.get_running_loop().set_exception_handler(process.loop_exception_handler)
         async with AsyncExitStack() as stack:
-            await _started(stack, "database", database.start, database.close)
-            await _ensure_schema(database, process.migrate)
-            await _started(stack, "cache", cache.start, cache.close)
+            await _started(stack, "database", core.database.start, core.database.close)
+            await _ensure_schema(core.database, process.migrate)
+            await _started(stack, "cache", core.cache.start, core.cache.close)
             stack.callback(core.passwords.close)
             for name, close in (item for parts in added for item in parts.closing.items()):
                 stack.push_async_callback(_closed, name, close)
             stack.push_async_callback(_closed, "background tasks", background.close)
-            background.start("cache watch", cache.watch())
-            background.start("event loop lag", measure_loop_lag(metrics.event_loop_lag.observe), critical=True)
+            background.start("cache watch", core.cache.watch())
+            background.start("event loop lag", measure_loop_lag(process.metrics.event_loop_lag.observe), critical=True)
             yield
 
-    observation = Middleware(Observation, metrics=metrics.requests, access_log=process.access_log)
-    errors = Middleware(Errors, count=metrics.count_exception, debug=server.debug)
-    app = _application(routes, [observation, *_at_the_edge(server), errors, *_guards(server)])
-    app.router.lifespan_context = lifespan
-    app.operations = _application(operations, [observation, errors])
-    return app
+    return lifespan
 
 
 def build_core(settings: Settings) -> Core:
