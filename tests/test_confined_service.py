@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from conftest import project_environment, run
-from test_generated_project import STOP_SECONDS, free_port, get, wait_until_ready
+from test_generated_project import STOP_SECONDS, end_group, free_port, get, wait_until_ready
 
 USER = "10001"
 CONFINE = f"""
@@ -85,10 +85,7 @@ def _confined(project: Path, root: Path) -> Iterator[tuple[str, subprocess.Popen
         wait_until_ready(process, base)
         yield base, process
     finally:
-        process.kill()
-        process.wait(timeout=STOP_SECONDS)
-        if process.stdout is not None:
-            process.stdout.close()
+        end_group(process)
 
 
 def _need_a_mount_namespace(folder: Path) -> None:

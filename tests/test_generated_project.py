@@ -240,10 +240,7 @@ def running(folder: Path, command: str) -> Iterator[tuple[str, subprocess.Popen[
         wait_until_ready(process, base)
         yield base, process
     finally:
-        _end_group(process)
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
+        end_group(process)
 
 
 @contextlib.contextmanager
@@ -267,7 +264,7 @@ def making(
         wait_until_ready(process, base, ready_seconds)
         yield base, process
     finally:
-        _end_group(process)
+        end_group(process)
 
 
 def wait_until_ready(process: subprocess.Popen[str], base: str, seconds: float = READY_SECONDS) -> None:
@@ -277,7 +274,7 @@ def wait_until_ready(process: subprocess.Popen[str], base: str, seconds: float =
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{base}/health/ready", timeout=2):  # noqa: S310
             return
         time.sleep(0.05)
-    _end_group(process)
+    _signal_group(process, signal.SIGKILL)
     output, errors = process.communicate()
     pytest.fail(f"not ready (exit code {process.returncode}):\n{output}{errors or ''}", pytrace=False)
 
@@ -301,6 +298,15 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def end_group(process: subprocess.Popen[str]) -> None:
+    """Kill what is left of *process* and its children; what they wrote and nobody read is lost."""
+    _signal_group(process, signal.SIGKILL)
+    process.wait(timeout=STOP_SECONDS)
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
 
 
 def _started_at(base: str) -> float:
@@ -328,9 +334,3 @@ def _events_until_interrupted(process: subprocess.Popen[str]) -> list[dict[str, 
 def _signal_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-
-
-def _end_group(process: subprocess.Popen[str]) -> None:
-    """Kill what is left of *process* and its children."""
-    _signal_group(process, signal.SIGKILL)
-    process.wait(timeout=STOP_SECONDS)
