@@ -31,7 +31,13 @@ TAGGED = (
 )
 MADE_BY_TOOLS = {".git", ".venv", ".tools", "build", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
 HOSTS_OF_AN_INDEX = re.compile(r"https?://[\w.-]+/(?:simple|packages)/|python" + r"hosted|--(?:extra-)?index-url")
+BLOCKS = re.MULTILINE | re.DOTALL
 HOME_OF_SOMEBODY = re.compile(r"/(?:home|Users)/(?!app\b)\w|[A-Z]:\\Users")
+# Every document: of the repository, and of the project as it lies in the template.
+DOCUMENTS = [
+    path.relative_to(TEMPLATE)
+    for path in sorted([*TEMPLATE.glob("*.md"), *TEMPLATE.glob("docs/**/*.md"), *PROJECT_FOLDER.rglob("*.md")])
+]
 
 
 def _repository() -> dict[str, str]:
@@ -117,20 +123,47 @@ def test_the_tools_are_pinned_by_hash() -> None:
     assert all(re.match(r"[a-z0-9-]+==\S+ .*\\$", pin) for pin in pins)
 
 
-def test_every_link_of_the_documents_leads_to_a_file() -> None:
-    for document in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
-        for target in re.findall(r"\]\(([^)#:]+)\)", (TEMPLATE / document).read_text("utf-8")):
-            assert (TEMPLATE / target).exists(), f"{document}: {target}"
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_link_of_a_document_leads_to_a_file_and_a_heading(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", (TEMPLATE / document).read_text("utf-8")):
+        path, _, heading = target.partition("#")
+        if ":" not in target:
+            file = (TEMPLATE / document.parent / path) if path else TEMPLATE / document
+            assert file.exists(), target
+            assert not heading or heading in _headings(file), target
 
 
-def test_the_readme_explains_every_question_and_only_make_targets_that_exist() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_a_document_names_only_make_targets_that_exist(document: Path) -> None:
+    assert _make_targets_named_in(document) <= _make_targets_of(document)
+
+
+def test_the_readme_explains_every_question() -> None:
     readme = (TEMPLATE / "README.md").read_text("utf-8")
     questions = yaml.safe_load((TEMPLATE / "cookiecutter.json").read_text("utf-8"))
-    targets = set(re.findall(r"^([a-z]+):", (TEMPLATE / "Makefile").read_text("utf-8"), re.MULTILINE))
-    targets |= set(re.findall(r"^([a-z]+):", (PROJECT_FOLDER / "Makefile").read_text("utf-8"), re.MULTILINE))
 
     assert [] == [key for key in questions if not key.startswith("_") and f"| `{key}` |" not in readme]
-    assert set(re.findall(r"`make ([a-z]+)", readme)) <= targets
+
+
+def _make_targets_named_in(document: Path) -> set[str]:
+    """What follows `make` where a line of code begins with it: in the text, and in the commands of a block."""
+    text = (TEMPLATE / document).read_text("utf-8")
+    code = [*re.findall(r"`([^`\n]+)`", text), *"\n".join(re.findall(r"^```sh\n(.*?)^```", text, BLOCKS)).splitlines()]
+    commands = [re.match(r"make((?: [a-z]+)+)", line) for line in code]
+    return {target for command in commands if command for target in command[1].split()}
+
+
+def _make_targets_of(document: Path) -> set[str]:
+    """The targets that *document* may name; those of the template speak of a project's too."""
+    folders = [PROJECT_FOLDER] if (TEMPLATE / document).is_relative_to(PROJECT_FOLDER) else [PROJECT_FOLDER, TEMPLATE]
+    makefiles = [(folder / "Makefile").read_text("utf-8") for folder in folders]
+    return {target for text in makefiles for target in re.findall(r"^([a-z]+):", text, re.MULTILINE)}
+
+
+def _headings(document: Path) -> set[str]:
+    """The anchors of *document*'s headings, as Git hosts make them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def _without_markers(path: Path) -> str:
