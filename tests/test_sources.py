@@ -145,6 +145,20 @@ def test_the_readme_explains_every_question() -> None:
     assert [] == [key for key in questions if not key.startswith("_") and f"| `{key}` |" not in readme]
 
 
+def test_every_decision_is_in_the_index_and_short_and_says_what_it_costs() -> None:
+    folder = TEMPLATE / "docs" / "adr"
+    decisions = sorted(folder.glob("0*.md"))
+    indexed = re.findall(r"^\| (\d+) \| \[.+\]\((.+)\) \|", (folder / "README.md").read_text("utf-8"), re.MULTILINE)
+
+    assert [(str(number), path.name) for number, path in enumerate(decisions, 1)] == indexed
+    for path in decisions:
+        text = path.read_text("utf-8")
+        assert text.startswith(f"# {int(path.name[:4])}. "), path.name
+        assert re.search(r"^Status: \w", text, re.MULTILINE), path.name
+        assert ["Context", "Decision", "Consequences"] == re.findall(r"^## (.+)$", text, re.MULTILINE), path.name
+        assert len(text.splitlines()) <= 35, path.name
+
+
 def _make_targets_named_in(document: Path) -> set[str]:
     """What follows `make` where a line of code begins with it: in the text, and in the commands of a block."""
     text = (TEMPLATE / document).read_text("utf-8")
