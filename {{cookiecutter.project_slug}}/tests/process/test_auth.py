@@ -617,7 +617,8 @@ def test_create_admin_promotes_who_is_there_only_if_that_is_wished(place: Path, 
     common = console(place, "create-admin", "new@example.com", entered="password1\n", JWT_SECRET=KEY)
     old = console(place, "create-admin", "new@example.com", JWT_SECRET=KEY, DATABASE_URL=f"sqlite:///{place}/old.db")
 
-    assert [(2, True), (2, True)] == [(done.returncode, "--promote" in done.stderr) for done in (refused, nobody)]
+    assert (2, True) == (refused.returncode, "a user has this e-mail: with --promote" in refused.stderr)
+    assert (2, True) == (nobody.returncode, "no user has this e-mail: without --promote" in nobody.stderr)
     assert 0 == promoted.returncode, promoted.stderr
     person.log_in()
     assert 200 == person.get("/api/admin/users").status_code

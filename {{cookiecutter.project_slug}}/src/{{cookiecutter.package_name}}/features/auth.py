@@ -95,8 +95,9 @@ async def _create_admin(core: Core, options: argparse.Namespace) -> int:
 
     user_id = await Directory(core.database).id_of(options.email)
     if (user_id is not None) != options.promote:
-        state = "there is already: with --promote" if user_id else "is not there: without --promote"
-        sys.stderr.write(f"a user with this e-mail {state}, they would be made an admin\n")
+        somebody = "a user has this e-mail: with --promote, they become an admin"
+        nobody = "no user has this e-mail: without --promote, one is created"
+        sys.stderr.write(f"{somebody if user_id else nobody}\n")
         return MISUSED
     if user_id is None:
         try:

@@ -120,7 +120,7 @@ class Accounts:
         """
         if caller.user_id == user_id:
             _refuse(caller, user_id, "the own role or activity")
-            raise Forbidden("Nobody changes the own role or activity: ask another admin.")
+            raise Forbidden("Nobody changes their own role or activity: ask another admin.")
         values = changes.model_dump(include=changes.model_fields_set)
         await self.forget(user_id)
         try:
