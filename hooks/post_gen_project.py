@@ -23,6 +23,7 @@ FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             f"{PACKAGE}/services/auth_accounts.py",
             f"{PACKAGE}/services/auth_attempts.py",
             f"{PACKAGE}/services/auth_directory.py",
+            f"{PACKAGE}/services/auth_redis_attempts.py",
             f"{PACKAGE}/services/auth_sessions.py",
             f"{PACKAGE}/services/auth_tokens.py",
             "docs/auth.md",

@@ -63,13 +63,15 @@ def build(core: Core) -> Parts:
 
 def _attempts(settings: Settings, auth: AuthSettings) -> Attempts:
     from ..services.auth import attempt_limits
-    from ..services.auth_attempts import MemoryAttempts, RedisAttempts
+    from ..services.auth_attempts import MemoryAttempts
 
     limits = attempt_limits(
         by_account_and_address=auth.account_attempts_per_minute, by_address=auth.address_attempts_per_minute
     )
     if settings.redis.url is None:
         return MemoryAttempts(limits)
+    from ..services.auth_redis_attempts import RedisAttempts
+
     return RedisAttempts(settings.redis.url.get_secret_value(), prefix=f"{SERVICE_NAME}:attempts", limits=limits)
 
 

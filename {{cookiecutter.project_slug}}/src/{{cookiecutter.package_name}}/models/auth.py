@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from .database import Base, UTCDateTime, new_id
 from .page import CursorPage, Page
-from .user import MAX_EMAIL_CHARACTERS, MAX_PASSWORD_CHARACTERS, Password
+from .user import MAX_EMAIL_CHARACTERS, GivenPassword, Password
 
 MAX_TOKEN_CHARACTERS = 2048
 
@@ -68,7 +68,7 @@ class Credentials(BaseModel):
     email: Annotated[str, AfterValidator(_is_text)] = Field(
         max_length=MAX_EMAIL_CHARACTERS, description="In any letter case."
     )
-    password: SecretStr = Field(max_length=MAX_PASSWORD_CHARACTERS, description="Never answered.")
+    password: GivenPassword
 
 
 class RefreshRequest(BaseModel):
@@ -84,7 +84,7 @@ class PasswordChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    current_password: SecretStr = Field(max_length=MAX_PASSWORD_CHARACTERS, description="Never answered.")
+    current_password: GivenPassword
     new_password: Password
 
 

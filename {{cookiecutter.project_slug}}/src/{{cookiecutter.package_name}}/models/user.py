@@ -71,8 +71,17 @@ def _common_passwords() -> frozenset[str]:
     return frozenset(line for line in lines if not line.startswith("#"))
 
 
+def _has_length(value: SecretStr, *, least: int = 0) -> SecretStr:
+    """Pydantic's own words would call the characters items."""
+    if len(value) < least:
+        raise PydanticCustomError("too_short", "has fewer than {least} characters", {"least": least})
+    if len(value) > MAX_PASSWORD_CHARACTERS:
+        raise PydanticCustomError("too_long", "has more than {most} characters", {"most": MAX_PASSWORD_CHARACTERS})
+    return value
+
+
 def _is_password(value: SecretStr) -> SecretStr:
-    password = value.get_secret_value()
+    password = _has_length(value, least=MIN_PASSWORD_CHARACTERS).get_secret_value()
     if "\x00" in password:
         raise PydanticCustomError("control_character", "holds a NUL character")
     if password.lower() in _common_passwords():
@@ -97,9 +106,19 @@ Email = Annotated[
 ]
 Password = Annotated[
     SecretStr,
-    Field(min_length=MIN_PASSWORD_CHARACTERS, max_length=MAX_PASSWORD_CHARACTERS, description="Never answered."),
     AfterValidator(_is_password),
+    Field(
+        description="Never answered.",
+        json_schema_extra={"minLength": MIN_PASSWORD_CHARACTERS, "maxLength": MAX_PASSWORD_CHARACTERS},
+    ),
 ]
+"""One to store."""
+GivenPassword = Annotated[
+    SecretStr,
+    AfterValidator(_has_length),
+    Field(description="Never answered.", json_schema_extra={"maxLength": MAX_PASSWORD_CHARACTERS}),
+]
+"""One to compare with what is stored, whatever it is."""
 
 
 class UserCreate(BaseModel):

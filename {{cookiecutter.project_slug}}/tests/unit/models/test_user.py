@@ -1,4 +1,4 @@
-"""Which e-mail addresses are one, and which are none."""
+"""Which e-mail addresses are one, and which are none; what is wrong with a password."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from {{ cookiecutter.package_name }}.models.user import Email
+from {{ cookiecutter.package_name }}.models.user import Email, UserCreate
 
 
 class Contact(BaseModel):
@@ -54,3 +54,18 @@ def test_an_address_is_accepted(address: str) -> None:
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ValidationError, match="is not an e-mail address"):
         kept(address)
+
+
+@pytest.mark.parametrize(
+    ("password", "words"),
+    [("x" * 7, "has fewer than 8 characters"), ("x" * 1025, "has more than 1024 characters"), ("password1", "common")],
+)
+def test_a_password_that_is_refused_is_told_why(password: str, words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        UserCreate.model_validate({"name": "Ada", "email": "ada@example.com", "password": password})
+
+
+def test_clients_learn_the_length_of_a_password_from_the_schema() -> None:
+    password = UserCreate.model_json_schema()["properties"]["password"]
+
+    assert (8, 1024) == (password["minLength"], password["maxLength"])

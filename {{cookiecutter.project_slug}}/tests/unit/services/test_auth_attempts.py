@@ -6,7 +6,8 @@ import pytest
 import redis
 
 from {{ cookiecutter.package_name }}.errors import Unavailable
-from {{ cookiecutter.package_name }}.services.auth_attempts import Attempts, MemoryAttempts, RedisAttempts
+from {{ cookiecutter.package_name }}.services.auth_attempts import Attempts, MemoryAttempts
+from {{ cookiecutter.package_name }}.services.auth_redis_attempts import RedisAttempts
 
 from ...redis_server import RedisServer
 
