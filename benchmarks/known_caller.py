@@ -1,8 +1,8 @@
 """What it costs a request in process that its caller is known, beside the same answer to anybody; in microseconds.
 
-Runs in the environment of a rendered project that has the feature `auth`, takes its package name, and prints one JSON
-object. The caller's state is remembered and the token was seen before, as in the middle of a session. Both routes
-answer the same bytes and are called turn and turn about.
+Runs in the environment of a rendered project that has the feature `auth`, takes its package name and the rounds, and
+prints one JSON object. The caller's state is remembered and the token was seen before, as in the middle of a session.
+Both routes answer the same bytes and are called turn and turn about.
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
-import secrets
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import uvloop
-from in_process import receive, scope, send
+from application import build, microseconds, scope
 from starlette.requests import Request
 from starlette.responses import Response
 
-ROUNDS, REQUESTS = 15, 4000
 CREDENTIALS = {"email": "ada@example.com", "password": "correct horse battery"}
 WARM_SECONDS = 5.5
 """Nothing is remembered of an account for some seconds after it changed, which a login does."""
@@ -34,39 +31,16 @@ async def answer(_request: Request) -> Response:
     return Response(b"{}", media_type="application/json")
 
 
-def build(package: str, directory: Path) -> Any:
-    """The project's own application, with one public route more and one for known callers."""
-    module = {
-        name: importlib.import_module(f"{package}.{name}")
-        for name in ("access", "app", "config.settings", "config.logging", "features", "lifecycle", "metrics",
-                     "routes.table", "wiring")  # fmt: skip
-    }
-    environ = {
-        "APP_ENV": "production",
-        "ALLOWED_HOSTS": "localhost",
-        "DATABASE_URL": f"sqlite:///{directory}/bench.db",
-        "JWT_SECRET": secrets.token_urlsafe(48),
-        "RATE_LIMIT_PER_MINUTE": "0",
-    }
-    features = module["features"].FEATURES
-    groups = [feature.settings for feature in features if feature.settings]
-    settings = module["config.settings"].load_settings(environ, directory, groups)
-    sink = Path("/dev/null").open("wb", buffering=0)  # noqa: SIM115 - lives as long as the process
-    writer = module["config.logging"].configure_logging(
-        level="info", json_lines=True, file=None, environment="production", stream=sink
+def both_routes(package: str) -> Any:
+    """A feature with one public route and one for known callers."""
+    access, table, wiring = (
+        importlib.import_module(f"{package}.{name}") for name in ("access", "routes.table", "wiring")
     )
-    process = module["app"].Process(
-        lifecycle=module["lifecycle"].Lifecycle(),
-        metrics=module["metrics"].Metrics(),
-        access_log=module["config.logging"].AccessLog(writer, level="info"),
-    )
-    table, access, wiring = module["routes.table"], module["access"], module["wiring"]
     routes = [
         table.ApiRoute("/public", {"GET": table.allow(access.PUBLIC, answer)}, name="public"),
         table.ApiRoute("/known", {"GET": table.allow(access.AUTHENTICATED, answer)}, name="known"),
     ]
-    more = wiring.Feature(name="benchmark", build=lambda _core: wiring.Parts(routes=routes))
-    return module["app"].create_app(settings, process, [*features, more])
+    return wiring.Feature(name="benchmark", build=lambda _core: wiring.Parts(routes=routes))
 
 
 async def post(app: Any, path: str, body: dict[str, str]) -> Any:
@@ -80,31 +54,22 @@ async def post(app: Any, path: str, body: dict[str, str]) -> Any:
         sent.append(message)
 
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-    asked = scope() | {"method": "POST", "path": path, "raw_path": path.encode(), "headers": headers}
-    await app(asked, receive_body, keep)
+    await app(scope(path, headers, method="POST"), receive_body, keep)
     return json.loads(b"".join(message.get("body", b"") for message in sent))
 
 
-async def microseconds(app: Any, path: str, headers: list[tuple[bytes, bytes]]) -> float:
-    """The mean time of one request over REQUESTS of them."""
-    started = time.perf_counter()
-    for _ in range(REQUESTS):
-        await app(scope() | {"path": path, "raw_path": path.encode(), "headers": headers}, receive, send)
-    return (time.perf_counter() - started) / REQUESTS * 1e6
-
-
-async def compare(package: str, directory: Path) -> dict[str, float]:
-    """Medians of both routes over ROUNDS alternating rounds."""
+async def compare(package: str, directory: Path, rounds: int) -> dict[str, float]:
+    """Medians of both routes over alternating *rounds*."""
     migrations = importlib.import_module(f"{package}.migrations")
     await asyncio.to_thread(migrations.migrate, f"sqlite:///{directory}/bench.db")
-    app = build(package, directory)
+    app = build(package, directory, more=[both_routes(package)])
     async with app.router.lifespan_context(app):
         await post(app, "/api/auth/register", CREDENTIALS | {"name": "Ada"})
         token = (await post(app, "/api/auth/login", CREDENTIALS))["access_token"]
         await asyncio.sleep(WARM_SECONDS)
         headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {token}".encode())]
         figures: dict[str, list[float]] = {"public": [], "known": []}
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for route, values in figures.items():
                 values.append(await microseconds(app, f"/{route}", headers))
     return {route: statistics.median(values) for route, values in figures.items()}
@@ -112,4 +77,4 @@ async def compare(package: str, directory: Path) -> dict[str, float]:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
-        print(json.dumps(uvloop.run(compare(sys.argv[1], Path(temporary)))).splitlines()[-1])
+        print(json.dumps(uvloop.run(compare(sys.argv[1], Path(temporary), int(sys.argv[2])))))

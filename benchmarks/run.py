@@ -26,6 +26,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 ROUNDS = 7
+IN_PROCESS_ROUNDS = 15
 HTTP_ROUNDS, SECONDS = 25, 1.0
 SHUTDOWN_RUNS, SHUTDOWN_REQUESTS = 20, 40_000
 SIGNAL_RUNS = 9
@@ -91,7 +92,7 @@ def _wait_until_answered(port: int, path: str, process: subprocess.Popen[bytes])
 
 def in_process(project: Project) -> None:
     """What the pre-wired parts cost a request."""
-    figures = project.measure("in_process.py", project.package)
+    figures = project.measure("in_process.py", project.package, IN_PROCESS_ROUNDS)
     cost = figures["service"] - figures["bare"]
     print(
         f"in process     : service {figures['service']:.1f} us, bare {figures['bare']:.1f} us, difference {cost:.1f} us"
@@ -108,12 +109,12 @@ def over_http(project: Project) -> None:
         "DRAIN_DELAY_SECONDS": "0",
     }
     sides: dict[str, tuple[list[str], dict[str, str]]] = {
-        "bare Starlette": ([python, str(HERE / "bare.py"), "{port}"], {}),
+        "bare Starlette": ([python, str(HERE / "bare_starlette.py"), "{port}"], {}),
         "this service": (
             ["sh", "-c", f"{python} -m {project.package} migrate && exec {python} -m {project.package} serve"],
             service,
         ),
-        "usual stack": ([python, str(HERE / "usual.py"), "{port}"], {}),
+        "plain stack": ([python, str(HERE / "plain_stack.py"), "{port}"], {}),
     }
     figures: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
     with contextlib.ExitStack() as stack:

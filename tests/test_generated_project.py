@@ -94,6 +94,15 @@ def test_the_default_project_passes_its_own_tests(project: Path) -> None:
     assert "failed" not in summary
 
 
+@pytest.mark.parametrize("script", ["in_process.py", "known_caller.py"])
+def test_a_benchmark_builds_the_application_as_it_is_now(project: Path, script: str) -> None:
+    """Nobody runs them for weeks, and they put the application together by themselves."""
+    [package] = [path.parent.name for path in project.glob("src/*/app.py")]
+    output = run([str(project / ".venv/bin/python"), str(TEMPLATE / "benchmarks" / script), package, "1"], project)
+
+    assert all(figure > 0 for figure in json.loads(output.splitlines()[-1]).values())
+
+
 def test_the_first_set_up_makes_the_lock_and_a_private_environment_file(project: Path) -> None:
     assert (project / "uv.lock").is_file()
     assert 0o600 == stat.S_IMODE((project / ".env").stat().st_mode)

@@ -8,7 +8,7 @@ import uuid
 
 import structlog
 import uvicorn
-from bare import identity
+from bare_starlette import identity
 from prometheus_client import Counter, Histogram
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
