@@ -13,6 +13,9 @@ SYNCED := .venv/.synced
 BUILD := build
 # Over what is there, so that a second demo is quick and still has the users of the first.
 RENDER := $(BIN)/cookiecutter . --no-input --default-config --overwrite-if-exists --output-dir $(BUILD)
+PROJECT := '{{cookiecutter.project_slug}}'
+COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format bench lock clean python
@@ -38,14 +41,18 @@ format: $(SYNCED) ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(SYNCED) ## measure; the figures of README.md come from here
+bench: $(SYNCED) ## measure; the figures of README.md and docs/benchmark.svg come from here
 	$(RENDER)
 	@$(MAKE) --no-print-directory -C $(BUILD)/acme-service setup
-	$(BIN)/python benchmarks/run.py $(BUILD)/acme-service
+	@$(UV) venv --quiet --allow-existing --python $(BUILD)/acme-service/.venv/bin/python $(BUILD)/bench-venv
+	@$(UV) pip sync --quiet --require-hashes --python $(BUILD)/bench-venv/bin/python benchmarks/requirements.txt
+	$(BIN)/python benchmarks/run.py $(BUILD)/acme-service $(BUILD)/bench-venv
 
-lock: $(SYNCED) ## renew the pinned versions in requirements.txt
-	$(UV) pip compile --quiet --upgrade --group dev --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--custom-compile-command 'make lock' --output-file requirements.txt
+# What the benchmark compares stands on the same versions on both sides: those of the project are the constraints.
+lock: $(SYNCED) ## renew the pinned versions in requirements.txt, and in benchmarks/ for the stack compared with
+	$(COMPILE) --group dev --output-file requirements.txt
+	sed -n 's/^  "\([a-z0-9-]*==.*\)",$$/\1/p' $(PROJECT)/pyproject.toml | \
+		$(COMPILE) --group bench --constraint - --output-file benchmarks/requirements.txt
 
 clean: ## remove everything that can be made again, the projects in build/ included
 	rm -rf .tools .venv build .mypy_cache .pytest_cache .ruff_cache

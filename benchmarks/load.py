@@ -50,9 +50,8 @@ class Connection(asyncio.Protocol):
             self.ask()
 
 
-async def load(host: str, port: int, path: str, *, connections: int, seconds: float) -> dict[str, float]:
+async def load(host: str, port: int, request: bytes, *, connections: int, seconds: float) -> dict[str, float]:
     """Load the server for *seconds*; requests of the first tenth are not counted."""
-    request = f"GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: load\r\naccept: */*\r\n\r\n".encode()
     latencies: list[float] = []
     loop = asyncio.get_running_loop()
     opened = [
@@ -74,20 +73,27 @@ async def load(host: str, port: int, path: str, *, connections: int, seconds: fl
     }
 
 
+def request_of(path: str, host: str, header: str) -> bytes:
+    """The bytes of a GET with one *header* line more, if there is one."""
+    lines = [f"GET {path} HTTP/1.1", f"host: {host}", "user-agent: load", "accept: */*", *([header] if header else [])]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
 def main() -> None:
     """Parse the arguments, take the given processor, load, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("--path", default="/")
+    parser.add_argument("--header", default="", help="a line more, as in 'authorization: Bearer ...'")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--cpu", type=int)
     options = parser.parse_args()
     if options.cpu is not None:
         os.sched_setaffinity(0, {options.cpu})
-    figures = uvloop.run(
-        load("127.0.0.1", options.port, options.path, connections=options.connections, seconds=options.seconds)
-    )
+    host = "127.0.0.1"
+    request = request_of(options.path, host, options.header)
+    figures = uvloop.run(load(host, options.port, request, connections=options.connections, seconds=options.seconds))
     print(json.dumps(figures))
 
 

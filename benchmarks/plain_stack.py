@@ -1,14 +1,13 @@
-"""The plain stack that people put together: structlog and prometheus-client in one middleware class of Starlette."""
+"""The plain stack: structlog and prometheus-client in one middleware class of Starlette."""
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
 
 import structlog
-import uvicorn
-from bare_starlette import identity
+from bare_starlette import identity, serve
+from json_log import log
 from prometheus_client import Counter, Histogram
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -20,15 +19,6 @@ from starlette.routing import Route
 LABELS = ("method", "route", "status_code")
 requests_total = Counter("http_requests_total", "Requests.", LABELS)
 request_seconds = Histogram("http_request_duration_seconds", "Duration.", LABELS)
-structlog.configure(
-    processors=[
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso"),
-        structlog.processors.JSONRenderer(),
-    ],
-)
-log = structlog.get_logger()
 
 
 class Observed(BaseHTTPMiddleware):
@@ -51,4 +41,4 @@ class Observed(BaseHTTPMiddleware):
 app = Starlette(routes=[Route("/", identity)], middleware=[Middleware(Observed)])
 
 if __name__ == "__main__":
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", access_log=False)
+    serve(app)

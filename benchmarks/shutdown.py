@@ -3,7 +3,8 @@
 Runs in the rendered project's environment. Thirty clients ask back to back, half of them over kept connections, half
 over a new one for each request. Like a balancer that reads readiness seldom, they go on for LAG_SECONDS after SIGTERM,
 within the drain delay. A request counts as dropped when its bytes were sent and no whole answer came, and as refused
-when no connection was to be had. Prints one JSON object.
+when no connection was to be had. The environment configures the service; a header line for each request may be the
+last argument. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -13,24 +14,23 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 
 CLIENTS = 30
 MOST_RUNS = 60
 BEFORE_SECONDS = 0.5
 DRAIN_DELAY_SECONDS = 2.5
 LAG_SECONDS = 2.0
-REQUEST = b"GET /api/users HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
+LINES = ("GET /api/users HTTP/1.1", "host: 127.0.0.1")
 
 
 class Balancer:
     """Sends requests until it is told that the service leaves, and *LAG_SECONDS* longer."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, header: str) -> None:
         self.port = port
+        self.request = "\r\n".join([*LINES, *([header] if header else []), "", ""]).encode()
         self.ends = float("inf")
         self.signalled = False
         self.outcomes: Counter[str] = Counter()
@@ -58,7 +58,7 @@ class Balancer:
     async def _asked(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, keep_alive: bool) -> bool:
         """Ask once; whether the connection can be used again."""
         try:
-            writer.write(REQUEST)
+            writer.write(self.request)
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             length = int(head.split(b"content-length: ")[1].split(b"\r")[0])
             await reader.readexactly(length)
@@ -82,16 +82,11 @@ async def readiness_flip_seconds(port: int) -> float:
             return time.monotonic() - started
 
 
-async def one_run(package: str, folder: Path) -> tuple[Counter[str], float, float, int]:
+async def one_run(package: str, header: str) -> tuple[Counter[str], float, float, int]:
     """Outcomes, seconds to the flip, seconds to the exit, exit code."""
-    environment = {
-        **os.environ,
-        "PORT": "0",
-        "DATABASE_URL": f"sqlite:///{folder}/bench.db",
-        "DRAIN_DELAY_SECONDS": str(DRAIN_DELAY_SECONDS),
-    }
+    environment = {**os.environ, "PORT": "0", "DRAIN_DELAY_SECONDS": str(DRAIN_DELAY_SECONDS)}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", package, "serve", env=environment, cwd=folder, stdout=asyncio.subprocess.PIPE, limit=2**20
+        sys.executable, "-m", package, "serve", env=environment, stdout=asyncio.subprocess.PIPE, limit=2**20
     )
     assert process.stdout is not None  # noqa: S101 - asked for above
     port = 0
@@ -99,7 +94,7 @@ async def one_run(package: str, folder: Path) -> tuple[Counter[str], float, floa
         line = json.loads(await process.stdout.readline())
         port = line["port"] if line["event"] == "listening" else 0
     reading = asyncio.get_running_loop().create_task(process.stdout.read())
-    balancer = Balancer(port)
+    balancer = Balancer(port, header)
     async with asyncio.TaskGroup() as clients:
         for number in range(CLIENTS):
             clients.create_task(balancer.client(keep_alive=number % 2 == 0))
@@ -114,21 +109,22 @@ async def one_run(package: str, folder: Path) -> tuple[Counter[str], float, floa
     return balancer.outcomes, flip, exit_seconds, code
 
 
-async def main(package: str, runs: int, requests: int) -> None:
+async def main(package: str, runs: int, requests: int, header: str = "") -> None:
     """Add up runs until there were *runs* of them and *requests* were answered after a signal; at most MOST_RUNS."""
     outcomes: Counter[str] = Counter()
     flips, exits, codes = [], [], set()
-    with tempfile.TemporaryDirectory() as folder:
-        while len(exits) < MOST_RUNS and (len(exits) < runs or outcomes["answered after the signal"] < requests):
-            counted, flip, exit_seconds, code = await one_run(package, Path(folder))
-            outcomes += counted
-            flips.append(flip)
-            exits.append(exit_seconds)
-            codes.add(code)
+    while len(exits) < MOST_RUNS and (len(exits) < runs or outcomes["answered after the signal"] < requests):
+        counted, flip, exit_seconds, code = await one_run(package, header)
+        outcomes += counted
+        flips.append(flip)
+        exits.append(exit_seconds)
+        codes.add(code)
     print(
         json.dumps(
             {
                 "runs": len(exits),
+                "lag_seconds": LAG_SECONDS,
+                "drain_delay_seconds": DRAIN_DELAY_SECONDS,
                 **{name: outcomes[name] for name in ("answered after the signal", "dropped", "refused", "failed")},
                 "slowest_flip_ms": max(flips) * 1000,
                 "slowest_exit_s": max(exits),
@@ -139,4 +135,4 @@ async def main(package: str, runs: int, requests: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:]))

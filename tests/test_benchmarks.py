@@ -1,0 +1,61 @@
+"""What the benchmarks promise their readers, whatever the figures are."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+import plot
+from conftest import PROJECT_FOLDER, TEMPLATE
+
+SVG = "{http://www.w3.org/2000/svg}"
+PIN = re.compile(r'^ *"?([a-z0-9-]+)==([^\s",;]+)', re.MULTILINE)
+
+
+def _picture(**requests_per_second: float) -> ET.Element:
+    figures = {
+        side: {measure.key: 2.0 for measure in plot.MEASURES} | {"requests_per_second": value}
+        for side, value in requests_per_second.items()
+    }
+    return ET.fromstring(plot.svg(figures, ours="service", title="a < b", notes=["the machine"]))  # noqa: S314 - ours
+
+
+def _texts(picture: ET.Element) -> list[str]:
+    return [element.text or "" for element in picture.iter(f"{SVG}text")]
+
+
+def test_the_stack_compared_with_stands_on_the_versions_of_the_project() -> None:
+    here = dict(PIN.findall((PROJECT_FOLDER / "pyproject.toml").read_text("utf-8")))
+    there = dict(PIN.findall((TEMPLATE / "benchmarks" / "requirements.txt").read_text("utf-8")))
+    shared = here.keys() & there.keys()
+
+    assert {"prometheus-client", "starlette", "structlog", "uvicorn", "uvloop"} <= shared
+    assert {name: here[name] for name in shared} == {name: there[name] for name in shared}
+
+
+def test_a_picture_says_in_words_what_its_bars_show() -> None:
+    texts = _texts(_picture(service=4_000.0, other=1_000.0))
+
+    assert {"a < b", "service", "other", "4,000", "1,000", "the machine"} <= set(texts)
+
+
+def test_a_bar_is_as_long_as_its_share_of_the_most() -> None:
+    bars = list(_picture(service=4_000.0, other=1_000.0).iter(f"{SVG}rect"))
+    most, *_ = [float(bar.attrib["width"]) for bar in bars if bar.attrib["class"] == "ours"]
+    other, *_ = [float(bar.attrib["width"]) for bar in bars if bar.attrib["class"] == "bar"]
+
+    assert round(most / 4, 1) == other
+
+
+def test_nothing_of_a_picture_lies_beside_its_paper() -> None:
+    paper, *bars = _picture(service=4_000.0, other=1_000.0).iter(f"{SVG}rect")
+
+    assert bars
+    assert all(float(bar.attrib["x"]) + float(bar.attrib["width"]) < float(paper.attrib["width"]) for bar in bars)
+
+
+def test_the_picture_of_the_readme_was_made_by_the_present_script() -> None:
+    picture = ET.parse(TEMPLATE / "docs" / "benchmark.svg").getroot()  # noqa: S314 - ours
+
+    assert {measure.title for measure in plot.MEASURES} <= set(_texts(picture))
+    assert plot.STYLE.split() == (picture.findtext(f"{SVG}style") or "").split()
