@@ -63,6 +63,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("other_answers", [OTHER_ANSWERS[name] for name in chosen], ids=list(chosen))
 
 
+def test_no_setting_of_this_shell_reaches_a_project(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
+    example = (render(profile="full") / ".env.example").read_text("utf-8").partition("# For compose.yaml only")[0]
+    settings = re.findall(r"^(?:# )?([A-Z_]+)=", example, re.MULTILINE)
+    for name in settings:
+        monkeypatch.setenv(name, "of this shell")
+
+    assert {"PORT", "DATABASE_URL", "JWT_SECRET"} <= set(settings)
+    assert "of this shell" not in project_environment().values()
+
+
 def test_the_default_project_passes_its_own_checks(project: Path) -> None:
     # Where uv is missing, the project's own copy of it lies here, and is none of the project's code.
     packages = project / ".tools" / "lib" / "python3" / "site-packages"
@@ -149,14 +159,12 @@ def test_everything_that_a_project_installs_is_refused_as_its_name(project: Path
 
 
 def test_the_service_answers_logs_and_stops(project: Path) -> None:
-    """1. start, 2. be ready, 3. create and read a user, 4. show metrics, 5. SIGTERM, 6. end with 0, all lines JSON."""
+    """1. start, 2. be ready, 3. know a caller, 4. show metrics, 5. SIGTERM, 6. end with 0, all lines JSON."""
     with running(project, "acme-service") as (base, process):
         identity = get(f"{base}/")
         ready = get(f"{base}/health/ready")
-        user = {"name": "Ada", "email": f"ada{time.time_ns()}@example.com", "password": "correct horse battery"}
-        created = get(f"{base}/api/users", body=user)
-        read = get(f"{base}/api/users/{created['id']}")
-        listed = get(f"{base}/api/users?limit=100")
+        account = know_a_caller(base)
+        refused = get(f"{base}/api/auth/me", expected=401)
         metrics = get(f"{base}/metrics")
         problem = get(f"{base}/nowhere", expected=404)
         process.send_signal(signal.SIGTERM)
@@ -164,11 +172,9 @@ def test_the_service_answers_logs_and_stops(project: Path) -> None:
 
     assert {"service": "acme-service", "version": "0.1.0", "environment": "development"} == identity
     assert ready
-    assert created == read
-    assert "password" not in json.dumps(created)
-    assert created["id"] in {item["id"] for item in listed["items"]}
-    assert 'http_requests_total{method="POST",route="/api/users",status_code="201"}' in metrics
-    assert {"type", "title", "status", "detail", "instance"} <= set(problem)
+    assert "user" == account["role"]
+    assert 'http_requests_total{method="POST",route="/api/auth/login",status_code="200"}' in metrics
+    assert {"type", "title", "status", "detail", "instance"} <= set(problem) & set(refused)
     assert 0 == process.returncode, errors
     assert "" == errors
     lines = [json.loads(line) for line in output.splitlines()]
@@ -288,10 +294,38 @@ def wait_until_ready(process: subprocess.Popen[str], base: str, seconds: float =
     pytest.fail(f"not ready (exit code {process.returncode}):\n{output}{errors or ''}", pytrace=False)
 
 
-def get(address: str, *, body: object = None, expected: int | None = None) -> Any:
+def know_a_caller(base: str) -> dict[str, Any]:
+    """Register somebody, log in, and return the account that the service then shows its owner."""
+    user = _somebody()
+    created = get(f"{base}/api/auth/register", body=user)
+    credentials = {name: user[name] for name in ("email", "password")}
+    token = get(f"{base}/api/auth/login", body=credentials, expected=200)["access_token"]
+    account: dict[str, Any] = get(f"{base}/api/auth/me", token=token)
+
+    assert created["id"] == account["id"]
+    assert "password" not in json.dumps(account)
+    return account
+
+
+def create_a_user(base: str) -> dict[str, Any]:
+    """Create somebody where every route is public, and return what is then read, alone and in the list."""
+    created: dict[str, Any] = get(f"{base}/api/users", body=_somebody())
+
+    assert created == get(f"{base}/api/users/{created['id']}")
+    assert created["id"] in {item["id"] for item in get(f"{base}/api/users?limit=100")["items"]}
+    assert "password" not in json.dumps(created)
+    return created
+
+
+def _somebody() -> dict[str, str]:
+    return {"name": "Ada", "email": f"ada{time.time_ns()}@example.com", "password": "correct horse battery"}
+
+
+def get(address: str, *, body: object = None, token: str = "", expected: int | None = None) -> Any:
     """Return the answer of *address*, parsed if it is JSON; with a *body*, of a POST of that."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(address, data, {"Content-Type": "application/json"})  # noqa: S310 (http, loopback)
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    request = urllib.request.Request(address, data, headers)  # noqa: S310 (http, loopback)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             status, kind, content = answer.status, answer.headers.get_content_type(), answer.read()

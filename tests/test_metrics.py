@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_generated_project import get, running
+from test_generated_project import get, know_a_caller, running
 
 FLOOD = 20_000
 BATCH = 20
@@ -20,7 +20,7 @@ BATCH = 20
 @pytest.fixture(scope="module")
 def base(project: Path) -> Iterator[str]:
     with running(project, "acme-service") as (base, _):
-        get(f"{base}/api/users")
+        know_a_caller(base)
         get(f"{base}/nowhere", expected=404)
         yield base
 
