@@ -55,7 +55,7 @@ lock: $(SYNCED) ## renew the pinned versions in requirements.txt, and in benchma
 		$(COMPILE) --group bench --constraint - --output-file benchmarks/requirements.txt
 
 clean: ## remove everything that can be made again, the projects in build/ included
-	rm -rf .tools .venv build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .tools .venv build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 python:

@@ -114,7 +114,7 @@ class AnswersExtension(Extension):
 
         cookiecutter renders the answers that come from the command line, an API or `.cruft.json` as if they were
         templates of ours; `uses ${{ secrets.KEY }}` would fail, and `{{ 6 * 7 }}` would become 42. Only a file of the
-        template has a name here.
+        template has a name here. An answer that repeats a default of ours word for word is that default.
         """
         if name is not None or source in self._own_sources or not _has_markup(source):
             return source
@@ -168,9 +168,10 @@ def dockerfile(text: str) -> str:
 def markdown(text: str) -> str:
     r"""Return *text* so that Markdown shows it unchanged, at the start of a line too (CommonMark 0.31, section 2.4).
 
-    A character is escaped only where it means something, so that `Acme (v1.0)` stays readable.
+    A character is escaped only where it means something, so that `Acme (v1.0)` stays readable. Spaces before the text
+    are left out: Markdown shows none, and four of them would begin a block of code.
     """
-    escaped = re.sub(r"([\\`*_\[\]<>&#|~$])", r"\\\1", text)
+    escaped = re.sub(r"([\\`*_\[\]<>&#|~$])", r"\\\1", text.lstrip(" "))
     return re.sub(r"^(\s*)(?:([-+])|(\d+)([.)]))", _escaped_line_start, escaped)
 
 
@@ -219,7 +220,9 @@ def _name_accepted_instead(key: str, value: object) -> str | None:
 
 def _own_sources() -> Iterator[str]:
     """Yield every text of this template that cookiecutter renders without giving it a name."""
-    yield from _texts(json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8")))
+    questions = json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8"))
+    # What begins with one underscore is read and never rendered: an answer may well be the sign that begins a tag.
+    yield from _texts({key: value for key, value in questions.items() if not re.match(r"_(?!_)", key)})
     yield from (hook.read_text("utf-8") for hook in sorted((TEMPLATE / "hooks").glob("*.py")))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cookiecutter.main import cookiecutter
+from hypothesis import settings
 
 TEMPLATE = Path(__file__).parent.parent
 PROJECT_FOLDER = TEMPLATE / "{{cookiecutter.project_slug}}"
@@ -47,6 +48,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="few",
         help="set up and check a few rendered projects, or one for every answer",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Without a time limit, because rendering takes as long as it takes, and nothing is kept for the next run."""
+    settings.register_profile("few", max_examples=20, deadline=None, database=None)
+    settings.register_profile("all", max_examples=150, deadline=None, database=None)
+    settings.load_profile(config.getoption("--renders"))
 
 
 @pytest.fixture(scope="session")

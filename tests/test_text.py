@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -84,9 +85,9 @@ def test_text_is_intact_in_a_quoted_word_of_a_dockerfile(text: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_text_is_intact_in_a_markdown_heading_and_paragraph(text: str) -> None:
-    heading, paragraph = _inlines(f"# {markdown(text)}\n\n{markdown(text)}\n")
+    heading, paragraph = inlines(f"# {markdown(text)}\n\n{markdown(text)}\n")
 
-    assert text.strip() == _shown(heading) == _shown(paragraph)
+    assert text.strip() == shown(heading) == shown(paragraph)
 
 
 def test_a_character_that_nobody_can_see_is_spelled_out() -> None:
@@ -113,10 +114,10 @@ def test_a_rendered_project_holds_the_text_that_was_given(render: Render, text: 
     folder = render(project_name=name, project_slug="acme", description=text, author_name=text)
 
     project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
-    title, *_ = _inlines((folder / "README.md").read_text("utf-8"))
+    title, *_ = inlines((folder / "README.md").read_text("utf-8"))
     assert text == project["description"]
     assert [text] == [author["name"] for author in project["authors"]]
-    assert name.strip() == _shown(title)
+    assert name.strip() == shown(title)
     assert f"Copyright (c) {text}\n" in (folder / "LICENSE").read_text("utf-8")
 
 
@@ -143,22 +144,22 @@ def parse(path: Path) -> None:
     """Read *path* as what its name says it is; raises if it is not that."""
     text = path.read_text("utf-8")
     if path.suffix == ".py":
-        ast.parse(text)
+        compile(text, str(path), "exec", dont_inherit=True)
     elif path.suffix == ".toml":
         tomllib.loads(text)
     elif path.suffix in {".yaml", ".yml"}:
         assert yaml.safe_load(text) is not None, path
     elif path.suffix == ".json":
-        yaml.safe_load(text)
+        json.loads(text)
 
 
-def _inlines(source: str) -> list[Token]:
+def inlines(source: str) -> list[Token]:
     return [
         token for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(source) if token.children
     ]
 
 
-def _shown(inline: Token) -> str:
+def shown(inline: Token) -> str:
     """Return the text of *inline*; any markup in it is a failure."""
     children = inline.children or []
     assert {"text", "text_special"} >= {token.type for token in children}, [token.type for token in children]
