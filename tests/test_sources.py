@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import PROJECT_FOLDER, TEMPLATE, files_below
+from conftest import PROJECT_FOLDER, TEMPLATE, Render, files_below
+
+from local_extensions import MAX_NAME
 
 TAG = re.compile(r"# \{%")
 # The meeting points, where features come together. Anything else belongs to one feature and needs no tag.
@@ -29,7 +31,15 @@ TAGGED = (
     "src/*/features/__init__.py",
     "src/*/migrations/versions/*.py",
 )
-MADE_BY_TOOLS = {".git", ".venv", ".tools", "build", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
+# Microsoft, "Naming files, paths and namespaces": these names with any ending, these signs, and 259 characters a path.
+RESERVED_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
+REFUSED_BY_WINDOWS = re.compile(r'[<>:"|?*\\\x00-\x1f]|[. ]$')
+MAX_PATH_ON_WINDOWS = 259
+FOLDER_OF_A_PERSON = 100
+"""Characters that are left to whoever keeps a project somewhere."""
+MADE_BY_TOOLS = {
+    *(".git", ".venv", ".tools", "build", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"),
+}
 HOSTS_OF_AN_INDEX = re.compile(r"https?://[\w.-]+/(?:simple|packages)/|python" + r"hosted|--(?:extra-)?index-url")
 BLOCKS = re.MULTILINE | re.DOTALL
 HOME_OF_SOMEBODY = re.compile(r"/(?:home|Users)/(?!app\b)\w|[A-Z]:\\Users")
@@ -104,6 +114,31 @@ def test_the_hook_uses_only_the_standard_library() -> None:
     assert not {"http", "random", "secrets", "socket", "subprocess", "urllib", "uuid"} & {
         module.partition(".")[0] for module in imported
     }
+    assert not {"fcntl", "grp", "ntpath", "os", "posixpath", "pwd"} & imported, "paths are pathlib's, on every system"
+
+
+def test_every_name_is_legal_and_one_of_its_kind_on_windows(render: Render) -> None:
+    longest = "a" * MAX_NAME
+    folder = render(profile="full", project_slug=longest, package_name=longest)
+    names = [f"{longest}/{name}" for name in files_below(folder)]
+    of_template = [name for name in _tracked() if not name.startswith(PROJECT_FOLDER.name)]
+    parts = {part for name in (*names, *of_template) for part in name.split("/")}
+
+    assert [] == sorted(
+        part for part in parts if RESERVED_ON_WINDOWS.fullmatch(part) or REFUSED_BY_WINDOWS.search(part)
+    )
+    assert len(set(names)) == len({name.casefold() for name in names})
+    assert len(set(of_template)) == len({name.casefold() for name in of_template})
+    assert MAX_PATH_ON_WINDOWS - FOLDER_OF_A_PERSON >= max(map(len, names))
+
+
+def test_git_keeps_the_line_ends_of_every_text(render: Render) -> None:
+    """Whatever a machine's Git is set to: a script with CRLF does not start."""
+    for folder in (TEMPLATE, render()):
+        assert "* text=auto eol=lf" in (folder / ".gitattributes").read_text("utf-8").splitlines()
+    crlf = [name for name in _tracked() if b"\r\n" in (TEMPLATE / name).read_bytes()]
+
+    assert [] == crlf
 
 
 @pytest.mark.parametrize("pattern", [HOSTS_OF_AN_INDEX, HOME_OF_SOMEBODY, re.compile(re.escape(f"{TEMPLATE}/"))])
