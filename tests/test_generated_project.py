@@ -1,7 +1,4 @@
-"""A rendered project works as its owner uses it: its make targets, and its process over real HTTP.
-
-The projects are set up once each and share uv's cache, so that all of this takes minutes and not an hour.
-"""
+"""The default project works as its owner uses it: its make targets, and its process over real HTTP."""
 
 from __future__ import annotations
 
@@ -17,14 +14,13 @@ import time
 import tomllib
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import TEMPLATE, Render, make, project_environment, run
 from cookiecutter.exceptions import FailedHookException
-from test_text import AUTHOR
 
 from local_extensions import CHOICES
 
@@ -32,35 +28,6 @@ READY_SECONDS = 30
 SET_UP_SECONDS = 300
 STOP_SECONDS = 20
 FIELDS_OF_A_LOG_LINE = {"timestamp", "level", "event", "service", "version", "environment", "logger"}
-
-# Together they hold every answer that changes what is checked; python_version is in the test after next, because a
-# machine need not have each Python.
-OTHER_ANSWERS = {
-    "long-names-gitlab-proprietary": {
-        "project_slug": "a-name-of-forty-characters-the-most-even",
-        "package_name": "a_name_of_forty_characters_the_most_even",
-        "project_name": f"Acme {AUTHOR}",
-        "description": AUTHOR,
-        "author_name": AUTHOR,
-        "license": "Proprietary",
-        "ci": "gitlab",
-        "profile": "full",
-    },
-    "short-names-none-apache": {
-        "project_slug": "z",
-        "package_name": "z9",
-        "license": "Apache-2.0",
-        "ci": "none",
-        "profile": "minimal",
-    },
-    "other-package-bsd": {"project_slug": "orders", "package_name": "bookshop", "license": "BSD-3-Clause"},
-}
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "other_answers" in metafunc.fixturenames:
-        chosen = OTHER_ANSWERS if metafunc.config.getoption("--renders") == "all" else [next(iter(OTHER_ANSWERS))]
-        metafunc.parametrize("other_answers", [OTHER_ANSWERS[name] for name in chosen], ids=list(chosen))
 
 
 def test_no_setting_of_this_shell_reaches_a_project(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,21 +92,9 @@ def test_a_second_set_up_changes_nothing(project: Path) -> None:
     assert before == {name: (project / name).read_bytes() for name in before}
 
 
-def test_other_answers_pass_the_checks_and_tests_too(
-    render: Render, open_folder: Path, other_answers: Mapping[str, str], request: pytest.FixtureRequest
-) -> None:
-    folder = render(output=open_folder, **other_answers)
-
-    make(folder, "check")
-    if request.config.getoption("--renders") == "all":
-        make(folder, "test", "ARGS=tests/unit tests/integration")  # processes are tested in the default project
-    with running(folder, other_answers["project_slug"]) as (base, _):
-        assert other_answers["project_slug"] == get(f"{base}/")["service"]
-
-
 @pytest.mark.parametrize("version", CHOICES["python_version"])
 def test_the_code_is_clean_for_every_oldest_python(render: Render, project: Path, version: str) -> None:
-    folder = render(python_version=version)
+    folder = render(python_version=version, profile="full")
 
     run([str(project / ".venv/bin/ruff"), "check"], folder)
     run([str(project / ".venv/bin/ruff"), "format", "--check"], folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -14,18 +13,10 @@ import pytest
 from conftest import PROJECT_FOLDER, TEMPLATE, Render, files_below, run
 from cookiecutter.generate import is_copy_only_path
 from post_gen_project import FEATURES
-from test_text import parse
 
 from local_extensions import CHOICES
 from local_extensions import FEATURES as FEATURE_NAMES
 
-YES_OR_NO = list(itertools.product(("yes", "no"), repeat=len(FEATURE_NAMES)))
-COMBINATIONS = [
-    pytest.param({"ci": ci, "license": licence, **features}, id="-".join([ci, licence, *features.values()]))
-    for ci, licence in itertools.product(CHOICES["ci"], CHOICES["license"])
-    for features in (dict(zip(FEATURE_NAMES, values, strict=True)) for values in YES_OR_NO)
-]
-UNRENDERED = re.compile(r"\{\{-?\s*cookiecutter|\bcookiecutter\.\w|# \{%")
 LICENCE_WORDS = {
     "MIT": "MIT License",
     "Apache-2.0": "Version 2.0, January 2004",
@@ -33,22 +24,6 @@ LICENCE_WORDS = {
     "Proprietary": "All rights reserved.",
 }
 COOKIECUTTER = [sys.executable, "-m", "cookiecutter"]
-# Two braces are an f-string's own business, and workflow expressions such as ${{ github.ref }} belong to the render.
-LEFT_OVER = re.compile(r"(?<!\$)\{\{|\{#")
-
-
-@pytest.mark.parametrize("answers", COMBINATIONS)
-def test_a_render_holds_exactly_the_chosen_files_all_rendered_and_readable(
-    render: Render, answers: dict[str, str]
-) -> None:
-    folder = render(**answers)
-    rendered = files_below(folder)
-
-    assert _expected_files(answers) == set(rendered)
-    for name, path in rendered.items():
-        assert not UNRENDERED.search(path.read_text("utf-8")), name
-        assert path.suffix == ".py" or not LEFT_OVER.search(path.read_text("utf-8")), name
-        parse(path)
 
 
 @pytest.mark.parametrize("version", CHOICES["python_version"])
@@ -144,22 +119,6 @@ def test_a_failing_hook_leaves_no_half_made_project(tmp_path: Path, config_file:
         )
 
     assert [] == list(output.iterdir())
-
-
-def _expected_files(answers: dict[str, str]) -> set[str]:
-    """Return the files of the template less those that the manifest gives to other answers."""
-    unchosen = {
-        path
-        for question, paths_by_answer in FEATURES.items()
-        for answer, paths in paths_by_answer.items()
-        if answer != answers[question]
-        for path in set(paths) - set(paths_by_answer[answers[question]])
-    }
-    return {
-        name.replace("{{cookiecutter.package_name}}", "acme_service")
-        for name in files_below(PROJECT_FOLDER)
-        if not any(name == path or name.startswith(f"{path}/") for path in unchosen)
-    }
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:
