@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import keyword
 import re
+import runpy
 import string
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cookiecutter.exceptions import FailedHookException
 from jinja2 import Environment
@@ -22,6 +23,7 @@ from jinja2.ext import Extension
 from slugify import slugify
 
 TEMPLATE = Path(__file__).parent
+SOURCE = Path(__file__).read_text("utf-8")
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "license": ("MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"),
@@ -94,6 +96,17 @@ class BadAnswer(FailedHookException, SystemExit):  # type: ignore[misc]
 
 class AnswersExtension(Extension):
     """Keep answers literal, refuse bad ones, quote good ones."""
+
+    def __new__(cls, environment: Environment) -> Self:
+        """Return the extension as this file has it now.
+
+        cruft renders the old and the new version of the template in one process, one after the other in one folder, and
+        a module is imported once: the filters of the old version would be those of the new one.
+        """
+        if Path(__file__).read_text("utf-8") == SOURCE:
+            return super().__new__(cls)
+        renewed: Self = runpy.run_path(__file__)[cls.__name__](environment)
+        return renewed
 
     def __init__(self, environment: Environment) -> None:
         """Add the filters to *environment*."""

@@ -79,6 +79,20 @@ def test_an_answer_that_became_bad_is_refused_by_the_next_update(repository: Pat
     assert "" == run([*GIT, "status", "--short"], project)
 
 
+def test_an_update_renders_with_the_filters_of_the_new_version(repository: Path, tmp_path: Path) -> None:
+    _create(repository, tmp_path, project_slug="acme")
+    project = tmp_path / "acme"
+    run([*GIT, "init", "--quiet"], project)
+    _commit(project)
+    extension = repository / "local_extensions.py"
+    extension.write_text(extension.read_text("utf-8").replace("slug=slug,", "slug=slug, shout=str.upper,"))
+    (repository / PROJECT_FOLDER.name / "NEW").write_text('{{ "new" | shout }}\n')
+    _commit(repository)
+    run([*CRUFT, "update", "--skip-apply-ask"], project)
+
+    assert "NEW\n" == (project / "NEW").read_text("utf-8")
+
+
 def _create(repository: Path, output: Path, **answers: str) -> subprocess.CompletedProcess[str]:
     options = ["--no-input", "--default-config", "--output-dir", str(output), "--extra-context", json.dumps(answers)]
     return subprocess.run(
