@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 import post_gen_project
@@ -13,6 +14,7 @@ import pytest
 from conftest import PROJECT_FOLDER, TEMPLATE, Render, files_below, run
 from cookiecutter.generate import is_copy_only_path
 from post_gen_project import FEATURES
+from test_text import AUTHOR
 
 from local_extensions import CHOICES
 from local_extensions import FEATURES as FEATURE_NAMES
@@ -39,6 +41,26 @@ def test_the_licence_text_is_that_of_the_answer_alone(render: Render, licence: s
     text = (render(license=licence) / "LICENSE").read_text("utf-8")
 
     assert [licence] == [name for name, words in LICENCE_WORDS.items() if words in text]
+
+
+@pytest.mark.parametrize("features", YES_OR_NO, ids="-".join)
+def test_a_project_can_be_rendered_again_from_what_it_records(render: Render, features: tuple[str, ...]) -> None:
+    chosen = dict(zip(FEATURE_NAMES, features, strict=True))
+    texts = {"project_name": f"Acme {AUTHOR}", "description": AUTHOR, "author_name": AUTHOR}
+    folder = render(project_slug="acme", package_name="orders", ci="gitlab", license="Proprietary", **texts, **chosen)
+    record = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["tool"]["cookiecutter-starlette-service"]
+    recorded = {name: "yes" if name in record["features"] else "no" for name in FEATURE_NAMES}
+
+    assert [name for name in FEATURE_NAMES if chosen[name] == "yes"] == record["features"]
+    assert _bytes(folder) == _bytes(render(profile="full", **record["answers"], **recorded))
+
+
+def test_a_project_records_every_answer_but_the_one_that_only_proposes_others(default_render: Path) -> None:
+    questions = json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8"))
+    record = tomllib.loads((default_render / "pyproject.toml").read_text("utf-8"))["tool"]
+
+    expected = {question for question in questions if not question.startswith("_")} - {"profile", *FEATURE_NAMES}
+    assert expected == set(record["cookiecutter-starlette-service"]["answers"])
 
 
 def test_two_renders_of_the_same_answers_are_equal(default_render: Path, render: Render) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import json
 import re
 import subprocess
 import sys
@@ -157,6 +158,14 @@ def test_the_tools_are_pinned_by_hash(name: str) -> None:
 
     assert pins
     assert all(re.match(r"[a-z0-9-]+==\S+ .*\\$", pin) for pin in pins)
+
+
+def test_a_project_is_told_the_version_that_the_template_has() -> None:
+    """An update may render with the extension of the version before, so the number stands among the answers."""
+    answers = json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8"))
+    project = tomllib.loads((TEMPLATE / "pyproject.toml").read_text("utf-8"))["project"]
+
+    assert project["version"] == answers["__template_version"]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
