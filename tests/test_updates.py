@@ -27,13 +27,12 @@ def repository(tmp_path: Path) -> Path:
         shutil.copy(TEMPLATE / name, folder / name)
     shutil.copytree(TEMPLATE / "hooks", folder / "hooks", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(PROJECT_FOLDER, folder / PROJECT_FOLDER.name)
-    run([*GIT, "init", "--quiet"], folder)
-    _commit(folder)
+    commit(folder)
     return folder
 
 
 def test_a_bad_answer_is_refused_in_one_line(repository: Path, tmp_path: Path) -> None:
-    process = _create(repository, tmp_path / "output", project_slug="../x")
+    process = create(repository, tmp_path / "output", project_slug="../x")
 
     assert 1 == process.returncode
     assert "" == process.stdout
@@ -43,16 +42,15 @@ def test_a_bad_answer_is_refused_in_one_line(repository: Path, tmp_path: Path) -
 
 
 def test_an_edited_project_takes_over_a_change_and_keeps_its_text(repository: Path, tmp_path: Path) -> None:
-    created = _create(repository, tmp_path, project_slug="acme", description=AUTHOR, ci="gitlab")
+    created = create(repository, tmp_path, project_slug="acme", description=AUTHOR, ci="gitlab")
     assert 0 == created.returncode, created.stdout + created.stderr
     project = tmp_path / "acme"
     (project / "src" / "acme" / "own.py").write_text('"""Ours."""\n')
-    run([*GIT, "init", "--quiet"], project)
-    _commit(project)
+    commit(project)
 
     licence = repository / PROJECT_FOLDER.name / "LICENSE"
     licence.write_text(licence.read_text("utf-8").replace("MIT License", "The MIT License"))
-    _commit(repository)
+    commit(repository)
     run([*CRUFT, "update", "--skip-apply-ask"], project)
 
     changed = {line[3:] for line in run([*GIT, "status", "--short"], project).splitlines()}
@@ -62,16 +60,15 @@ def test_an_edited_project_takes_over_a_change_and_keeps_its_text(repository: Pa
 
 
 def test_an_answer_that_became_bad_is_refused_by_the_next_update(repository: Path, tmp_path: Path) -> None:
-    _create(repository, tmp_path, project_slug="acme")
+    create(repository, tmp_path, project_slug="acme")
     project = tmp_path / "acme"
     kept = json.loads((project / ".cruft.json").read_text("utf-8"))
     assert GUARD == kept["context"]["cookiecutter"]["__guard"]
     kept["context"]["cookiecutter"]["ci"] = "jenkins"
     (project / ".cruft.json").write_text(json.dumps(kept))
-    run([*GIT, "init", "--quiet"], project)
-    _commit(project)
+    commit(project)
     (repository / PROJECT_FOLDER.name / "NEW").write_text("new\n")
-    _commit(repository)
+    commit(repository)
 
     with pytest.raises(pytest.fail.Exception, match="ci: 'jenkins' is not accepted"):
         run([*CRUFT, "update", "--skip-apply-ask"], project)
@@ -80,26 +77,33 @@ def test_an_answer_that_became_bad_is_refused_by_the_next_update(repository: Pat
 
 
 def test_an_update_renders_with_the_filters_of_the_new_version(repository: Path, tmp_path: Path) -> None:
-    _create(repository, tmp_path, project_slug="acme")
+    create(repository, tmp_path, project_slug="acme")
     project = tmp_path / "acme"
-    run([*GIT, "init", "--quiet"], project)
-    _commit(project)
+    commit(project)
     extension = repository / "local_extensions.py"
     extension.write_text(extension.read_text("utf-8").replace("slug=slug,", "slug=slug, shout=str.upper,"))
     (repository / PROJECT_FOLDER.name / "NEW").write_text('{{ "new" | shout }}\n')
-    _commit(repository)
+    commit(repository)
     run([*CRUFT, "update", "--skip-apply-ask"], project)
 
     assert "NEW\n" == (project / "NEW").read_text("utf-8")
 
 
-def _create(repository: Path, output: Path, **answers: str) -> subprocess.CompletedProcess[str]:
+def create(repository: Path, output: Path, *arguments: str, **answers: str) -> subprocess.CompletedProcess[str]:
+    """Make a project in a folder of *output*; *arguments* are cruft's own."""
     options = ["--no-input", "--default-config", "--output-dir", str(output), "--extra-context", json.dumps(answers)]
     return subprocess.run(
-        [*CRUFT, "create", *options, str(repository)], capture_output=True, text=True, encoding="utf-8", check=False
+        [*CRUFT, "create", *options, *arguments, str(repository)],
+        cwd=repository.parent,  # Python looks for modules where it is started, and would find those of this template
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
     )
 
 
-def _commit(folder: Path) -> None:
+def commit(folder: Path) -> None:
+    """Commit everything that is in *folder*, which is a repository, or becomes one."""
+    run([*GIT, "init", "--quiet"], folder)
     run([*GIT, "add", "--all"], folder)
     run([*GIT, "commit", "--quiet", "--message", "Change"], folder)

@@ -1,0 +1,224 @@
+"""A project of any release becomes one of the present template, and keeps what its owner changed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from conftest import TEMPLATE, files_below, run
+from test_text import AUTHOR
+from test_updates import CRUFT, GIT, commit, create
+
+from local_extensions import FEATURES
+
+VERSION_BEFORE_AND_AFTER = re.compile(r'^-version = "(.+)"\n\+version = "(.+)"$', re.MULTILINE)
+ANSWERS = {"project_slug": "acme", "description": AUTHOR}
+EDITED_BY_BOTH = "docs/operations.md"
+
+
+def released() -> dict[str, str]:
+    """Return the commit of every release by its version, oldest first.
+
+    A release changes the version in pyproject.toml from one to another; the commit that brought the first one is none.
+    """
+    command = [*GIT, "log", "--reverse", "--format=%x00%H", "--patch", "--unified=0", "-G^version = "]
+    log = subprocess.run(
+        [*command, "--", "pyproject.toml"], cwd=TEMPLATE, capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    commits = (entry.partition("\n") for entry in log.stdout.split("\0")[1:])
+    changes = ((sha, VERSION_BEFORE_AND_AFTER.search(patch)) for sha, _, patch in commits)
+    return {change[2]: sha for sha, change in changes if change}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "release" in metafunc.fixturenames:
+        releases = released()
+        if metafunc.config.getoption("--renders") == "few":
+            releases = dict(list(releases.items())[-1:])
+        metafunc.parametrize(
+            "release", list(releases.values()) or [None], ids=list(releases) or ["none"], indirect=True
+        )
+
+
+@pytest.fixture
+def release(request: pytest.FixtureRequest) -> str:
+    """The commit of a release."""
+    if request.param is None:
+        pytest.skip(f"NO UPDATE WAS TRIED: {_why_there_is_no_release()}")
+    sha: str = request.param
+    return sha
+
+
+@pytest.fixture(scope="session")
+def present(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of this repository with its history, whose newest commit holds the files as they lie here."""
+    folder = tmp_path_factory.mktemp("present") / "template"
+    run([*GIT, "clone", "--quiet", str(TEMPLATE), str(folder)], TEMPLATE)
+    run([*GIT, "rm", "--quiet", "-r", "."], folder)
+    for name in _kept_files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(TEMPLATE / name, folder / name)
+    run([*GIT, "add", "--all"], folder)
+    if run([*GIT, "status", "--short"], folder):
+        run([*GIT, "commit", "--quiet", "--message", "The files as they lie here"], folder)
+    return folder
+
+
+def test_every_version_of_the_changelog_was_released_and_says_how_to_upgrade() -> None:
+    """In a clone without its history this fails, because no update could be tried there."""
+    first, *others = reversed(_changelog())
+    present_version = tomllib.loads((TEMPLATE / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    versions = {version for version, _ in others if version != "Unreleased"}
+
+    assert present_version in {first[0], *versions}
+    assert versions <= set(released()), _why_there_is_no_release()
+    assert [] == [version for version, text in others if text.strip() and "\n### Upgrade\n" not in text]
+
+
+@pytest.mark.parametrize("profile", ["standard", "minimal"])
+def test_an_untouched_project_becomes_what_a_fresh_render_is(
+    present: Path, release: str, tmp_path: Path, profile: str
+) -> None:
+    project = _project_of(release, present, tmp_path, profile=profile)
+    _update(project)
+
+    assert _tree(_fresh(present, tmp_path, profile=profile)) == _tree(project)
+    run([*CRUFT, "check"], project)
+
+
+@pytest.mark.parametrize("answer", ["yes", "no"])
+def test_the_update_takes_an_answer_to_what_the_release_did_not_ask(
+    present: Path, release: str, tmp_path: Path, answer: str
+) -> None:
+    asked = json.loads(run([*GIT, "show", f"{release}:cookiecutter.json"], present))
+    new = {feature: answer for feature in FEATURES if feature not in asked}
+    project = _project_of(release, present, tmp_path, profile="full")
+    _update(project, "--variables-to-update", json.dumps(new))
+
+    assert _tree(_fresh(present, tmp_path, profile="full", **new)) == _tree(project)
+    assert [] == [name for name in ("README.md", "pyproject.toml") if ">>>>" in (project / name).read_text("utf-8")]
+
+
+def test_an_edited_project_keeps_every_edit_and_has_conflicts_only_where_both_changed(
+    present: Path, release: str, tmp_path: Path
+) -> None:
+    """What the update has to leave is worked out file by file, in another way than cruft's."""
+    template = tmp_path / "template"
+    run([*GIT, "clone", "--quiet", str(present), str(template)], tmp_path)
+    _rewrite_first_line(template / "{{cookiecutter.project_slug}}" / EDITED_BY_BOTH, "# The template's title")
+    commit(template)
+    project = _project_of(release, template, tmp_path, profile="minimal")
+    old, new = _tree(project), _tree(_fresh(template, tmp_path, profile="minimal"))
+    _edit(project)
+    commit(project)
+    edited = _tree(project)
+    _update(project)
+
+    expected, conflicts = _merged(old, edited, new, tmp_path)
+    unmerged = run([*GIT, "diff", "--name-only", "--diff-filter=U"], project).splitlines()
+    assert EDITED_BY_BOTH in conflicts
+    assert sorted(conflicts) == unmerged
+    after = _tree(project)
+    assert expected == {name: content for name, content in after.items() if name not in conflicts}
+    assert {"src/acme/routes/orders.py", "src/acme/services/workers.py"} <= set(after)
+    assert {"src/acme/services/background.py", ".github/workflows/ci.yml"}.isdisjoint(after)
+    assert b"# Our title\n" in after[EDITED_BY_BOTH]
+    assert b"from .routes.orders import order_routes\n" in after["src/acme/app.py"]
+    assert after["Makefile"].endswith(b"ours:\n\t@echo ours\n")
+
+
+def _why_there_is_no_release() -> str:
+    shallow = run([*GIT, "rev-parse", "--is-shallow-repository"], TEMPLATE).strip() == "true"
+    where = "in this clone, which is shallow: git fetch --unshallow" if shallow else "in the history"
+    return f"no commit that releases a version is found {where}"
+
+
+def _changelog() -> list[tuple[str, str]]:
+    """Return every version with its text, newest first."""
+    _, *parts = re.split(r"^## \[(.+)\].*$", (TEMPLATE / "CHANGELOG.md").read_text("utf-8"), flags=re.MULTILINE)
+    return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _kept_files() -> list[str]:
+    """Return what is committed here, or would be by `git add --all`."""
+    command = [*GIT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    return [name for name in run(command, TEMPLATE).split("\0") if name and (TEMPLATE / name).is_file()]
+
+
+def _project_of(release: str, template: Path, folder: Path, **answers: str) -> Path:
+    """Make a project as it was made at *release*, and commit it untouched."""
+    created = create(template, folder / "project", "--checkout", release, **ANSWERS, **answers)
+    assert 0 == created.returncode, created.stderr
+    project = folder / "project" / ANSWERS["project_slug"]
+    state = json.loads((project / ".cruft.json").read_text("utf-8"))
+    # As if it had been made before there was anything newer.
+    (project / ".cruft.json").write_text(json.dumps(state | {"checkout": None}))
+    commit(project)
+    return project
+
+
+def _fresh(template: Path, folder: Path, **answers: str) -> Path:
+    created = create(template, folder / "fresh", **ANSWERS, **answers)
+    assert 0 == created.returncode, created.stderr
+    return folder / "fresh" / ANSWERS["project_slug"]
+
+
+def _update(project: Path, *arguments: str) -> None:
+    run([*CRUFT, "update", "--skip-apply-ask", *arguments], project)
+
+
+def _tree(project: Path) -> dict[str, bytes]:
+    """Return the content of every file by its path, less what cruft and Git keep for themselves."""
+    files = files_below(project).items()
+    return {name: path.read_bytes() for name, path in files if not name.startswith((".git/", ".cruft.json"))}
+
+
+def _edit(project: Path) -> None:
+    """Change a file, add a route, remove a pipeline and rename a module, as an owner does."""
+    makefile = project / "Makefile"
+    makefile.write_text(f"{makefile.read_text('utf-8')}\nours:\n\t@echo ours\n")
+    _rewrite_first_line(project / EDITED_BY_BOTH, "# Our title")
+    (project / "src/acme/routes/orders.py").write_text('"""Paths of the orders."""\n')
+    app = project / "src/acme/app.py"
+    anchor = "from .routes.operations import"
+    app.write_text(app.read_text("utf-8").replace(anchor, f"from .routes.orders import order_routes\n{anchor}"))
+    shutil.rmtree(project / ".github")
+    services = project / "src/acme/services"
+    (services / "background.py").rename(services / "workers.py")
+
+
+def _rewrite_first_line(path: Path, line: str) -> None:
+    path.write_text(f"{line}\n{path.read_text('utf-8').partition(chr(10))[2]}")
+
+
+def _merged(
+    old: Mapping[str, bytes], ours: Mapping[str, bytes], new: Mapping[str, bytes], scratch: Path
+) -> tuple[dict[str, bytes], list[str]]:
+    """Return what *ours* has to be after the update from *old* to *new*, and the files that nobody can merge alone.
+
+    A file that the owner deleted or renamed stays as it is: the update knows nothing of where it went.
+    """
+    merged = {name: content for name, content in ours.items() if name not in old}
+    merged |= {name: content for name, content in new.items() if name not in old}
+    conflicts = []
+    for name in old.keys() & ours.keys() & new.keys():
+        clean, content = _merge(ours[name], old[name], new[name], scratch)
+        if clean:
+            merged[name] = content
+        else:
+            conflicts.append(name)
+    return merged, conflicts
+
+
+def _merge(ours: bytes, old: bytes, new: bytes, scratch: Path) -> tuple[bool, bytes]:
+    sides = [scratch / side for side in ("ours", "old", "new")]
+    for path, content in zip(sides, (ours, old, new), strict=True):
+        path.write_bytes(content)
+    done = subprocess.run([*GIT, "merge-file", "-p", *map(str, sides)], capture_output=True, check=False)
+    return done.returncode == 0, done.stdout
