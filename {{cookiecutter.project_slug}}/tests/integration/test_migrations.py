@@ -5,13 +5,14 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic.autogenerate import compare_metadata
+from alembic.autogenerate import compare_metadata, produce_migrations, render_python_code
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, MetaData, inspect, text
 
 from {{ cookiecutter.package_name }}.migrations import MigrationFailed
 from {{ cookiecutter.package_name }}.migrations.runner import alembic_config, comparison, migrated
@@ -69,6 +70,25 @@ async def test_the_newest_revision_is_the_only_head_that_alembic_sees() -> None:
 async def test_every_file_name_begins_with_its_revision() -> None:
     for script in ScriptDirectory.from_config(alembic_config()).walk_revisions():
         assert script.path.rpartition("/")[2].startswith(f"{script.revision}_")
+
+
+async def test_a_revision_that_drops_a_table_brings_it_back_on_either_database(tmp_path: Path) -> None:
+    """Revisions are written by comparing with SQLite, whose own type for a time PostgreSQL does not know."""
+
+    def downgrade(connection: Connection) -> str:
+        options = comparison(connection)
+        context = MigrationContext.configure(connection, opts=options)
+        operations = produce_migrations(context, MetaData()).downgrade_ops
+        assert operations is not None
+        return render_python_code(operations, render_item=options["render_item"], migration_context=context)
+
+    url = f"sqlite:///{tmp_path / 'scratch.db'}"
+    await migrated(url)
+    async with opened(url) as database, database.reading() as connection:
+        written = await connection.run_sync(downgrade)
+
+    assert "sa.Column('created_at', sa.DateTime(timezone=True), nullable=False)" in written
+    assert "DATETIME" not in written
 
 
 async def test_a_schema_is_current_only_at_or_after_the_newest_revision(empty_database_url: str) -> None:

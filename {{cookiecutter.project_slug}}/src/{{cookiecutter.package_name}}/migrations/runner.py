@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import DATETIME, TypeDecorator
 
 from .. import models
 from ..models.database import Base
@@ -141,9 +141,11 @@ def _revision(connection: Connection) -> str:
 
 
 def _render_item(kind: str, item: object, _context: object) -> str | bool:
-    """A revision names SQLAlchemy's own types: ours may change after it was written."""
+    """A revision names SQLAlchemy's own types: ours may change after it was written, SQLite's are its own."""
     if kind == "type" and isinstance(item, TypeDecorator):
         return f"sa.{item.impl!r}"
+    if kind == "type" and isinstance(item, DATETIME):  # of a table to drop, which is compared on SQLite
+        return "sa.DateTime(timezone=True)"
     return False
 
 
