@@ -18,7 +18,7 @@ COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench lock clean python
+.PHONY: help setup demo feature test check format bench lock clean python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ setup: $(SYNCED) ## install the template's own tools
 demo: $(SYNCED) ## render the default project into build/, set it up and serve it on http://127.0.0.1:8000
 	$(RENDER)
 	@$(MAKE) --no-print-directory -C $(BUILD)/acme-service run
+
+feature: $(SYNCED) ## add or remove a feature in a project: PROJECT=../acme ADD=auth, or REMOVE=auth
+	@$(BIN)/python -m tools.feature "$(PROJECT)" $(if $(ADD),--add "$(ADD)") $(if $(REMOVE),--remove "$(REMOVE)")
 
 test: $(SYNCED) ## run every test; ARGS="-k words" chooses, ARGS=--renders=all renders more
 	$(BIN)/pytest $(ARGS)

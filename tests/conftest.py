@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from hypothesis import settings
 
 TEMPLATE = Path(__file__).parent.parent
 PROJECT_FOLDER = TEMPLATE / "{{cookiecutter.project_slug}}"
+GIT = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
 
 # What a shell or an outer `make` may have set, and what would change what a project does.
 FOREIGN_VARIABLES = frozenset(
@@ -110,6 +112,21 @@ def project(render: Render, open_folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def present(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of this repository with its history, whose newest commit holds the files as they lie here."""
+    folder = tmp_path_factory.mktemp("present") / "template"
+    run([*GIT, "clone", "--quiet", str(TEMPLATE), str(folder)], TEMPLATE)
+    run([*GIT, "rm", "--quiet", "-r", "."], folder)
+    for name in _kept_files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(TEMPLATE / name, folder / name)
+    run([*GIT, "add", "--all"], folder)
+    if run([*GIT, "status", "--short"], folder):
+        run([*GIT, "commit", "--quiet", "--message", "The files as they lie here"], folder)
+    return folder
+
+
 def project_environment(**variables: str) -> dict[str, str]:
     """Return this process's environment without what it would do to a project, and with *variables*."""
     kept = {
@@ -146,3 +163,9 @@ def run(command: list[str], folder: Path, **variables: str) -> str:
 def files_below(folder: Path) -> Mapping[str, Path]:
     """Return every file below *folder* by its path from there."""
     return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _kept_files() -> list[str]:
+    """Return what is committed here, or would be by `git add --all`."""
+    command = [*GIT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    return [name for name in run(command, TEMPLATE).split("\0") if name and (TEMPLATE / name).is_file()]

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from conftest import TEMPLATE, files_below, run
+from conftest import GIT, TEMPLATE, files_below, run
 from test_text import AUTHOR
-from test_updates import CRUFT, GIT, commit, create
+from test_updates import CRUFT, commit, create
 
 from local_extensions import FEATURES
 
@@ -53,21 +53,6 @@ def release(request: pytest.FixtureRequest) -> str:
         pytest.skip(f"NO UPDATE WAS TRIED: {_why_there_is_no_release()}")
     sha: str = request.param
     return sha
-
-
-@pytest.fixture(scope="session")
-def present(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of this repository with its history, whose newest commit holds the files as they lie here."""
-    folder = tmp_path_factory.mktemp("present") / "template"
-    run([*GIT, "clone", "--quiet", str(TEMPLATE), str(folder)], TEMPLATE)
-    run([*GIT, "rm", "--quiet", "-r", "."], folder)
-    for name in _kept_files():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(TEMPLATE / name, folder / name)
-    run([*GIT, "add", "--all"], folder)
-    if run([*GIT, "status", "--short"], folder):
-        run([*GIT, "commit", "--quiet", "--message", "The files as they lie here"], folder)
-    return folder
 
 
 def test_every_version_of_the_changelog_was_released_and_says_how_to_upgrade() -> None:
@@ -143,12 +128,6 @@ def _changelog() -> list[tuple[str, str]]:
     """Return every version with its text, newest first."""
     _, *parts = re.split(r"^## \[(.+)\].*$", (TEMPLATE / "CHANGELOG.md").read_text("utf-8"), flags=re.MULTILINE)
     return list(zip(parts[::2], parts[1::2], strict=True))
-
-
-def _kept_files() -> list[str]:
-    """Return what is committed here, or would be by `git add --all`."""
-    command = [*GIT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    return [name for name in run(command, TEMPLATE).split("\0") if name and (TEMPLATE / name).is_file()]
 
 
 def _project_of(release: str, template: Path, folder: Path, **answers: str) -> Path:

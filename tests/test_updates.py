@@ -9,12 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT_FOLDER, TEMPLATE, run
+from conftest import GIT, PROJECT_FOLDER, TEMPLATE, run
 from test_text import AUTHOR
 
 from local_extensions import GUARD
 
-GIT = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
 CRUFT = [sys.executable, "-m", "cruft"]
 
 

@@ -1,0 +1,1 @@
+"""What the Makefile does to projects that were made before."""
