@@ -11,7 +11,16 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 
-from {{ cookiecutter.package_name }}.access import ADMINS, ANONYMOUS, AUTHENTICATED, PUBLIC, Caller, Policy, caller, owner_or_admins
+from {{ cookiecutter.package_name }}.access import (
+    ADMINS,
+    ANONYMOUS,
+    AUTHENTICATED,
+    PUBLIC,
+    Caller,
+    Policy,
+    caller,
+    owner_or_admins,
+)
 from {{ cookiecutter.package_name }}.errors import Forbidden
 from {{ cookiecutter.package_name }}.routes.table import ApiRoute, UndeclaredPolicy, allow, declared
 

@@ -13,7 +13,14 @@ from sqlalchemy import Engine, event, func, select, text, update
 
 from {{ cookiecutter.package_name }}.access import Caller, caller
 from {{ cookiecutter.package_name }}.errors import Forbidden, Invalid, TooManyRequests, Unauthenticated
-from {{ cookiecutter.package_name }}.models.auth import Account, AccountChanges, Credentials, PasswordChange, Role, Session
+from {{ cookiecutter.package_name }}.models.auth import (
+    Account,
+    AccountChanges,
+    Credentials,
+    PasswordChange,
+    Role,
+    Session,
+)
 from {{ cookiecutter.package_name }}.models.user import User, UserChanges, UserCreate
 from {{ cookiecutter.package_name }}.services.auth import Authentication, attempt_limits
 from {{ cookiecutter.package_name }}.services.auth_accounts import CACHE_SECONDS, COMMAND_LINE, Accounts
