@@ -139,8 +139,10 @@ def refuse_bad_answers(answers: Mapping[str, Any]) -> str:
     """Return the guard's own call, or raise BadAnswer with a line for every answer that cannot be used.
 
     The call and not an empty text, because cruft keeps private answers and gives them back at the next update: what is
-    kept must still be the guard.
+    kept must still be the guard. While no choice is made yet, it is not the guard but a text that somebody typed.
     """
+    if answers.keys().isdisjoint(CHOICES):
+        return GUARD
     problems = tuple(_problems(answers))
     if problems:
         raise BadAnswer("\n".join(problems))

@@ -19,6 +19,7 @@ from test_text import inlines, parse, shown
 from local_extensions import (
     CHOICES,
     EMAIL,
+    GUARD,
     MAX_CHARACTERS,
     SHAPES,
     BadAnswer,
@@ -119,6 +120,7 @@ def test_text_is_intact_in_every_language(text: str) -> None:
 @settings(phases=[Phase.explicit, Phase.generate])
 @given(answers=HOSTILE_ANSWERS)
 @example(answers={"project_name": EXECUTING, "description": EXECUTING, "author_name": EXECUTING})
+@example(answers=dict.fromkeys(TEXTS, GUARD))
 @example(answers={"project_name": "--help", "description": "-o /", "author_name": "# {%"})
 def test_a_project_of_hostile_answers_is_valid_and_holds_them_as_typed(
     render: Render, answers: Mapping[str, str]
