@@ -71,7 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _task(arguments: list[str] | None) -> Task:
-    parser = argparse.ArgumentParser(prog="make feature", description="Add a feature to a project, or remove it.")
+    usage = "make feature PROJECT=../acme ADD=auth, or REMOVE=auth"
+    parser = argparse.ArgumentParser(prog="make feature", usage=usage, description=__doc__)
     parser.add_argument("project", type=Path, help="its folder")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--add", metavar="FEATURE")
