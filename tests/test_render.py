@@ -43,7 +43,7 @@ def test_the_licence_text_is_that_of_the_answer_alone(render: Render, licence: s
     assert [licence] == [name for name, words in LICENCE_WORDS.items() if words in text]
 
 
-@pytest.mark.parametrize("features", itertools.product(("yes", "no"), repeat=len(FEATURE_NAMES)), ids="-".join)
+@pytest.mark.parametrize("features", list(itertools.product(("yes", "no"), repeat=len(FEATURE_NAMES))), ids="-".join)
 def test_a_project_can_be_rendered_again_from_what_it_records(render: Render, features: tuple[str, ...]) -> None:
     chosen = dict(zip(FEATURE_NAMES, features, strict=True))
     texts = {"project_name": f"Acme {AUTHOR}", "description": AUTHOR, "author_name": AUTHOR}
