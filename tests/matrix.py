@@ -99,7 +99,8 @@ def given(row: Mapping[str, str]) -> dict[str, str]:
         feature: "yes" if feature in PROFILES[row["profile"]] else "no" for feature in FEATURES if "profile" in row
     }
     kept = {question: answer for question, answer in row.items() if by_profile.get(question) != answer}
-    return kept | dict(NAMES[kept.pop("names")] if "names" in kept else {})
+    names = kept.pop("names", None)
+    return {**kept, **(NAMES[names] if names else {})}
 
 
 def by_hand(answers: Mapping[str, str], *targets: str, python: str | None = None) -> str:

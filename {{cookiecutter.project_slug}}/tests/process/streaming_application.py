@@ -16,7 +16,7 @@ from {{ cookiecutter.package_name }}.config.settings import Settings
 
 from tests.process.whole_application import run
 
-TIMEOUT_SECONDS = 0.3
+TIMEOUT_SECONDS = 1.0
 
 
 async def late(_request: Request) -> Response:
@@ -27,7 +27,7 @@ async def late(_request: Request) -> Response:
 async def stream(_request: Request) -> Response:
     async def pieces() -> AsyncIterator[bytes]:
         yield b"begun"
-        await asyncio.sleep(4 * TIMEOUT_SECONDS)
+        await asyncio.sleep(1.5 * TIMEOUT_SECONDS)
         yield b"ended"
 
     return StreamingResponse(pieces())
