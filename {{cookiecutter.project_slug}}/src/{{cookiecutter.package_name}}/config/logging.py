@@ -92,6 +92,13 @@ class _Bridge(logging.Handler):
         """Do without: the writer needs none, and a lock here would serialise all threads that log."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """As the standard library does, without its lock: Python 3.13 enters one without asking whether it is there."""
+        passed = bool(self.filter(record))
+        if passed:
+            self.emit(record)
+        return passed
+
     def emit(self, record: logging.LogRecord) -> None:
         level = _level_name(record.levelno)
         fields: dict[str, object] = {"event": _message(record)}
