@@ -199,7 +199,7 @@ class Proxy:
 
     async def cut(self) -> None:
         self._server.close()
-        self._path.unlink()
+        self._path.unlink(missing_ok=True)  # from Python 3.13 on the server removes it
         for writer in self._writers:
             writer.transport.abort()
         self._writers.clear()

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +177,7 @@ async def test_development_alone_shows_what_was_raised_and_where(
 ) -> None:
     # capture_logs, because structlog as it comes would draw the exception for seconds.
     async with running(sqlite_url, tmp_path, APP_ENV=environment) as client:
-        with capture_logs(), sqlite3.connect(tmp_path / "test.db") as database:
+        with capture_logs(), closing(sqlite3.connect(tmp_path / "test.db")) as database, database:
             database.execute("DROP TABLE users")
             answer = await client.get("/api/users")
 

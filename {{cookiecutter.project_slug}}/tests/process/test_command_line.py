@@ -149,7 +149,7 @@ def test_production_refuses_an_old_schema_and_names_the_remedy(tmp_path: Path) -
 
 
 def test_a_migration_that_fails_ends_the_start(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "service.db") as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "service.db")) as database, database:
         database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
         database.execute("INSERT INTO alembic_version VALUES ('0000')")
     refused = run(tmp_path, "serve")

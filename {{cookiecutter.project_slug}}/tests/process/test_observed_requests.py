@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
@@ -125,7 +126,7 @@ def test_a_body_that_breaks_off_at_once_never_reaches_the_application(client: ht
 def test_an_unexpected_failure_is_one_event_and_tells_the_client_nothing(folder: Path) -> None:
     with Command(folder, DEBUG="false") as service, service.client() as client:
         client.get("/api/users")
-        with sqlite3.connect(folder / "service.db") as database:
+        with closing(sqlite3.connect(folder / "service.db")) as database, database:
             database.execute("DROP TABLE users")
         response = client.get("/api/users", headers={"X-Request-ID": "broken"})
         event = service.line("unhandled exception", request_id="broken")
