@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from threading import get_native_id
 from typing import TYPE_CHECKING, TypeVar
 
 from argon2 import PasswordHasher
@@ -14,6 +16,8 @@ from ..errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+HASHING_NICE = 10
 
 Result = TypeVar("Result")
 
@@ -40,9 +44,7 @@ class Passwords:
         max_waiting: int = 200,
     ) -> None:
         self._hasher = PasswordHasher(time_cost=iterations, memory_cost=memory_kib, parallelism=parallelism)
-        self._threads = ThreadPoolExecutor(
-            threads, thread_name_prefix="passwords", initializer=_return_large_blocks_to_the_system
-        )
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="passwords", initializer=_prepare_thread)
         self._max_waiting = max_waiting
         self._waiting = 0
 
@@ -73,6 +75,13 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._waiting -= 1
+
+
+def _prepare_thread() -> None:
+    _return_large_blocks_to_the_system()
+    if sys.platform == "linux":
+        # There a thread has a nice value of its own (setpriority(2)): while people log in, the event loop goes first.
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), HASHING_NICE)
 
 
 def _return_large_blocks_to_the_system() -> None:

@@ -307,7 +307,7 @@ async def test_a_frozen_server_is_left_after_the_statement_timeout(proxy: Proxy)
 
 
 async def test_a_statement_ends_at_its_limit_and_its_connection_is_used_again(database_url: str) -> None:
-    async with opened(database_url, statement_timeout_seconds=0.1, pool_size=1, max_overflow=0) as database:
+    async with opened(database_url, statement_timeout_seconds=0.5, pool_size=1, max_overflow=0) as database:
         started = perf_counter()
         with pytest.raises(DatabaseUnavailable):
             await value(database, SLOW[database.kind])
@@ -316,8 +316,8 @@ async def test_a_statement_ends_at_its_limit_and_its_connection_is_used_again(da
 
 
 async def test_the_server_itself_ends_a_statement_at_its_limit(postgresql_url: str) -> None:
-    async with opened(postgresql_url, statement_timeout_seconds=0.2) as database:
-        assert "200ms" == await value(database, "SHOW statement_timeout")
+    async with opened(postgresql_url, statement_timeout_seconds=0.5) as database:
+        assert "500ms" == await value(database, "SHOW statement_timeout")
         with pytest.raises(DatabaseUnavailable):
             await value(database, "SELECT count(*) FROM pg_sleep(5)")
         await database.ping()

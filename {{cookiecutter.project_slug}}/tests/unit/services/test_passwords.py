@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+from threading import get_native_id
 from time import perf_counter, thread_time
 
 import pytest
@@ -43,6 +46,15 @@ async def test_hashing_leaves_the_event_loop_free() -> None:
     await passwords.hash("correct horse")
 
     assert thread_time() - before < (perf_counter() - started) / 2
+    passwords.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no nice value of its own")
+async def test_the_event_loop_goes_before_hashing() -> None:
+    passwords = Passwords()
+    hashing = await passwords._in_thread(lambda: os.getpriority(os.PRIO_PROCESS, get_native_id()))  # noqa: SLF001 - its thread
+
+    assert hashing > os.getpriority(os.PRIO_PROCESS, get_native_id())
     passwords.close()
 
 
