@@ -80,7 +80,7 @@ class Passwords:
 def _prepare_thread() -> None:
     _return_large_blocks_to_the_system()
     if sys.platform == "linux":
-        # There a thread has a nice value of its own (setpriority(2)): while people log in, the event loop goes first.
+        # There a thread has a nice value of its own (setpriority(2)), and while it hashes, the event loop goes first.
         os.setpriority(os.PRIO_PROCESS, get_native_id(), HASHING_NICE)
 
 
