@@ -13,7 +13,7 @@ GUIDE = "docs/architecture.md"
 SECTION = re.compile(r"^## Add a resource\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 STEP = re.compile(r"^\*\*`?(.+?)`?\*\*(.*?)(?=^\*\*|\Z)", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-ROUTES = "    routes: list[BaseRoute] = [\n"
+ROUTES = "    routes: list[ApiRoute] = [\n"
 # What the new table, its routes and its shapes could break; with --renders=all, everything.
 SUITES = f"ARGS=tests/integration {' '.join(f'tests/unit/{part}' for part in ('controllers', 'models', 'routes'))}"
 
@@ -57,7 +57,7 @@ def _take(folder: Path, title: str, text: str) -> None:
 
 
 def _compose(package: Path, text: str) -> None:
-    """Add the step's line to the routes of `create_app`, and import from the new files what it names."""
+    """Add the step's line to `_routes`, and import from the new files what it names."""
     [line] = BLOCK.findall(text)
     app = package / "app.py"
     source = app.read_text("utf-8")
