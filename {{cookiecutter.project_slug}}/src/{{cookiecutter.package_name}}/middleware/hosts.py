@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+_MOST_REMEMBERED = 256
+
 
 class HostList:
     """Names without a port; `*.example.com` stands for every name below it.
@@ -24,6 +26,8 @@ class HostList:
         self._any = "*" in names
         self._names = frozenset(name for name in names if not name.startswith("*"))
         self._suffixes = tuple(name[1:] for name in names if name.startswith("*."))
+        self._served: set[bytes] = set()
+        """Fields that were found to be right, as they were sent."""
 
     def refusal(self, scope: Scope) -> str:
         """Why the request of *scope* is not for us; empty if it is."""
@@ -32,8 +36,12 @@ class HostList:
         given = [value for name, value in scope["headers"] if name == b"host"]
         if len(given) != 1:
             return f"Exactly one Host header is required, {len(given)} were sent."
+        if given[0] in self._served:
+            return ""
         name = _without_port(given[0].decode("latin-1")).lower()
         if self._any or name in self._names or name.endswith(self._suffixes or "\0"):
+            if len(self._served) < _MOST_REMEMBERED:
+                self._served.add(given[0])
             return ""
         return f"The host {name!r} is not served here."
 
