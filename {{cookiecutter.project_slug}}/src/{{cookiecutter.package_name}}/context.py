@@ -38,14 +38,16 @@ class RequestIds:
 class Exchange:
     """One request and its answer, shared by the core middleware through `scope["exchange"]`.
 
-    `status` is 0 until the response has started; `complete` says that its last byte was handed to the server;
-    `outcome`, where it is not 0, is the status to record instead, because the client never saw a whole answer.
+    `started` is by the clock of `time.perf_counter`; `status` is 0 until the response has started; `complete` says that
+    its last byte was handed to the server; `outcome`, where it is not 0, is the status to record instead, because the
+    client never saw a whole answer.
     """
 
-    __slots__ = ("complete", "outcome", "request_id", "status")
+    __slots__ = ("complete", "outcome", "request_id", "started", "status")
 
-    def __init__(self, identifier: str) -> None:
+    def __init__(self, identifier: str, started: float) -> None:
         self.request_id = identifier
+        self.started = started
         self.status = 0
         self.complete = False
         self.outcome = 0

@@ -6,6 +6,7 @@ Health and metrics are exempt: they read no body, and must answer when nothing e
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ..errors import ContentTooLarge, RequestTimedOut
@@ -61,8 +62,8 @@ class RequestTimeout:
     def __init__(self, app: ASGIApp, *, seconds: float) -> None:
         self.app = app
         self._seconds = seconds
-        self._running: dict[Exchange, tuple[asyncio.Task[object], float]] = {}
-        self._expired: set[Exchange] = set()
+        self._running: dict[Exchange, asyncio.Task[object] | None] = {}
+        """In the order in which they came; without its task is a request that was cancelled."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,27 +74,26 @@ class RequestTimeout:
         # Our server says which task it is; asyncio would ask the system for the process id first, at 5 us a request.
         task: asyncio.Task[object] | None = scope.get("task") or asyncio.current_task()
         assert task is not None  # noqa: S101 - a server runs each request in a task
-        loop = task.get_loop()
-        self._running[exchange] = (task, loop.time() + self._seconds)
+        self._running[exchange] = task
         if self._timer is None:
-            self._timer = loop.call_later(self._seconds, self._expire, loop)
+            self._timer = task.get_loop().call_later(self._seconds, self._expire, task.get_loop())
         try:
             await self.app(scope, receive, send)
         except asyncio.CancelledError:
-            if exchange in self._expired and task.uncancel() == 0:
+            if self._running[exchange] is None and task.uncancel() == 0:
                 raise RequestTimedOut(f"No answer was ready within {self._seconds:g} seconds.") from None
             raise
         finally:
             del self._running[exchange]
-            self._expired.discard(exchange)
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
         """Cancel what is overdue and arm the timer for the oldest of the rest."""
         self._timer = None
-        for exchange, (task, due) in self._running.items():
-            if due > loop.time():
-                self._timer = loop.call_at(due, self._expire, loop)
+        for exchange, task in self._running.items():
+            remaining = exchange.started + self._seconds - perf_counter()
+            if remaining > 0:
+                self._timer = loop.call_later(remaining, self._expire, loop)
                 return
-            if not exchange.status and exchange not in self._expired:
-                self._expired.add(exchange)
+            if task is not None and not exchange.status:
+                self._running[exchange] = None
                 task.cancel()

@@ -61,15 +61,15 @@ class Observation:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = perf_counter()
-        exchange = scope["exchange"] = Exchange(given_request_id(scope["headers"]) or self._ids.next())
+        identifier = given_request_id(scope["headers"]) or self._ids.next()
+        exchange = scope["exchange"] = Exchange(identifier, perf_counter())
         current_request_id.set(exchange.request_id)
         self._metrics.in_progress += 1
         try:
             await self.app(scope, receive, _observed(exchange, scope, send))
         finally:
             self._metrics.in_progress -= 1
-            self._record(scope, exchange, perf_counter() - started)
+            self._record(scope, exchange, perf_counter() - exchange.started)
 
     def _record(self, scope: Scope, exchange: Exchange, seconds: float) -> None:
         route = route_of(scope)
@@ -121,7 +121,7 @@ def _described_as_problem(headers: list[tuple[bytes, bytes]], length: int) -> li
 
 def _completed(headers: list[tuple[bytes, bytes]], request_id: str, scheme: str) -> list[tuple[bytes, bytes]]:
     """*headers* with the id and those security headers that the route did not set itself."""
-    own = _SECURITY_NAMES.intersection([name for name, _ in headers])
+    own = [name for name, _ in headers if name in _SECURITY_NAMES]
     headers += [pair for pair in SECURITY_HEADERS if pair[0] not in own] if own else SECURITY_HEADERS
     headers.append((b"x-request-id", request_id.encode()))
     if scheme == "https":
