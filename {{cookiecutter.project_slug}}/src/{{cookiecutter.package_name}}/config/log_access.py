@@ -1,11 +1,13 @@
-"""The line of each request, which goes around structlog's chain: same shape, same masking, a fifth of the cost."""
+"""The line of each request, which goes around structlog's chain: same shape, same masking, a fraction of the cost."""
 
 from __future__ import annotations
+
+from time import time_ns
 
 from .log_lines import LEVELS
 from .log_writer import LogWriter
 
-ACCESS_LOGGER = f"{__name__.partition('.')[0]}.access"
+_LONGEST_QUEUED = 256
 
 
 class AccessLog:
@@ -13,7 +15,6 @@ class AccessLog:
 
     def __init__(self, writer: LogWriter, *, level: str = "info") -> None:
         self._writer = writer
-        self._lines = writer.lines
         self._levels = frozenset(name for name, number in LEVELS.items() if number >= LEVELS[level])
 
     def line(  # noqa: PLR0913 - these are the fields of the line
@@ -31,17 +32,7 @@ class AccessLog:
         """Log that a request was answered; never raises."""
         if level not in self._levels:
             return
-        members = self._lines.members(
-            {
-                "event": "request",
-                "request_id": request_id,
-                "method": method,
-                "path": path,
-                "route": route,
-                "status": status,
-                "duration_ms": round(duration_ms, 3),
-                "client": client,
-            },
-            cleared=self._lines.masker.clears(f"{method}/{path}/{request_id}/{client}"),
-        )
-        self._writer.write(self._lines.assemble(level, ACCESS_LOGGER, members), error=level in {"error", "critical"})
+        fields = (time_ns(), level, request_id, method, path, route, status, duration_ms, client)
+        # The queue counts its bytes, and reckons with short fields.
+        short = len(path) + len(client) <= _LONGEST_QUEUED
+        self._writer.write(fields if short else self._writer.lines.finished(fields))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import orjson
 
+from .log_lines import Line, LogLines
 from .log_masking import Masker
 
 _COLOURS = {
@@ -22,17 +23,17 @@ _OWN = frozenset({"timestamp", "level", "event", "logger", "service", "version",
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
-def console_format(masker: Masker, *, colours: bool) -> Callable[[bytes], bytes]:
-    """Return what turns a JSON line into `12:00:00.123 info     event  name=value  [logger]` and a traceback."""
+def console_format(lines: LogLines, *, colours: bool) -> Callable[[Line], bytes]:
+    """Return what turns a queued line into `12:00:00.123 info     event  name=value  [logger]` and a traceback."""
 
-    def render(line: bytes) -> bytes:
-        fields = orjson.loads(line)
+    def render(line: Line) -> bytes:
+        fields = orjson.loads(lines.finished(line))
         level = fields["level"]
         colour, reset = (_COLOURS.get(level, ""), _RESET) if colours else ("", "")
         head = f"{fields['timestamp'][11:23]} {colour}{level:<8}{reset} {_safe(str(fields['event']))}"
         members = " ".join(f"{_safe(name)}={_value(value)}" for name, value in fields.items() if name not in _OWN)
         text = "  ".join(filter(None, [head, members, f"[{_safe(fields['logger'])}]"]))
-        return "\n".join([text, *_traceback(fields.get("exception"), masker), ""]).encode()
+        return "\n".join([text, *_traceback(fields.get("exception"), lines.masker), ""]).encode()
 
     return render
 

@@ -19,9 +19,16 @@ from .log_exceptions import describe, exception_of, text_of
 from .log_masking import Masker
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+ACCESS_LOGGER = f"{__name__.partition('.')[0]}.access"
+RequestFields = tuple[int, str, str, str, str, str, int, float, str]
+"""Nanoseconds since the epoch, level, request id, method, path, route, status, milliseconds, client."""
+Line = bytes | RequestFields
+"""A finished line, or what the line of a request is made from."""
+
 _RESERVED = frozenset({"timestamp", "level", "logger", "service", "version", "environment"})
 _UNSAFE = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xef\xbb\xbf")
 _LONGEST_LINE = 65_536
+_SHORT = 1_024
 _UNTOUCHED = 16_384
 _MOST_LOGGERS = 1_000
 _BOUNDS: tuple[tuple[int, int, int], ...] = ((4_096, 100, 10), (512, 40, 6), (64, 10, 4))
@@ -36,41 +43,86 @@ class LogLines:
         self._tail = _members({"service": SERVICE_NAME, "version": __version__, "environment": environment}) + b"}\n"
         self._tails: dict[str, bytes] = {}
         self._second = (0, b"")
+        self._routes: dict[str, str] = {}
 
     def line(self, level: str, logger: str, fields: MutableMapping[str, Any]) -> bytes:
         """Return the line of the event `fields["event"]`; `exc_info` among the *fields* becomes `exception`."""
         try:
-            return self.assemble(level, logger, self.members(_completed(fields)))
+            return self._assemble(time.time_ns(), level, logger, self._members(_completed(fields)))
         except Exception as error:  # noqa: BLE001 - a line that cannot be built must not fail what it tells about
             members = _members({"event": "a log line could not be built", "reason": type(error).__name__})
-            return self.assemble(level, logger, members)
+            return self._assemble(time.time_ns(), level, logger, members)
 
-    def members(self, fields: Mapping[str, object], *, cleared: bool = False) -> bytes:
-        """Return *fields* as the inside of a JSON object: bounded, masked unless *cleared* before, and escaped."""
+    def _members(self, fields: Mapping[str, object]) -> bytes:
+        """Return *fields* as the inside of a JSON object: bounded, masked and escaped."""
         try:
             data = orjson.dumps(fields, default=text_of)
         except (TypeError, RecursionError):
             data = orjson.dumps(_plain(fields, 0))
-        if len(data) > _UNTOUCHED or (not cleared and self.masker.suspects(data)):
+        if len(data) > _UNTOUCHED or self.masker.suspects(data):
             data = _bounded(self.masker.masked(orjson.loads(data)))
         if not data.isascii() or b"\x7f" in data:
             data = _UNSAFE.sub(_escaped, data)
         return data[1:-1]
 
-    def assemble(self, level: str, logger: str, members: bytes) -> bytes:
-        """Return the whole line around *members*, which `members` made."""
+    def finished(self, line: Line) -> bytes:
+        """Return *line* if it is one already, and else the line with these fields."""
+        return line if isinstance(line, bytes) else self._request_line(*line)
+
+    def _request_line(  # noqa: PLR0913, PLR0917 - these are the fields of the line
+        self,
+        time_ns: int,
+        level: str,
+        request_id: str,
+        method: str,
+        path: str,
+        route: str,
+        status: int,
+        duration_ms: float,
+        client: str,
+    ) -> bytes:
+        text = f"{method}/{path}/{request_id}/{client}"
+        if len(text) <= _SHORT and self.masker.clears(text):
+            # Then nothing of it needs an escape or a bound either, and this is half the cost of serialising a dict.
+            members = (
+                f'"event":"request","request_id":"{request_id}","method":"{method}","path":"{path}",'
+                f'{self._routes.get(route) or self._remember_route(route)},"status":{status},'
+                f'"duration_ms":{duration_ms:.3f},"client":"{client}"'
+            ).encode()
+        else:
+            members = self._members(
+                {
+                    "event": "request",
+                    "request_id": request_id,
+                    "method": method,
+                    "path": path,
+                    "route": route,
+                    "status": status,
+                    "duration_ms": round(duration_ms, 3),
+                    "client": client,
+                }
+            )
+        return self._assemble(time_ns, level, ACCESS_LOGGER, members)
+
+    def _remember_route(self, route: str) -> str:
+        """Return the member of a path template; there are no more of them than the service has routes."""
+        member = self._routes[route] = self._members({"route": route}).decode()
+        return member
+
+    def _assemble(self, time_ns: int, level: str, logger: str, members: bytes) -> bytes:
+        """Return the whole line around *members*, which `_members` made; *time_ns* is that since the epoch."""
         tail = self._tails.get(logger) or self._remember_tail(logger)
-        return b'{"timestamp":"%b","level":"%b",%b%b' % (self._now(), level.encode(), members, tail)
+        return b'{"timestamp":"%b","level":"%b",%b%b' % (self._timestamp(time_ns), level.encode(), members, tail)
 
     def _remember_tail(self, logger: str) -> bytes:
-        tail = b"," + self.members({"logger": logger}) + b"," + self._tail
+        tail = b"," + self._members({"logger": logger}) + b"," + self._tail
         if len(self._tails) < _MOST_LOGGERS:
             self._tails[logger] = tail
         return tail
 
-    def _now(self) -> bytes:
+    def _timestamp(self, time_ns: int) -> bytes:
         """Return the time in UTC (RFC 3339, section 5.6); the text of the second is made once a second."""
-        seconds, micros = divmod(time.time_ns() // 1_000, 1_000_000)
+        seconds, micros = divmod(time_ns // 1_000, 1_000_000)
         known, text = self._second
         if known != seconds:
             text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)).encode()

@@ -63,9 +63,9 @@ def configure_logging(  # noqa: PLR0913 - one value for each setting
     level = level.lower()
     masker = Masker(secrets)
     destination = destination_of(stream)
-    transform = None if json_lines else console_format(masker, colours=destination.is_terminal)
-    stdout = Lane("stdout", destination, transform=transform)
-    writer = _open_writer(LogLines(environment=environment, masker=masker), stdout, file)
+    lines = LogLines(environment=environment, masker=masker)
+    finish = lines.finished if json_lines else console_format(lines, colours=destination.is_terminal)
+    writer = _open_writer(lines, Lane("stdout", destination, finish=finish), file)
     atexit.register(writer.flush, _EXIT_FLUSH_SECONDS)
     configure_structlog(writer, level)
     _configure_standard_library(writer, LEVELS[level])
@@ -78,7 +78,11 @@ def _open_writer(lines: LogLines, stdout: Lane, file: Path | None) -> LogWriter:
         return LogWriter(lines, everything=[stdout])
     everything = RotatedFile(file)
     errors = RotatedFile(file.with_name(f"{file.name}.error"))
-    return LogWriter(lines, everything=[stdout, Lane("file", everything)], errors=[Lane("errors", errors)])
+    return LogWriter(
+        lines,
+        everything=[stdout, Lane("file", everything, finish=lines.finished)],
+        errors=[Lane("errors", errors, finish=lines.finished)],
+    )
 
 
 class _Bridge(logging.Handler):

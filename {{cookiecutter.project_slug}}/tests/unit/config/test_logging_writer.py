@@ -6,21 +6,34 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from {{ cookiecutter.package_name }}.config.log_access import ACCESS_LOGGER, AccessLog
+from {{ cookiecutter.package_name }}.config.log_access import AccessLog
 from {{ cookiecutter.package_name }}.config.log_console import console_format
 from {{ cookiecutter.package_name }}.config.log_destinations import Descriptor, RotatedFile, Stream
-from {{ cookiecutter.package_name }}.config.log_lines import LogLines
+from {{ cookiecutter.package_name }}.config.log_lines import ACCESS_LOGGER, LogLines
 from {{ cookiecutter.package_name }}.config.log_masking import Masker
 from {{ cookiecutter.package_name }}.config.log_writer import Lane, LogWriter
 
 MASKER = Masker(["hunter2hunter2"])
 LINES = LogLines(environment="test", masker=MASKER)
+
+
+REQUEST: dict[str, Any] = {
+    "level": "info",
+    "request_id": "r-1",
+    "method": "GET",
+    "path": "/",
+    "route": "/",
+    "status": 200,
+    "duration_ms": 1.5,
+    "client": "203.0.113.7",
+}
 
 
 class Stuck:
@@ -43,7 +56,7 @@ class Broken:
 
 def test_lines_arrive_whole_and_in_order() -> None:
     output = io.BytesIO()
-    writer = LogWriter(LINES, everything=[Lane("test", Stream(output))])
+    writer = LogWriter(LINES, everything=[Lane("test", Stream(output), finish=LINES.finished)])
 
     for number in range(1_000):
         writer.write(b"%d\n" % number)
@@ -55,7 +68,13 @@ def test_lines_arrive_whole_and_in_order() -> None:
 
 def test_a_full_lane_drops_and_counts_and_neither_blocks_nor_holds_up_another() -> None:
     stuck, output = Stuck(), io.BytesIO()
-    writer = LogWriter(LINES, everything=[Lane("a", stuck, max_messages=100), Lane("b", Stream(output))])
+    writer = LogWriter(
+        LINES,
+        everything=[
+            Lane("a", stuck, finish=LINES.finished, max_messages=100),
+            Lane("b", Stream(output), finish=LINES.finished),
+        ],
+    )
 
     before = time.monotonic()
     for number in range(1_000):
@@ -72,7 +91,7 @@ def test_a_full_lane_drops_and_counts_and_neither_blocks_nor_holds_up_another() 
 
 def test_a_lane_is_bounded_in_bytes_too() -> None:
     stuck = Stuck()
-    writer = LogWriter(LINES, everything=[Lane("a", stuck, max_bytes=10_000)])
+    writer = LogWriter(LINES, everything=[Lane("a", stuck, finish=LINES.finished, max_bytes=10_000)])
 
     for _ in range(20):
         writer.write(b"x" * 999 + b"\n")
@@ -82,7 +101,7 @@ def test_a_lane_is_bounded_in_bytes_too() -> None:
 
 
 def test_a_lane_has_room_again_after_what_it_could_not_write() -> None:
-    writer = LogWriter(LINES, everything=[Lane("a", Broken(), max_messages=10)])
+    writer = LogWriter(LINES, everything=[Lane("a", Broken(), finish=LINES.finished, max_messages=10)])
 
     for _ in range(3):
         for _ in range(10):
@@ -92,9 +111,37 @@ def test_a_lane_has_room_again_after_what_it_could_not_write() -> None:
     assert 30 == writer.dropped
 
 
+def test_a_lane_has_room_for_as_many_bytes_again() -> None:
+    output = io.BytesIO()
+    writer = LogWriter(LINES, everything=[Lane("a", Stream(output), finish=LINES.finished, max_bytes=1_000)])
+    access_log = AccessLog(writer)
+
+    for _ in range(3):
+        writer.write(b"x" * 499 + b"\n")
+        access_log.line(**REQUEST)
+        assert writer.flush(5)
+
+    assert 0 == writer.dropped
+
+
+def test_a_request_that_waits_to_be_written_takes_its_room_however_long_its_path_is() -> None:
+    stuck = Stuck()
+    writer = LogWriter(LINES, everything=[Lane("a", stuck, finish=LINES.finished, max_bytes=10_000)])
+    access_log = AccessLog(writer)
+
+    for _ in range(4):
+        access_log.line(**REQUEST | {"path": "/" + "x" * 4_000})
+    assert 2 == writer.dropped
+    for _ in range(10):
+        access_log.line(**REQUEST)
+
+    assert 2 < writer.dropped < 12
+    stuck.released.set()
+
+
 def test_many_threads_lose_no_line() -> None:
     output = io.BytesIO()
-    writer = LogWriter(LINES, everything=[Lane("a", Stream(output))])
+    writer = LogWriter(LINES, everything=[Lane("a", Stream(output), finish=LINES.finished)])
 
     def write() -> None:
         for _ in range(2_000):
@@ -112,7 +159,11 @@ def test_many_threads_lose_no_line() -> None:
 
 def test_only_errors_go_to_the_destination_of_errors() -> None:
     everything, errors = io.BytesIO(), io.BytesIO()
-    writer = LogWriter(LINES, everything=[Lane("a", Stream(everything))], errors=[Lane("b", Stream(errors))])
+    writer = LogWriter(
+        LINES,
+        everything=[Lane("a", Stream(everything), finish=LINES.finished)],
+        errors=[Lane("b", Stream(errors), finish=LINES.finished)],
+    )
 
     writer.write(b"info\n")
     writer.write(b"error\n", error=True)
@@ -123,7 +174,7 @@ def test_only_errors_go_to_the_destination_of_errors() -> None:
 
 def test_a_full_pipe_holds_only_whole_lines() -> None:
     reading, writing = os.pipe()
-    writer = LogWriter(LINES, everything=[Lane("a", Descriptor(writing))])
+    writer = LogWriter(LINES, everything=[Lane("a", Descriptor(writing), finish=LINES.finished)])
     lines = [orjson.dumps(["x" * (number * 37 % 6_000)]) + b"\n" for number in range(200)]
     for line in lines:
         writer.write(line)
@@ -142,7 +193,7 @@ def test_a_full_pipe_holds_only_whole_lines() -> None:
 def test_a_pipe_without_a_reader_costs_lines_and_nothing_else() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    writer = LogWriter(LINES, everything=[Lane("a", Descriptor(writing))])
+    writer = LogWriter(LINES, everything=[Lane("a", Descriptor(writing), finish=LINES.finished)])
 
     for _ in range(5):
         writer.write(b"x\n")
@@ -218,7 +269,7 @@ def test_a_log_file_that_cannot_be_is_refused_at_the_start(tmp_path: Path) -> No
 @pytest.mark.parametrize("client", ["203.0.113.7", "2001:db8::1", "Bearer abcDEF123"])
 def test_the_access_line_is_what_the_chain_would_write(path: str, client: str) -> None:
     output = io.BytesIO()
-    writer = LogWriter(LINES, everything=[Lane("a", Stream(output))])
+    writer = LogWriter(LINES, everything=[Lane("a", Stream(output), finish=LINES.finished)])
     fields: dict[str, Any] = {"request_id": "r-1", "method": "GET", "path": path, "route": "/{p}", "client": client}
     fields |= {"status": 200, "duration_ms": 1.5}
 
@@ -234,14 +285,50 @@ def test_the_access_line_is_what_the_chain_would_write(path: str, client: str) -
 
 def test_an_access_line_below_the_level_is_not_written() -> None:
     output = io.BytesIO()
-    writer = LogWriter(LINES, everything=[Lane("a", Stream(output))])
+    writer = LogWriter(LINES, everything=[Lane("a", Stream(output), finish=LINES.finished)])
 
-    AccessLog(writer, level="info").line(
-        level="debug", request_id="", method="GET", path="/", route="/", status=200, duration_ms=1.5, client=""
-    )
+    AccessLog(writer, level="info").line(**REQUEST | {"level": "debug"})
 
     assert writer.flush(5)
     assert b"" == output.getvalue()
+
+
+def test_an_access_line_tells_the_time_of_the_answer_and_not_that_of_writing() -> None:
+    stuck = Stuck()
+    writer = LogWriter(LINES, everything=[Lane("a", stuck, finish=LINES.finished)])
+    writer.write(b"first\n")
+    time.sleep(0.1)  # the lane waits for more lines, and is then stuck
+
+    before = datetime.now(UTC)
+    AccessLog(writer).line(**REQUEST)
+    after = datetime.now(UTC)
+    time.sleep(0.02)
+    stuck.released.set()
+
+    assert writer.flush(5)
+    assert before <= datetime.fromisoformat(orjson.loads(stuck.taken[1])["timestamp"]) <= after
+
+
+def test_a_path_template_is_escaped_and_masked_like_every_field() -> None:
+    output = io.BytesIO()
+    writer = LogWriter(LINES, everything=[Lane("a", Stream(output), finish=LINES.finished)])
+
+    AccessLog(writer).line(**REQUEST | {"route": '/"\u2028hunter2hunter2'})
+
+    assert writer.flush(5)
+    assert b'"route":"/\\"\\u2028***"' in output.getvalue()
+
+
+def test_the_console_shows_requests() -> None:
+    output = io.BytesIO()
+    console = console_format(LINES, colours=False)
+    writer = LogWriter(LINES, everything=[Lane("a", Stream(output), finish=console)])
+
+    AccessLog(writer).line(**REQUEST)
+
+    assert writer.flush(5)
+    line = output.getvalue().decode().partition(" ")[2]
+    assert "info     request  request_id=r-1 method=GET path=/ route=/ status=200 duration_ms=1.5" in line
 
 
 def test_the_console_is_readable_and_as_safe_as_the_json() -> None:
@@ -251,7 +338,7 @@ def test_the_console_is_readable_and_as_safe_as_the_json() -> None:
         fields: dict[str, object] = {"event": "failed\n\u2028", "user": "1", "token": "hunter3", "exc_info": error}
         line = LINES.line("error", "app.users", fields)
 
-    text = console_format(MASKER, colours=False)(line).decode()
+    text = console_format(LINES, colours=False)(line).decode()
 
     head, *rest = text.splitlines()
     assert "error    failed\\n\\u2028  user=1 token=***  [app.users]" == head.partition(" ")[2]
@@ -266,7 +353,7 @@ def test_the_console_shows_the_members_of_an_exception_group() -> None:
     group = ExceptionGroup("both", [ValueError("a"), KeyError("b")])
     fields: dict[str, object] = {"event": "failed", "exc_info": group}
 
-    text = console_format(MASKER, colours=False)(LINES.line("error", "app", fields)).decode()
+    text = console_format(LINES, colours=False)(LINES.line("error", "app", fields)).decode()
 
     assert ["  ValueError: a", "  KeyError: 'b'"] == text.splitlines()[3::2]
 
@@ -274,4 +361,4 @@ def test_the_console_shows_the_members_of_an_exception_group() -> None:
 def test_the_console_is_coloured_on_request() -> None:
     line = LINES.line("warning", "app", {"event": "careful"})
 
-    assert b"\x1b[33mwarning" in console_format(MASKER, colours=True)(line)
+    assert b"\x1b[33mwarning" in console_format(LINES, colours=True)(line)

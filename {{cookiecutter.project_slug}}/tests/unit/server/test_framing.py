@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from {{ cookiecutter.package_name }}.server.framing import Framing
@@ -34,6 +36,12 @@ def test_an_answer_of_another_length_than_declared_is_a_fault(body: bytes, fault
 
     with pytest.raises(RuntimeError, match=fault):
         framing.body(body, more_body=False)
+
+
+def test_a_field_may_be_a_list_of_two_as_in_asgi() -> None:
+    fields: list[Any] = [[b"cache-control", b"no-store"], [b"Content-Length", b"2"]]
+
+    assert [b"cache-control: no-store\r\n", b"Content-Length: 2\r\n"] == Framing("GET", 200).field_lines(fields, "1.1")
 
 
 def test_the_end_of_the_connection_ends_an_answer_to_http_1_0() -> None:
