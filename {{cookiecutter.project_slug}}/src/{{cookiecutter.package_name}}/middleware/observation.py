@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..context import Exchange, RequestIds, given_request_id
 from ..context import request_id as current_request_id
+from ..errors import ClientGone
 from ..metrics import route_of
 from ..models.headers import SECURITY_HEADERS, TRANSPORT_SECURITY
 from ..models.operations import LIVE_PATH, METRICS_PATH, READY_PATH
-from ..models.problem import CONTENT_TYPE, problem_body, type_for_status
+from ..models.problem import CONTENT_TYPE, INTERNAL, problem_body, type_for_status
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -67,6 +68,12 @@ class Observation:
         self._metrics.in_progress += 1
         try:
             await self.app(scope, receive, _observed(exchange, scope, send))
+        except ClientGone:
+            raise
+        except Exception:  # of a layer outside `Errors`; the server logs and answers it
+            if not exchange.complete:
+                exchange.outcome = exchange.outcome or INTERNAL.status
+            raise
         finally:
             self._metrics.in_progress -= 1
             self._record(scope, exchange, perf_counter() - exchange.started)

@@ -6,14 +6,16 @@ import asyncio
 import re
 
 import pytest
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from {{ cookiecutter.package_name }}.context import RequestIds
-from {{ cookiecutter.package_name }}.errors import ClientGone
+from {{ cookiecutter.package_name }}.errors import ClientGone, ResponseAborted
+from {{ cookiecutter.package_name }}.metrics import Metrics
+from {{ cookiecutter.package_name }}.middleware.observation import Observation
 from {{ cookiecutter.package_name }}.models.headers import SECURITY_HEADERS
 
-from .conftest import Stack
+from .conftest import Lines, Stack, accept, nothing
 
 pytestmark = pytest.mark.anyio
 
@@ -134,6 +136,37 @@ async def test_a_client_that_leaves_while_it_is_answered_is_499_and_no_error(sta
 
     assert [499] == [line["status"] for line in stack.lines.written]
     assert [] == events
+
+
+ANSWER: list[Message] = [{"type": "http.response.start", "status": 200, "headers": []}, {"type": "http.response.body"}]
+
+
+@pytest.mark.parametrize(
+    ("sent", "outcome", "error", "recorded"),
+    [
+        ([], 0, ZeroDivisionError, 500),
+        (ANSWER[:1], 0, ZeroDivisionError, 500),
+        (ANSWER, 0, ZeroDivisionError, 200),
+        (ANSWER[:1], 503, ResponseAborted, 503),
+        ([], 0, ClientGone, 499),
+    ],
+)
+async def test_what_reaches_the_server_is_recorded_as_its_client_sees_it(
+    sent: list[Message], outcome: int, error: type[Exception], recorded: int
+) -> None:
+    async def crash(scope: Scope, _receive: Receive, send: Send) -> None:
+        for message in sent:
+            await send(message)
+        scope["exchange"].outcome = outcome
+        raise error
+
+    lines = Lines()
+    observed = Observation(crash, metrics=Metrics().requests, access_log=lines)
+    scope: Scope = {"type": "http", "method": "GET", "path": "/", "scheme": "http", "client": None, "headers": []}
+    with pytest.raises(error):
+        await observed(scope, nothing, accept)
+
+    assert [recorded] == [line["status"] for line in lines.written]
 
 
 async def test_requests_in_progress_are_those_without_an_answer(stack: Stack) -> None:
