@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -28,7 +29,7 @@ from {{ cookiecutter.package_name }}.errors import HostRefused
 from {{ cookiecutter.package_name }}.lifecycle import Lifecycle
 from {{ cookiecutter.package_name }}.server.options import ServerOptions
 from {{ cookiecutter.package_name }}.server.process import serve
-from {{ cookiecutter.package_name }}.server.signals import exit_at_once_on_signals
+from {{ cookiecutter.package_name }}.server.signals import ENDING_SIGNALS, exit_at_once_on_signals
 
 log = structlog.get_logger("tests.process")
 
@@ -94,6 +95,18 @@ async def thread(request: Request) -> Response:
 
 async def block(request: Request) -> Response:
     time.sleep(seconds_of(request))  # noqa: ASYNC251 - the fault that is tested
+    return JSONResponse({"ok": True})
+
+
+def hear_nothing(seconds: float) -> None:
+    """Sleep as in a call into C that no signal interrupts."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+    time.sleep(seconds)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+
+
+async def be_deaf(request: Request) -> Response:
+    hear_nothing(seconds_of(request))
     return JSONResponse({"ok": True})
 
 
@@ -218,6 +231,11 @@ async def block_loop(_app: Starlette) -> None:
     time.sleep(60)  # noqa: ASYNC251 - the fault that is tested
 
 
+async def be_deaf_at_the_start(_app: Starlette) -> None:
+    log.info("starting")
+    hear_nothing(60)
+
+
 async def not_connect(_app: Starlette) -> None:
     raise ConnectionRefusedError("cannot connect to postgresql")
 
@@ -234,6 +252,7 @@ AT_THE_START = {
     "hangs at the start": hang,
     "takes a moment to start": take_a_moment,
     "blocks at the start": block_loop,
+    "is deaf at the start": be_deaf_at_the_start,
     "fails at the start": not_connect,
     "loses a task at the start, and blocks at the end": lose_task,
 }
@@ -252,6 +271,7 @@ ROUTES = [
     Route("/thread", thread),
     Route("/leave-thread", leave_thread),
     Route("/block", block),
+    Route("/be-deaf", be_deaf),
     Route("/echo", echo, methods=["POST"]),
     Route("/headers", headers, methods=["GET", "POST"]),
     Route("/refuse", refuse, methods=["POST"]),

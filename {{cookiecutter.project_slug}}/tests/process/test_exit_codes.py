@@ -30,9 +30,10 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
         assert service.exit_code(SLACK_SECONDS) == 128 + signal.SIGINT
 
 
-def test_a_second_signal_ends_a_process_whose_loop_is_blocked() -> None:
+@pytest.mark.parametrize("path", ["/block", "/be-deaf"])
+def test_a_second_signal_ends_a_process_whose_loop_is_blocked(path: str) -> None:
     with Service() as service, service.connect() as client:
-        client.sendall(request("/block?seconds=8"))
+        client.sendall(request(f"{path}?seconds=8"))
         time.sleep(0.1)
         service.signal(signal.SIGTERM)
         time.sleep(0.1)
@@ -41,13 +42,24 @@ def test_a_second_signal_ends_a_process_whose_loop_is_blocked() -> None:
         assert service.exit_code(SLACK_SECONDS) == 128 + signal.SIGTERM
 
 
-def test_a_blocked_event_loop_cannot_hold_the_process() -> None:
+@pytest.mark.parametrize("path", ["/block", "/be-deaf"])
+def test_a_blocked_event_loop_cannot_hold_the_process(path: str) -> None:
     with Service(shutdown_deadline_seconds=0.3, teardown_seconds=0.3) as service, service.connect() as client:
-        client.sendall(request("/block?seconds=8"))
+        client.sendall(request(f"{path}?seconds=8"))
         time.sleep(0.1)
         service.signal()
 
         assert service.exit_code(0.3 + 0.3 + SLACK_SECONDS) == 75
+
+
+def test_a_signal_that_is_heard_late_is_one_signal_and_drops_no_request() -> None:
+    with Service() as service, service.connect() as client:
+        client.sendall(request("/be-deaf?seconds=0.8"))
+        time.sleep(0.1)
+        service.signal()
+
+        assert read_answer(client).status == 200
+        assert service.exit_code(0.8 + SLACK_SECONDS) == 0
 
 
 def test_a_busy_thread_cannot_hold_the_process() -> None:

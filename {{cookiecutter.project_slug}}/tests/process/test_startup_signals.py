@@ -35,8 +35,9 @@ def test_a_signal_while_the_application_starts_ends_it_at_once_and_closes_what_w
         assert service.stderr() == ""
 
 
-def test_a_signal_ends_a_start_that_blocks_the_event_loop() -> None:
-    with Service("blocks at the start") as service:
+@pytest.mark.parametrize("lifespan", ["blocks at the start", "is deaf at the start"])
+def test_a_signal_ends_a_start_that_blocks_the_event_loop(lifespan: str) -> None:
+    with Service(lifespan) as service:
         service.line("starting")
         service.signal()
 

@@ -17,6 +17,7 @@ from .deadlines import TICK_SECONDS
 from .lifespan import Lifespan, LifespanFailed
 from .listener import Listener
 from .options import ServerOptions
+from .signal_watch import SignalWatch
 from .signals import handle_signals
 from .startup_failure import report_startup_failure
 from .watchdog import Watchdog
@@ -82,15 +83,30 @@ class Process:
         self._starting: asyncio.Task[None] | None = None
         self._end = asyncio.Event()
         self._signal = 0
+        self._reminded = False
+        """Of the first signal, whose handler has yet to run."""
         self._failure = ""
 
     # From outside the event loop
 
     def on_signal(self, number: int) -> None:
         """The first signal asks for the end, the second one forces it."""
-        if self._signal:
+        if self._reminded:
+            self._reminded = False
+        elif self._signal:
             self._watchdog.force(number)
-            return
+        else:
+            self._begin_by_signal(number)
+
+    def on_reminder(self, number: int, count: int) -> None:
+        """See that the *count*th signal has its effect, if the main thread is deaf; called in another one."""
+        if count > 1:
+            self._watchdog.force(number)
+        elif not self._signal:
+            self._reminded = True
+            self._begin_by_signal(number)
+
+    def _begin_by_signal(self, number: int) -> None:
         self._signal = number
         if self._lifecycle.phase is Phase.STARTING:
             limit = 2 * STARTUP_CANCEL_SECONDS - FLUSH_SECONDS
@@ -121,6 +137,7 @@ class Process:
     async def run(self) -> int:
         """From the first connection of the application to its last; the exit code."""
         self._loop = asyncio.get_running_loop()
+        SignalWatch(self.on_reminder).start()
         self._starting = self._loop.create_task(self._start(), name="start")
         if self._signal:
             self._starting.cancel()

@@ -9,7 +9,7 @@ from types import FrameType
 
 from .. import exit_codes
 
-ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDING_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 FLUSH_SECONDS = 0.3
 
 
