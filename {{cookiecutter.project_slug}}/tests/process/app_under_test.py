@@ -110,6 +110,18 @@ async def be_deaf(request: Request) -> Response:
     return JSONResponse({"ok": True})
 
 
+async def end_child(_request: Request) -> Response:
+    """Fork, and ask the child to end, as a process pool does."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(0.3)  # noqa: ASYNC251 - the child has nothing else to do
+        os._exit(0)
+    await asyncio.sleep(0.1)
+    os.kill(child, signal.SIGTERM)
+    await asyncio.to_thread(os.waitpid, child, 0)
+    return JSONResponse({"ok": True})
+
+
 async def leave_thread(request: Request) -> Response:
     threading.Thread(target=time.sleep, args=[seconds_of(request)]).start()
     return JSONResponse({"ok": True})
@@ -236,6 +248,10 @@ async def be_deaf_at_the_start(_app: Starlette) -> None:
     hear_nothing(60)
 
 
+async def take_over_hangup(_app: Starlette) -> None:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.info, "reloading")
+
+
 async def not_connect(_app: Starlette) -> None:
     raise ConnectionRefusedError("cannot connect to postgresql")
 
@@ -253,6 +269,7 @@ AT_THE_START = {
     "takes a moment to start": take_a_moment,
     "blocks at the start": block_loop,
     "is deaf at the start": be_deaf_at_the_start,
+    "takes SIGHUP over": take_over_hangup,
     "fails at the start": not_connect,
     "loses a task at the start, and blocks at the end": lose_task,
 }
@@ -272,6 +289,7 @@ ROUTES = [
     Route("/leave-thread", leave_thread),
     Route("/block", block),
     Route("/be-deaf", be_deaf),
+    Route("/end-child", end_child),
     Route("/echo", echo, methods=["POST"]),
     Route("/headers", headers, methods=["GET", "POST"]),
     Route("/refuse", refuse, methods=["POST"]),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from {{ cookiecutter.package_name }}.migrations.runner import migrated
+from {{ cookiecutter.package_name }}.server.signal_watch import HEARING_SECONDS
 
 from tests.process import dying_application
 from tests.process.service import Service, read_answer, request
@@ -60,6 +61,27 @@ def test_a_signal_that_is_heard_late_is_one_signal_and_drops_no_request() -> Non
 
         assert read_answer(client).status == 200
         assert service.exit_code(0.8 + SLACK_SECONDS) == 0
+
+
+def test_a_signal_to_a_forked_child_is_none_to_the_service() -> None:
+    with Service() as service:
+        assert service.ask("/end-child").status == 200
+        time.sleep(2 * HEARING_SECONDS)
+        assert service.ask("/").status == 200
+        service.signal()
+
+        assert service.exit_code(SLACK_SECONDS) == 0
+
+
+def test_a_signal_that_the_application_takes_over_does_not_end_the_process() -> None:
+    with Service("takes SIGHUP over") as service:
+        service.port()
+        for _ in range(2):
+            service.signal(signal.SIGHUP)
+            time.sleep(2 * HEARING_SECONDS)
+
+        assert service.ask("/").status == 200
+        service.line("reloading")
 
 
 def test_a_busy_thread_cannot_hold_the_process() -> None:

@@ -1,8 +1,9 @@
 """Hears a signal although the main thread does not.
 
 CPython runs a signal's handler in the main thread, between two of its instructions: not while that thread is inside a
-name look-up or a long computation in C, nor when the signal came just before it fell asleep. What happens at once,
-whatever the main thread does, is that the signal's number is written to a descriptor (`signal.set_wakeup_fd`).
+name look-up or another call into C, nor when the signal came just before it fell asleep. What happens at once, whatever
+the main thread does, is that the signal's number is written to a descriptor (`signal.set_wakeup_fd`). A call that lets
+no other thread run makes this one deaf as well.
 """
 
 from __future__ import annotations
@@ -28,21 +29,29 @@ class SignalWatch:
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._writing, False)
         self._event_loop = -1
+        self._handlers: dict[signal.Signals, object] = {}
 
     def start(self) -> None:
         """Begin to listen. Called by the main thread inside the running event loop, which wakes up by our copy."""
-        threading.Thread(target=self._run, name="signal-watch", daemon=True).start()
+        self._handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+        os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # a signal to a child is none to us
         descriptor = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         if descriptor >= 0:  # a duplicate, because its number may be another file's as soon as the loop has ended
             self._event_loop = os.dup(descriptor)
+        threading.Thread(target=self._run, name="signal-watch", daemon=True).start()
 
     def _run(self) -> None:
         count = 0
         while numbers := os.read(self._reading, 64):
             with suppress(OSError):
                 os.write(self._event_loop, numbers)
-            for number in ENDING_SIGNALS.intersection(numbers):
-                count += numbers.count(number)
-                reminder = threading.Timer(HEARING_SECONDS, self._remind, [number, count])
-                reminder.daemon = True
-                reminder.start()
+            for number, handler in self._handlers.items():
+                if number in numbers and signal.getsignal(number) is handler:  # else the application took it over
+                    count += numbers.count(number)
+                    self._remind_later(number, count)
+
+    def _remind_later(self, number: int, count: int) -> None:
+        timer = threading.Timer(HEARING_SECONDS, self._remind, [number, count])
+        timer.daemon = True
+        with suppress(RuntimeError):  # no thread to be had: then what the main thread hears must do
+            timer.start()
