@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 _MOST_REMEMBERED = 256
+_LONGEST_REMEMBERED = 256
 
 
 class HostList:
@@ -40,7 +41,7 @@ class HostList:
             return ""
         name = _without_port(given[0].decode("latin-1")).lower()
         if self._any or name in self._names or name.endswith(self._suffixes or "\0"):
-            if len(self._served) < _MOST_REMEMBERED:
+            if len(self._served) < _MOST_REMEMBERED and len(given[0]) <= _LONGEST_REMEMBERED:
                 self._served.add(given[0])
             return ""
         return f"The host {name!r} is not served here."
