@@ -86,7 +86,7 @@ class LogLines:
             # Then nothing of it needs an escape or a bound either, and this is half the cost of serialising a dict.
             members = (
                 f'"event":"request","request_id":"{request_id}","method":"{method}","path":"{path}",'
-                f'{self._routes.get(route) or self._remember_route(route)},"status":{status},'
+                f'{self._routes.get(route) or self._remember_route(route)},"status":{int(status)},'
                 f'"duration_ms":{duration_ms:.3f},"client":"{client}"'
             ).encode()
         else:

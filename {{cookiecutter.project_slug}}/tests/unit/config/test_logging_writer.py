@@ -16,7 +16,7 @@ import pytest
 from {{ cookiecutter.package_name }}.config.log_access import AccessLog
 from {{ cookiecutter.package_name }}.config.log_console import console_format
 from {{ cookiecutter.package_name }}.config.log_destinations import Descriptor, RotatedFile, Stream
-from {{ cookiecutter.package_name }}.config.log_lines import ACCESS_LOGGER, LogLines
+from {{ cookiecutter.package_name }}.config.log_lines import ACCESS_LOGGER, Line, LogLines
 from {{ cookiecutter.package_name }}.config.log_masking import Masker
 from {{ cookiecutter.package_name }}.config.log_writer import Lane, LogWriter
 
@@ -317,6 +317,39 @@ def test_a_path_template_is_escaped_and_masked_like_every_field() -> None:
 
     assert writer.flush(5)
     assert b'"route":"/\\"\\u2028***"' in output.getvalue()
+
+
+def test_a_line_that_cannot_be_finished_costs_no_other_its_place() -> None:
+    def finish(line: Line) -> bytes:
+        if line == b"bad":
+            raise ValueError
+        return LINES.finished(line)
+
+    output = io.BytesIO()
+    writer = LogWriter(LINES, everything=[Lane("a", Stream(output), finish=finish)])
+    for line in (b"before\n", b"bad", b"after\n"):
+        writer.write(line)
+
+    assert writer.flush(5)
+    assert (b"before\nafter\n", 1) == (output.getvalue(), writer.dropped)
+
+
+def test_the_console_shows_a_traceback_of_a_line_that_was_too_long() -> None:
+    def fail(depth: int) -> None:
+        if depth:
+            fail(depth - 1)
+        raise ValueError("too deep")
+
+    try:
+        fail(60)
+    except ValueError as error:
+        fields: dict[str, object] = {"event": "failed", "much": ["x" * 600] * 100, "exc_info": error}
+        line = LINES.line("error", "app", fields)
+
+    text = console_format(LINES, colours=False)(line).decode()
+
+    assert "  ... (30 more)" in text.splitlines()
+    assert "  ValueError: too deep" in text.splitlines()
 
 
 def test_the_console_shows_requests() -> None:
