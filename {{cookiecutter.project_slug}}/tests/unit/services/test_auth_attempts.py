@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -61,7 +62,7 @@ async def test_what_is_kept_in_redis_names_nobody_and_ends(shared_redis_url: str
         [key] = client.keys(f"{redis_prefix}*")
         lives = client.pttl(key)
 
-    assert b"ada" not in key
+    assert re.fullmatch(redis_prefix + ":account:[0-9a-f]{32}", key.decode())
     assert isinstance(lives, int)
     assert 0 < lives <= 60_000
 
