@@ -41,20 +41,16 @@ def console_format(lines: LogLines, *, colours: bool) -> Callable[[Line], bytes]
 def _traceback(exception: object, masker: Masker) -> Iterator[str]:
     if not isinstance(exception, dict):
         return
-    causes = exception.get("causes")
-    for cause in reversed(causes if isinstance(causes, list) else []):
+    for cause in reversed(exception.get("causes", [])):
         yield from _one(cause, masker)
         yield "  which led to"
     yield from _one(exception, masker)
 
 
-def _one(exception: object, masker: Masker) -> Iterator[str]:
-    if not isinstance(exception, dict):  # of a line that was too long a text may stand here
-        yield f"  {_safe(str(exception))}"
-        return
+def _one(exception: dict[str, object], masker: Masker) -> Iterator[str]:
     frames = exception.get("frames")
     for frame in frames if isinstance(frames, list) else []:
-        if not isinstance(frame, dict):
+        if not isinstance(frame, dict):  # but how many of a long line were left out
             yield f"  {_safe(str(frame))}"
             continue
         yield f"  {_safe(frame['file'])}:{frame['line']} in {_safe(frame['function'])}"

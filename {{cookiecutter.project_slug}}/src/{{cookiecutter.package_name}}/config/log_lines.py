@@ -67,20 +67,10 @@ class LogLines:
 
     def finished(self, line: Line) -> bytes:
         """Return *line* if it is one already, and else the line with these fields."""
-        return line if isinstance(line, bytes) else self._request_line(*line)
+        return line if isinstance(line, bytes) else self._request_line(line)
 
-    def _request_line(  # noqa: PLR0913, PLR0917 - these are the fields of the line
-        self,
-        time_ns: int,
-        level: str,
-        request_id: str,
-        method: str,
-        path: str,
-        route: str,
-        status: int,
-        duration_ms: float,
-        client: str,
-    ) -> bytes:
+    def _request_line(self, fields: RequestFields) -> bytes:
+        time_ns, level, request_id, method, path, route, status, duration_ms, client = fields
         text = f"{method}/{path}/{request_id}/{client}"
         if len(text) <= _SHORT and self.masker.clears(text):
             # Then nothing of it needs an escape or a bound either, and this is half the cost of serialising a dict.

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +308,19 @@ def test_an_access_line_tells_the_time_of_the_answer_and_not_that_of_writing() -
 
     assert writer.flush(5)
     assert before <= datetime.fromisoformat(orjson.loads(stuck.taken[1])["timestamp"]) <= after
+
+
+def test_a_status_that_is_a_member_of_an_enumeration_is_a_number() -> None:
+    class Status(int, Enum):
+        TEAPOT = 418
+
+    output = io.BytesIO()
+    writer = LogWriter(LINES, everything=[Lane("a", Stream(output), finish=LINES.finished)])
+
+    AccessLog(writer).line(**REQUEST | {"status": Status.TEAPOT})
+
+    assert writer.flush(5)
+    assert 418 == orjson.loads(output.getvalue())["status"]
 
 
 def test_a_path_template_is_escaped_and_masked_like_every_field() -> None:
