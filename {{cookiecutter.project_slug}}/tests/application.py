@@ -9,11 +9,11 @@ from typing import Any
 
 import httpx2
 
-from {{ cookiecutter.package_name }}.app import Process, create_app
-from {{ cookiecutter.package_name }}.config.settings import load_settings
-from {{ cookiecutter.package_name }}.lifecycle import Lifecycle, Phase
-from {{ cookiecutter.package_name }}.metrics import Metrics
-from {{ cookiecutter.package_name }}.wiring import Feature
+from {{ cookiecutter.package_name }}.chassis.application import Process, create_app
+from {{ cookiecutter.package_name }}.chassis.settings.core import load_settings
+from {{ cookiecutter.package_name }}.chassis.lifecycle import Lifecycle, Phase
+from {{ cookiecutter.package_name }}.chassis.metrics import Metrics
+from {{ cookiecutter.package_name }}.chassis.service import Feature
 
 
 class Lines:

@@ -23,9 +23,9 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import URL, make_url
 
-from {{ cookiecutter.package_name }}.migrations.runner import migrated
-from {{ cookiecutter.package_name }}.models.database import Base, new_id
-from {{ cookiecutter.package_name }}.services.database import Database
+from {{ cookiecutter.package_name }}.chassis.database.migrations.runner import migrated
+from {{ cookiecutter.package_name }}.chassis.database.types import Base, new_id
+from {{ cookiecutter.package_name }}.chassis.database.database import Database
 
 from .ci import skip_or_fail_in_ci
 

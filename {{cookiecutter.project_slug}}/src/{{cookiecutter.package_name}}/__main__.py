@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from .server.signals import exit_at_once_on_signals
+from .chassis.server.signals import exit_at_once_on_signals
 
 
 def main() -> int:
     """Run the command that was typed, and return the process's exit code."""
     exit_at_once_on_signals()
-    from .cli import main as run  # noqa: PLC0415 - a signal during its imports leaves no traceback
+    from .chassis.cli import main as run  # noqa: PLC0415 - a signal during its imports leaves no traceback
 
     return run()
 

@@ -14,11 +14,11 @@ import httpx2
 import pytest
 from structlog.testing import capture_logs
 
-from {{ cookiecutter.package_name }}.app import Process, create_app
-from {{ cookiecutter.package_name }}.config.settings import load_settings
-from {{ cookiecutter.package_name }}.errors import DatabaseUnavailable, SchemaOutdated
-from {{ cookiecutter.package_name }}.lifecycle import Lifecycle, Phase
-from {{ cookiecutter.package_name }}.metrics import Metrics
+from {{ cookiecutter.package_name }}.chassis.application import Process, create_app
+from {{ cookiecutter.package_name }}.chassis.settings.core import load_settings
+from {{ cookiecutter.package_name }}.chassis.errors import DatabaseUnavailable, SchemaOutdated
+from {{ cookiecutter.package_name }}.chassis.lifecycle import Lifecycle, Phase
+from {{ cookiecutter.package_name }}.chassis.metrics import Metrics
 
 from ..application import Lines, running
 

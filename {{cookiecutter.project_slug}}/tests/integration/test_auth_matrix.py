@@ -13,8 +13,8 @@ import pytest
 from {{ cookiecutter.package_name }}.features import FEATURES
 from {{ cookiecutter.package_name }}.models.auth import AccountChanges, Role
 from {{ cookiecutter.package_name }}.services.auth_accounts import COMMAND_LINE, Accounts
-from {{ cookiecutter.package_name }}.services.cache import MemoryCache
-from {{ cookiecutter.package_name }}.services.database import Database
+from {{ cookiecutter.package_name }}.chassis.cache.memory import MemoryCache
+from {{ cookiecutter.package_name }}.chassis.database.database import Database
 
 from ..application import running
 

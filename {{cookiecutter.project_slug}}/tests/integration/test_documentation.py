@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from {{ cookiecutter.package_name }}.controllers.documentation import ASSETS
+from {{ cookiecutter.package_name }}.chassis.http.documentation import ASSETS
 
 from ..application import running
 

@@ -14,11 +14,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, inspect, text
 
-from {{ cookiecutter.package_name }}.migrations import MigrationFailed
-from {{ cookiecutter.package_name }}.migrations.runner import alembic_config, comparison, migrated
-from {{ cookiecutter.package_name }}.models.database import Base
-from {{ cookiecutter.package_name }}.services.database import Database
-from {{ cookiecutter.package_name }}.services.schema import is_current, newest_revision
+from {{ cookiecutter.package_name }}.chassis.database.migrations import MigrationFailed
+from {{ cookiecutter.package_name }}.chassis.database.migrations.runner import alembic_config, comparison, migrated
+from {{ cookiecutter.package_name }}.chassis.database.types import Base
+from {{ cookiecutter.package_name }}.chassis.database.database import Database
+from {{ cookiecutter.package_name }}.chassis.database.schema import is_current, newest_revision
 
 pytestmark = pytest.mark.anyio
 
@@ -128,7 +128,7 @@ async def test_a_failed_migration_leaves_nothing(empty_database_url: str) -> Non
 
 async def test_concurrent_migrations_both_succeed(empty_database_url: str) -> None:
     """In processes of their own, as two replicas would."""
-    program = "import sys, {{ cookiecutter.package_name }}.migrations as m; m.migrate(sys.argv[1])"
+    program = "import sys, {{ cookiecutter.package_name }}.chassis.database.migrations as m; m.migrate(sys.argv[1])"
     command = [sys.executable, "-c", program, empty_database_url]
     run = [asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60) for _ in range(2)]
     results = await asyncio.gather(*run)

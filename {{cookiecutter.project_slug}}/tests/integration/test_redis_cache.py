@@ -15,7 +15,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from {{ cookiecutter.package_name }}.services.redis_cache import RedisCache, Timing
+from {{ cookiecutter.package_name }}.chassis.cache.redis import RedisCache, Timing
 
 from ..redis_server import RedisServer
 
@@ -386,7 +386,7 @@ async def test_more_lost_invalidations_than_are_remembered_keep_redis_out_until_
 
 CHILD = """
 import asyncio, sys
-from {{ cookiecutter.package_name }}.services.redis_cache import RedisCache
+from {{ cookiecutter.package_name }}.chassis.cache.redis import RedisCache
 
 async def main(url, prefix):
     cache = RedisCache(url, prefix=prefix)

@@ -10,9 +10,9 @@ import httpx2
 import pytest
 
 from {{ cookiecutter.package_name }}.models.user import UserCreate
-from {{ cookiecutter.package_name }}.services.cache import MemoryCache
-from {{ cookiecutter.package_name }}.services.database import Database
-from {{ cookiecutter.package_name }}.services.passwords import Passwords
+from {{ cookiecutter.package_name }}.chassis.cache.memory import MemoryCache
+from {{ cookiecutter.package_name }}.chassis.database.database import Database
+from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
 from {{ cookiecutter.package_name }}.services.users import Users
 
 from ..application import running

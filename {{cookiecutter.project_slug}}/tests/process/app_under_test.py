@@ -24,12 +24,12 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from {{ cookiecutter.package_name }}.context import request_id
-from {{ cookiecutter.package_name }}.errors import HostRefused
-from {{ cookiecutter.package_name }}.lifecycle import Lifecycle
-from {{ cookiecutter.package_name }}.server.options import ServerOptions
-from {{ cookiecutter.package_name }}.server.process import serve
-from {{ cookiecutter.package_name }}.server.signals import ENDING_SIGNALS, exit_at_once_on_signals
+from {{ cookiecutter.package_name }}.chassis.context import request_id
+from {{ cookiecutter.package_name }}.chassis.errors import HostRefused
+from {{ cookiecutter.package_name }}.chassis.lifecycle import Lifecycle
+from {{ cookiecutter.package_name }}.chassis.server.options import ServerOptions
+from {{ cookiecutter.package_name }}.chassis.server.process import serve
+from {{ cookiecutter.package_name }}.chassis.server.signals import ENDING_SIGNALS, exit_at_once_on_signals
 
 log = structlog.get_logger("tests.process")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 
-from {{ cookiecutter.package_name }}.wiring import Feature
+from {{ cookiecutter.package_name }}.chassis.service import Feature
 
 from . import command_in_fork
 from .service import Service

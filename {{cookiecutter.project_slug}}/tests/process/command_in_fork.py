@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import {{ cookiecutter.package_name }}.app
-import {{ cookiecutter.package_name }}.config.logging
-import {{ cookiecutter.package_name }}.server.process  # noqa: F401 - as the two above, for the forks
-from {{ cookiecutter.package_name }}.cli import main
+import {{ cookiecutter.package_name }}.chassis.application
+import {{ cookiecutter.package_name }}.chassis.logs.setup
+import {{ cookiecutter.package_name }}.chassis.server.process  # noqa: F401 - as the two above, for the forks
+from {{ cookiecutter.package_name }}.chassis.cli import main
 
 
 def serve(wishes: dict[str, Any]) -> int:

@@ -9,8 +9,8 @@ from typing import Any
 from prometheus_client import Histogram
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from {{ cookiecutter.package_name }}.app import Process, create_app
-from {{ cookiecutter.package_name }}.config.settings import Settings
+from {{ cookiecutter.package_name }}.chassis.application import Process, create_app
+from {{ cookiecutter.package_name }}.chassis.settings.core import Settings
 
 from tests.process.whole_application import run
 

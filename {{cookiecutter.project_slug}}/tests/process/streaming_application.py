@@ -11,8 +11,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from {{ cookiecutter.package_name }}.app import Process, create_app
-from {{ cookiecutter.package_name }}.config.settings import Settings
+from {{ cookiecutter.package_name }}.chassis.application import Process, create_app
+from {{ cookiecutter.package_name }}.chassis.settings.core import Settings
 
 from tests.process.whole_application import run
 

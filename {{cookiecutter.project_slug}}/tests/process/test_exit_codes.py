@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from {{ cookiecutter.package_name }}.migrations.runner import migrated
-from {{ cookiecutter.package_name }}.server.signal_watch import HEARING_SECONDS
+from {{ cookiecutter.package_name }}.chassis.database.migrations.runner import migrated
+from {{ cookiecutter.package_name }}.chassis.server.signal_watch import HEARING_SECONDS
 
 from tests.process import dying_application
 from tests.process.service import Service, read_answer, request

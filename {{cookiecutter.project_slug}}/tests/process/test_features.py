@@ -9,8 +9,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from {{ cookiecutter.package_name }}.routes.table import ApiRoute
-from {{ cookiecutter.package_name }}.wiring import Core, Feature, Parts
+from {{ cookiecutter.package_name }}.chassis.http.routing import ApiRoute
+from {{ cookiecutter.package_name }}.chassis.service import Core, Feature, Parts
 
 from .command import Command
 

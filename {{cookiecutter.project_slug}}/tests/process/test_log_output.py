@@ -23,8 +23,8 @@ CONFIGURE = """
 import asyncio, logging, os, signal, sys, threading, time, warnings
 from pathlib import Path
 import structlog
-from {{ cookiecutter.package_name }}.config.logging import AccessLog, LastResort, configure_logging
-from {{ cookiecutter.package_name }}.context import request_id
+from {{ cookiecutter.package_name }}.chassis.logs.setup import AccessLog, LastResort, configure_logging
+from {{ cookiecutter.package_name }}.chassis.context import request_id
 
 log = structlog.get_logger("app.users")
 writer = configure_logging(
@@ -98,7 +98,7 @@ log.debug("never")
         ("sqlalchemy.pool", "warning", "from sqlalchemy"),
         ("py.warnings", "warning", "from warnings"),
         ("app", "error", "wrong %d (its arguments do not fit)"),
-        ("{{ cookiecutter.package_name }}.access", "info", "request"),
+        ("{{ cookiecutter.package_name }}.chassis.access", "info", "request"),
     ] == [(line["logger"], line["level"], line["event"]) for line in lines]
     common = {"timestamp", "level", "event", "request_id", "logger", "service", "version", "environment"}
     assert all(common <= set(line) for line in lines)
@@ -109,7 +109,7 @@ def test_the_access_line_is_the_chains_line_whatever_the_path() -> None:
 for path in ["/", "/a\nb\x1b\x00", "/\u2028\x85\u202e", "/\udc80", "/?password=canary", "/canary-known-1", '/"}']:
     fields = dict(request_id="r", method="GET", path=path, route="/", status=200, duration_ms=1.5, client="::1")
     AccessLog(writer).line(level="info", **fields)
-    structlog.get_logger("{{ cookiecutter.package_name }}.access").info("request", **fields)
+    structlog.get_logger("{{ cookiecutter.package_name }}.chassis.access").info("request", **fields)
 """)
 
     lines = lines_of(result.stdout)
@@ -122,7 +122,7 @@ for path in ["/", "/a\nb\x1b\x00", "/\u2028\x85\u202e", "/\udc80", "/?password=c
 
 def test_each_printed_line_is_one_event_and_nothing_is_written_around_the_log() -> None:
     result = run("""
-from {{ cookiecutter.package_name }}.config.logging import log_what_is_printed
+from {{ cookiecutter.package_name }}.chassis.logs.setup import log_what_is_printed
 print("before", flush=False)
 log_what_is_printed()
 request_id.set("r-1")
@@ -148,7 +148,7 @@ structlog.get_logger("app").info("four")
 
 def test_the_descriptor_stays_open_when_its_stream_is_replaced() -> None:
     result = run("""
-from {{ cookiecutter.package_name }}.config.logging import log_what_is_printed
+from {{ cookiecutter.package_name }}.chassis.logs.setup import log_what_is_printed
 sys.stdout = os.fdopen(1, "w")
 log_what_is_printed()
 os.write(1, b"still open\\n")

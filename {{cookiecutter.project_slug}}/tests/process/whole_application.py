@@ -8,10 +8,10 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from {{ cookiecutter.package_name }}.app import Process
-from {{ cookiecutter.package_name }}.cli import _configure_logging, _process, _server_options
-from {{ cookiecutter.package_name }}.config.settings import Settings, load_settings
-from {{ cookiecutter.package_name }}.server.process import serve
+from {{ cookiecutter.package_name }}.chassis.application import Process
+from {{ cookiecutter.package_name }}.chassis.cli import _configure_logging, _process, _server_options
+from {{ cookiecutter.package_name }}.chassis.settings.core import Settings, load_settings
+from {{ cookiecutter.package_name }}.chassis.server.process import serve
 
 Compose = Callable[[Settings, Process], tuple[ASGIApp, ASGIApp]]
 """Gives the application of each listener: the main one's, the operations'."""

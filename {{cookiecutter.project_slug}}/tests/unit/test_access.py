@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from {{ cookiecutter.package_name }}.access import subscriber
+from {{ cookiecutter.package_name }}.chassis.access import subscriber
 
 
 @pytest.mark.parametrize(

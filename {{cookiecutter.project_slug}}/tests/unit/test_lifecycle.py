@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from {{ cookiecutter.package_name }}.lifecycle import Lifecycle, Phase
+from {{ cookiecutter.package_name }}.chassis.lifecycle import Lifecycle, Phase
 
 pytestmark = pytest.mark.anyio
 

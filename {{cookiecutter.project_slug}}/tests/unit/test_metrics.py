@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.routing import Host, Route, Router
 
-from {{ cookiecutter.package_name }}.metrics import Metrics
+from {{ cookiecutter.package_name }}.chassis.metrics import Metrics
 
 LABELS = {"method": "GET", "route": "/", "status_code": "200"}
 

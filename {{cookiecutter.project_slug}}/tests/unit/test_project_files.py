@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from {{ cookiecutter.package_name }}.config.settings import Settings, load_settings
-from {{ cookiecutter.package_name }}.server.options import ServerOptions
+from {{ cookiecutter.package_name }}.chassis.settings.core import Settings, load_settings
+from {{ cookiecutter.package_name }}.chassis.server.options import ServerOptions
 
 PROJECT = Path(__file__).parents[2]
 PACKAGE = PROJECT / "src" / "{{ cookiecutter.package_name }}"

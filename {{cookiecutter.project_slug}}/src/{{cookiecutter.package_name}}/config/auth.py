@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
 
-from .groups import SettingsGroup
-from .secrets import weakness
-from .values import Accepts, Insecure, environment_of
+from ..chassis.settings.groups import SettingsGroup
+from ..chassis.settings.secrets import weakness
+from ..chassis.settings.values import Accepts, Insecure, environment_of
 
 MIN_KEY_BYTES = 32
 """The size of the hash: a shorter key would weaken it (RFC 7518, section 3.2)."""

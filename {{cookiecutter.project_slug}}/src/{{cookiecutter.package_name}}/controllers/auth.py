@@ -6,23 +6,14 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from .. import access
-from ..models.auth import (
-    AccountChanges,
-    AccountCursorPage,
-    AccountOut,
-    AccountPage,
-    Credentials,
-    PasswordChange,
-    RefreshRequest,
-    TokenPair,
-)
-from ..models.page import PageQuery, id_at
+from ..chassis import access
+from ..models.auth import AccountChanges, AccountCursorPage, AccountOut, AccountPage, Credentials, PasswordChange, RefreshRequest, TokenPair
+from ..chassis.shapes.page import PageQuery, id_at
 from ..models.user import UserCreate, UserOut
-from .auth_gate import client_of
-from .describe import describe
-from .reading import read_body, read_id, read_query
-from .writing import json_response
+from ..chassis.auth.authorizer import client_of
+from ..chassis.http.describe import describe
+from ..chassis.http.parsing import read_body, read_id, read_query
+from ..chassis.http.responses import json_response
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from ..models.page import ListQuery, id_at
+from ..chassis.shapes.page import ListQuery, id_at
 from ..models.user import UserChanges, UserCreate, UserCursorPage, UserItems, UserOut, UserPage
-from .describe import describe
-from .reading import read_body, read_id, read_query
-from .writing import json_response
+from ..chassis.http.describe import describe
+from ..chassis.http.parsing import read_body, read_id, read_query
+from ..chassis.http.responses import json_response
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..wiring import Feature
+from ..chassis.service import Feature
 # {% if cookiecutter.auth == 'yes' %}
 from .auth import AUTH
 # {% endif %}

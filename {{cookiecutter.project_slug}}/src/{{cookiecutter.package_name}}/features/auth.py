@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from .. import SERVICE_NAME, exit_codes
+from .. import SERVICE_NAME
+from ..chassis import exit_codes
 from ..config.auth import HARDENED_DEFAULTS, AuthSettings
-from ..wiring import Command, Core, Feature, Parts
+from ..chassis.service import Command, Core, Feature, Parts
 
 if TYPE_CHECKING:
     import argparse
 
-    from ..config.settings import Settings
-    from ..services.auth_attempts import Attempts
+    from ..chassis.settings.core import Settings
+    from ..chassis.auth.attempts import Attempts
 
 
 MISUSED = 2
@@ -25,13 +26,13 @@ MISUSED = 2
 def build(core: Core) -> Parts:
     """Everything that the feature adds; nothing is asked of the network yet."""
     from ..controllers.auth import AdminController, AuthController
-    from ..controllers.auth_gate import BearerGate
+    from ..chassis.auth.authorizer import BearerGate
     from ..routes.auth import admin_routes, auth_routes
     from ..services.auth import Authentication
     from ..services.auth_accounts import Accounts
     from ..services.auth_directory import Directory
     from ..services.auth_sessions import Sessions
-    from ..services.auth_tokens import Tokens
+    from ..chassis.auth.tokens import Tokens
 
     settings = core.settings.feature(AuthSettings)
     accounts, directory = Accounts(core.database, core.cache), Directory(core.database)
@@ -63,14 +64,14 @@ def build(core: Core) -> Parts:
 
 def _attempts(settings: Settings, auth: AuthSettings) -> Attempts:
     from ..services.auth import attempt_limits
-    from ..services.auth_attempts import MemoryAttempts
+    from ..chassis.auth.attempts import MemoryAttempts
 
     limits = attempt_limits(
         by_account_and_address=auth.account_attempts_per_minute, by_address=auth.address_attempts_per_minute
     )
     if settings.redis.url is None:
         return MemoryAttempts(limits)
-    from ..services.auth_redis_attempts import RedisAttempts
+    from ..chassis.auth.redis_attempts import RedisAttempts
 
     return RedisAttempts(settings.redis.url.get_secret_value(), prefix=f"{SERVICE_NAME}:attempts", limits=limits)
 

@@ -11,8 +11,8 @@ from pydantic_core import PydanticCustomError
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .database import Base, UTCDateTime, new_id
-from .page import CursorPage, Page
+from ..chassis.database.types import Base, UTCDateTime, new_id
+from ..chassis.shapes.page import CursorPage, Page
 from .user import MAX_EMAIL_CHARACTERS, GivenPassword, Password
 
 MAX_TOKEN_CHARACTERS = 2048

@@ -13,8 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, St
 from pydantic_core import PydanticCustomError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .database import Base, UTCDateTime, new_id
-from .page import CursorPage, Items, Page
+from ..chassis.database.types import Base, UTCDateTime, new_id
+from ..chassis.shapes.page import CursorPage, Items, Page
 
 MAX_NAME_CHARACTERS = 100
 MAX_EMAIL_CHARACTERS = 254

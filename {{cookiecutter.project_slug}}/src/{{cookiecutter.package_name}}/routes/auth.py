@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..access import ADMINS, AUTHENTICATED, PUBLIC
-from .table import ApiRoute, allow
+from ..chassis.access import ADMINS, AUTHENTICATED, PUBLIC
+from ..chassis.http.routing import ApiRoute, allow
 
 if TYPE_CHECKING:
     from ..controllers.auth import AdminController, AuthController

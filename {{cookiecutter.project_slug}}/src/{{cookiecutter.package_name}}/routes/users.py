@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..access import ADMINS, owner_or_admins
-from .table import ApiRoute, allow
+from ..chassis.access import ADMINS, owner_or_admins
+from ..chassis.http.routing import ApiRoute, allow
 
 if TYPE_CHECKING:
     from ..controllers.users import UsersController

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy import bindparam, exc, select, update
 
-from ..access import Caller, subscriber
-from ..errors import FieldError, Invalid, TooManyRequests, Unauthenticated
+from ..chassis.access import Caller, subscriber
+from ..chassis.errors import FieldError, Invalid, TooManyRequests, Unauthenticated
 from ..models.auth import Account, Credentials, PasswordChange, TokenPair
 from ..models.user import User, UserCreate, UserOut, canonical_email
 from .auth_accounts import stamp_of
-from .auth_tokens import Claims, TokenRefused
+from ..chassis.auth.tokens import Claims, TokenRefused
 
 if TYPE_CHECKING:
     from .auth_accounts import Accounts, AccountState
-    from .auth_attempts import Attempts
+    from ..chassis.auth.attempts import Attempts
     from .auth_sessions import Sessions
-    from .auth_tokens import Tokens
-    from .database import Database
-    from .passwords import Passwords
+    from ..chassis.auth.tokens import Tokens
+    from ..chassis.database.database import Database
+    from ..chassis.passwords import Passwords
     from .users import Users
 
 BY_ADDRESS, BY_ACCOUNT, BY_BOTH = "address", "account", "account and address"

@@ -11,15 +11,15 @@ import structlog
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from .. import access
-from ..access import Caller
-from ..errors import FieldError, Forbidden, Invalid, NotFound
+from ..chassis import access
+from ..chassis.access import Caller
+from ..chassis.errors import FieldError, Forbidden, Invalid, NotFound
 from ..models.auth import Account, AccountChanges, Role, Session
 from ..models.user import User
 
 if TYPE_CHECKING:
-    from .cache import Cache
-    from .database import Database
+    from ..chassis.cache.memory import Cache
+    from ..chassis.database.database import Database
 
 CACHE_SECONDS = 5.0
 """How long a process may go on with a state that another one changed, where no Redis tells it; see docs/auth.md."""

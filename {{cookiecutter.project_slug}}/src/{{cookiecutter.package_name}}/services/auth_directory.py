@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, bindparam, func, select
 
-from ..errors import NotFound
+from ..chassis.errors import NotFound
 from ..models.auth import Account, AccountCursorPage, AccountOut, AccountPage, Role
-from ..models.page import Pagination, cursor_after
+from ..chassis.shapes.page import Pagination, cursor_after
 from ..models.user import User, canonical_email
 from .auth_accounts import ACTIVE, ROLE
 
 if TYPE_CHECKING:
-    from .database import Database
+    from ..chassis.database.database import Database
 
 AnyRow = Row[*tuple[Any, ...]]
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, insert, select, update
 
 from ..models.auth import Session, TokenPair
-from ..models.database import new_id
+from ..chassis.database.types import new_id
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from .auth_accounts import Accounts
-    from .auth_tokens import Claims, Tokens
-    from .database import Database
+    from ..chassis.auth.tokens import Claims, Tokens
+    from ..chassis.database.database import Database
 
 MAX_SESSIONS = 20
 """Of one user; a further login ends the oldest."""

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Row, bindparam, delete, exc, func, insert, select, update
 
-from ..errors import Conflict, NotFound
-from ..models.database import new_id
-from ..models.page import Pagination, cursor_after
+from ..chassis.errors import Conflict, NotFound
+from ..chassis.database.types import new_id
+from ..chassis.shapes.page import Pagination, cursor_after
 from ..models.user import User, UserChanges, UserCreate, UserCursorPage, UserItems, UserOut, UserPage
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from .cache import Cache
-    from .database import Database
-    from .passwords import Passwords
+    from ..chassis.cache.memory import Cache
+    from ..chassis.database.database import Database
+    from ..chassis.passwords import Passwords
 
 AnyRow = Row[*tuple[Any, ...]]
 

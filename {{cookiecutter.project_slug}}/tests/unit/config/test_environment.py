@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from {{ cookiecutter.package_name }}.config.settings import Settings, SettingsError, load_settings
+from {{ cookiecutter.package_name }}.chassis.settings.core import Settings, SettingsError, load_settings
 
 PASSWORD = "correct-horse-battery"
 URL = f"postgresql://service:{PASSWORD}@db.internal/service"

@@ -20,9 +20,9 @@ from hypothesis.strategies import (
 )
 
 from {{ cookiecutter.package_name }} import SERVICE_NAME, __version__
-from {{ cookiecutter.package_name }}.config.log_lines import LogLines
-from {{ cookiecutter.package_name }}.config.log_masking import Masker
-from {{ cookiecutter.package_name }}.context import request_id
+from {{ cookiecutter.package_name }}.chassis.logs.lines import LogLines
+from {{ cookiecutter.package_name }}.chassis.logs.masking import Masker
+from {{ cookiecutter.package_name }}.chassis.context import request_id
 
 LINES = LogLines(environment="test", masker=Masker(["hunter2hunter2"]))
 FORGERY = 'a\n{"level":"info"}\r\x00\x1b[31m\x7f\x85\x9b\u2028\u2029\u202e\u2066\ufeff'

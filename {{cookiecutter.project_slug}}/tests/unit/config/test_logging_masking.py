@@ -6,7 +6,7 @@ import orjson
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from {{ cookiecutter.package_name }}.config.log_masking import Masker, is_secret_name
+from {{ cookiecutter.package_name }}.chassis.logs.masking import Masker, is_secret_name
 
 KNOWN = "correct horse/battery"
 MASKER = Masker([KNOWN, "postgresql://app:p%40ssw0rd!@db:5432/app"])

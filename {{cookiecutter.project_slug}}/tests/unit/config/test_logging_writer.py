@@ -14,12 +14,12 @@ from typing import Any
 import orjson
 import pytest
 
-from {{ cookiecutter.package_name }}.config.log_access import AccessLog
-from {{ cookiecutter.package_name }}.config.log_console import console_format
-from {{ cookiecutter.package_name }}.config.log_destinations import Descriptor, RotatedFile, Stream
-from {{ cookiecutter.package_name }}.config.log_lines import ACCESS_LOGGER, Line, LogLines
-from {{ cookiecutter.package_name }}.config.log_masking import Masker
-from {{ cookiecutter.package_name }}.config.log_writer import Lane, LogWriter
+from {{ cookiecutter.package_name }}.chassis.logs.access import AccessLog
+from {{ cookiecutter.package_name }}.chassis.logs.console import console_format
+from {{ cookiecutter.package_name }}.chassis.logs.destinations import Descriptor, RotatedFile, Stream
+from {{ cookiecutter.package_name }}.chassis.logs.lines import ACCESS_LOGGER, Line, LogLines
+from {{ cookiecutter.package_name }}.chassis.logs.masking import Masker
+from {{ cookiecutter.package_name }}.chassis.logs.writer import Lane, LogWriter
 
 MASKER = Masker(["hunter2hunter2"])
 LINES = LogLines(environment="test", masker=MASKER)

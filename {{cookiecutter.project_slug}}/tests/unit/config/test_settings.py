@@ -8,16 +8,9 @@ from typing import Annotated
 import pytest
 from pydantic import Field, SecretStr, ValidationError
 
-from {{ cookiecutter.package_name }}.config.groups import SettingsGroup
-from {{ cookiecutter.package_name }}.config.settings import (
-    ServerSettings,
-    Settings,
-    SettingsError,
-    load_settings,
-    masked_lines,
-    secret_values,
-)
-from {{ cookiecutter.package_name }}.config.values import Accepts
+from {{ cookiecutter.package_name }}.chassis.settings.groups import SettingsGroup
+from {{ cookiecutter.package_name }}.chassis.settings.core import ServerSettings, Settings, SettingsError, load_settings, masked_lines, secret_values
+from {{ cookiecutter.package_name }}.chassis.settings.values import Accepts
 
 NOWHERE = Path("/there-is-no-such-directory")
 SAFE = {

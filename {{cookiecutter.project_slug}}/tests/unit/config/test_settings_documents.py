@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from {{ cookiecutter.package_name }}.config.groups import Variable, variables
-from {{ cookiecutter.package_name }}.config.settings import CORE_GROUPS, load_settings, masked_lines
+from {{ cookiecutter.package_name }}.chassis.settings.groups import Variable, variables
+from {{ cookiecutter.package_name }}.chassis.settings.core import CORE_GROUPS, load_settings, masked_lines
 from {{ cookiecutter.package_name }}.features import FEATURES
 
 ROOT = Path(__file__).parents[3]

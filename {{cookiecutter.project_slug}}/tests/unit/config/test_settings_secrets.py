@@ -10,12 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from {{ cookiecutter.package_name }}.config.settings import (
-    SettingsError,
-    load_settings,
-    masked_lines,
-    secret_values,
-)
+from {{ cookiecutter.package_name }}.chassis.settings.core import SettingsError, load_settings, masked_lines, secret_values
 
 NOWHERE = Path("/there-is-no-such-directory")
 MARK = "\N{SNOWMAN}"

@@ -11,16 +11,16 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from {{ cookiecutter.package_name }}.access import PUBLIC
-from {{ cookiecutter.package_name }}.app import Process, create_app
-from {{ cookiecutter.package_name }}.config.settings import load_settings
-from {{ cookiecutter.package_name }}.controllers.openapi import Problem, Undescribed, openapi_document
-from {{ cookiecutter.package_name }}.errors import FieldError
+from {{ cookiecutter.package_name }}.chassis.access import PUBLIC
+from {{ cookiecutter.package_name }}.chassis.application import Process, create_app
+from {{ cookiecutter.package_name }}.chassis.settings.core import load_settings
+from {{ cookiecutter.package_name }}.chassis.http.openapi import Problem, Undescribed, openapi_document
+from {{ cookiecutter.package_name }}.chassis.errors import FieldError
 from {{ cookiecutter.package_name }}.features import FEATURES
-from {{ cookiecutter.package_name }}.lifecycle import Lifecycle
-from {{ cookiecutter.package_name }}.metrics import Metrics
-from {{ cookiecutter.package_name }}.models.problem import INVALID, problem_body
-from {{ cookiecutter.package_name }}.routes.table import ApiRoute, allow
+from {{ cookiecutter.package_name }}.chassis.lifecycle import Lifecycle
+from {{ cookiecutter.package_name }}.chassis.metrics import Metrics
+from {{ cookiecutter.package_name }}.chassis.shapes.problem import INVALID, problem_body
+from {{ cookiecutter.package_name }}.chassis.http.routing import ApiRoute, allow
 
 from ...application import Lines
 

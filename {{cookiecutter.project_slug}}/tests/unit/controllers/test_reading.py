@@ -4,9 +4,9 @@ import pytest
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from {{ cookiecutter.package_name }}.controllers.reading import read_body, read_query
-from {{ cookiecutter.package_name }}.errors import Invalid, Unreadable
-from {{ cookiecutter.package_name }}.models.page import PageQuery
+from {{ cookiecutter.package_name }}.chassis.http.parsing import read_body, read_query
+from {{ cookiecutter.package_name }}.chassis.errors import Invalid, Unreadable
+from {{ cookiecutter.package_name }}.chassis.shapes.page import PageQuery
 
 pytestmark = pytest.mark.anyio
 

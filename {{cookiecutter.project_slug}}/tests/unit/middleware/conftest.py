@@ -18,15 +18,15 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Send
 from structlog.testing import capture_logs
 
-from {{ cookiecutter.package_name }} import errors
-from {{ cookiecutter.package_name }}.access import PUBLIC
-from {{ cookiecutter.package_name }}.app import Application
-from {{ cookiecutter.package_name }}.metrics import Metrics
-from {{ cookiecutter.package_name }}.middleware.errors import Errors
-from {{ cookiecutter.package_name }}.middleware.hosts import AllowedHosts
-from {{ cookiecutter.package_name }}.middleware.limits import BodyLimit, RequestTimeout
-from {{ cookiecutter.package_name }}.middleware.observation import Observation
-from {{ cookiecutter.package_name }}.routes.table import ApiRoute, allow
+from {{ cookiecutter.package_name }}.chassis import errors
+from {{ cookiecutter.package_name }}.chassis.access import PUBLIC
+from {{ cookiecutter.package_name }}.chassis.application import Application
+from {{ cookiecutter.package_name }}.chassis.metrics import Metrics
+from {{ cookiecutter.package_name }}.chassis.middleware.errors import Errors
+from {{ cookiecutter.package_name }}.chassis.middleware.hosts import AllowedHosts
+from {{ cookiecutter.package_name }}.chassis.middleware.limits import BodyLimit, RequestTimeout
+from {{ cookiecutter.package_name }}.chassis.middleware.instrumentation import Observation
+from {{ cookiecutter.package_name }}.chassis.http.routing import ApiRoute, allow
 
 
 class Lines:

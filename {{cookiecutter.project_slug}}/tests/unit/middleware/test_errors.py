@@ -9,8 +9,8 @@ import pytest
 from starlette.types import Message
 from structlog.testing import capture_logs
 
-from {{ cookiecutter.package_name }}.errors import ResponseAborted, ServiceError
-from {{ cookiecutter.package_name }}.models.problem import TYPE_OF_ERROR
+from {{ cookiecutter.package_name }}.chassis.errors import ResponseAborted, ServiceError
+from {{ cookiecutter.package_name }}.chassis.shapes.problem import TYPE_OF_ERROR
 
 from .conftest import LEAVING, Stack
 

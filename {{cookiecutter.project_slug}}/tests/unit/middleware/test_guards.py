@@ -11,9 +11,9 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 
-from {{ cookiecutter.package_name }}.context import Exchange
-from {{ cookiecutter.package_name }}.errors import HostRefused
-from {{ cookiecutter.package_name }}.middleware.cors import Cors
+from {{ cookiecutter.package_name }}.chassis.context import Exchange
+from {{ cookiecutter.package_name }}.chassis.errors import HostRefused
+from {{ cookiecutter.package_name }}.chassis.middleware.cors import Cors
 
 from .conftest import Stack
 

@@ -9,11 +9,11 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from {{ cookiecutter.package_name }}.context import RequestIds
-from {{ cookiecutter.package_name }}.errors import ClientGone, ResponseAborted
-from {{ cookiecutter.package_name }}.metrics import Metrics
-from {{ cookiecutter.package_name }}.middleware.observation import Observation
-from {{ cookiecutter.package_name }}.models.headers import SECURITY_HEADERS
+from {{ cookiecutter.package_name }}.chassis.context import RequestIds
+from {{ cookiecutter.package_name }}.chassis.errors import ClientGone, ResponseAborted
+from {{ cookiecutter.package_name }}.chassis.metrics import Metrics
+from {{ cookiecutter.package_name }}.chassis.middleware.instrumentation import Observation
+from {{ cookiecutter.package_name }}.chassis.shapes.headers import SECURITY_HEADERS
 
 from .conftest import Lines, Stack, accept, nothing
 

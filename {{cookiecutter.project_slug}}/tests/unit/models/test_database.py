@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.engine import Dialect
 
-from {{ cookiecutter.package_name }}.models.database import ID_PATTERN, IdSource, UTCDateTime, new_id
+from {{ cookiecutter.package_name }}.chassis.database.types import ID_PATTERN, IdSource, UTCDateTime, new_id
 
 
 def dialect_of(url: str) -> Dialect:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from {{ cookiecutter.package_name }}.models.page import Pagination, cursor_after, id_at
+from {{ cookiecutter.package_name }}.chassis.shapes.page import Pagination, cursor_after, id_at
 
 
 @given(st.uuids())

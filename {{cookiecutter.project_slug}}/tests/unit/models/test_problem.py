@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from {{ cookiecutter.package_name }}.errors import FieldError
-from {{ cookiecutter.package_name }}.models import problem
+from {{ cookiecutter.package_name }}.chassis.errors import FieldError
+from {{ cookiecutter.package_name }}.chassis.shapes import problem
 
 PAGES = Path(__file__).parents[3] / "docs" / "problems"
 

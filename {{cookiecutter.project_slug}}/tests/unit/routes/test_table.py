@@ -11,18 +11,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 
-from {{ cookiecutter.package_name }}.access import (
-    ADMINS,
-    ANONYMOUS,
-    AUTHENTICATED,
-    PUBLIC,
-    Caller,
-    Policy,
-    caller,
-    owner_or_admins,
-)
-from {{ cookiecutter.package_name }}.errors import Forbidden
-from {{ cookiecutter.package_name }}.routes.table import ApiRoute, UndeclaredPolicy, allow, declared
+from {{ cookiecutter.package_name }}.chassis.access import ADMINS, ANONYMOUS, AUTHENTICATED, PUBLIC, Caller, Policy, caller, owner_or_admins
+from {{ cookiecutter.package_name }}.chassis.errors import Forbidden
+from {{ cookiecutter.package_name }}.chassis.http.routing import ApiRoute, UndeclaredPolicy, allow, declared
 
 pytestmark = pytest.mark.anyio
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from {{ cookiecutter.package_name }}.server.framing import Framing
+from {{ cookiecutter.package_name }}.chassis.server.framing import Framing
 
 LENGTH_2 = [(b"Content-Length", b"2")]
 

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from {{ cookiecutter.package_name }}.server.sockets import accepted_but_waiting, bound_sockets, duplicates
+from {{ cookiecutter.package_name }}.chassis.server.sockets import accepted_but_waiting, bound_sockets, duplicates
 
 
 def test_a_connection_that_nobody_took_yet_survives_the_end_of_its_listener() -> None:

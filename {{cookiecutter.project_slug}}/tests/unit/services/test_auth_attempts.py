@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 import redis
 
-from {{ cookiecutter.package_name }}.errors import Unavailable
-from {{ cookiecutter.package_name }}.services.auth_attempts import Attempts, MemoryAttempts
-from {{ cookiecutter.package_name }}.services.auth_redis_attempts import RedisAttempts
+from {{ cookiecutter.package_name }}.chassis.errors import Unavailable
+from {{ cookiecutter.package_name }}.chassis.auth.attempts import Attempts, MemoryAttempts
+from {{ cookiecutter.package_name }}.chassis.auth.redis_attempts import RedisAttempts
 
 from ...redis_server import RedisServer
 

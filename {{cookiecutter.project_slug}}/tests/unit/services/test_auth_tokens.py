@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from {{ cookiecutter.package_name }}.services.auth_tokens import MAX_REMEMBERED, TokenRefused, Tokens
+from {{ cookiecutter.package_name }}.chassis.auth.tokens import MAX_REMEMBERED, TokenRefused, Tokens
 
 KEY = secrets.token_urlsafe(48)
 ADA, SESSION = (str(uuid.UUID(int=number)) for number in (1, 2))

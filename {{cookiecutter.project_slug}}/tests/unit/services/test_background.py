@@ -10,9 +10,9 @@ from contextlib import suppress
 import pytest
 from structlog.testing import capture_logs
 
-from {{ cookiecutter.package_name }}.lifecycle import Lifecycle
-from {{ cookiecutter.package_name }}.metrics import Metrics
-from {{ cookiecutter.package_name }}.services.background import BackgroundTasks, measure_loop_lag
+from {{ cookiecutter.package_name }}.chassis.lifecycle import Lifecycle
+from {{ cookiecutter.package_name }}.chassis.metrics import Metrics
+from {{ cookiecutter.package_name }}.chassis.background import BackgroundTasks, measure_loop_lag
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from {{ cookiecutter.package_name }}.services.cache import CacheStats, MemoryCache
+from {{ cookiecutter.package_name }}.chassis.cache.memory import CacheStats, MemoryCache
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,8 @@ from time import perf_counter
 import pytest
 from sqlalchemy import exc, make_url, text
 
-from {{ cookiecutter.package_name }}.errors import DatabaseUnavailable
-from {{ cookiecutter.package_name }}.services.database import Database
+from {{ cookiecutter.package_name }}.chassis.errors import DatabaseUnavailable
+from {{ cookiecutter.package_name }}.chassis.database.database import Database
 
 from ...databases import Proxy
 
@@ -236,9 +236,9 @@ async def test_another_sqlite_file_in_the_same_place_is_the_database_from_then_o
 
 async def test_sqlite_loads_neither_asyncpg_nor_alembic(sqlite_url: str) -> None:
     program = (
-        "import sys, asyncio; from {{ cookiecutter.package_name }}.services.schema import is_current;"
-        "from {{ cookiecutter.package_name }}.services.database import Database;"
-        "import {{ cookiecutter.package_name }}.app;"
+        "import sys, asyncio; from {{ cookiecutter.package_name }}.chassis.database.schema import is_current;"
+        "from {{ cookiecutter.package_name }}.chassis.database.database import Database;"
+        "import {{ cookiecutter.package_name }}.chassis.application;"
         f"database = Database({sqlite_url!r});"
         "assert asyncio.run(is_current(database));"
         "print(sorted({'asyncpg', 'alembic'} & set(sys.modules)))"

@@ -8,8 +8,8 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
-from {{ cookiecutter.package_name }}.lifecycle import Lifecycle, Phase
-from {{ cookiecutter.package_name }}.services.health import Readiness
+from {{ cookiecutter.package_name }}.chassis.lifecycle import Lifecycle, Phase
+from {{ cookiecutter.package_name }}.chassis.health import Readiness
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ from time import perf_counter, thread_time
 
 import pytest
 
-from {{ cookiecutter.package_name }}.errors import Unavailable
-from {{ cookiecutter.package_name }}.services.passwords import Passwords
+from {{ cookiecutter.package_name }}.chassis.errors import Unavailable
+from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
 
 pytestmark = pytest.mark.anyio
 

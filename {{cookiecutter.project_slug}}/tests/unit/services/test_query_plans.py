@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, text
 
-from {{ cookiecutter.package_name }}.models.page import MAX_LIMIT
-from {{ cookiecutter.package_name }}.services.cache import MemoryCache
-from {{ cookiecutter.package_name }}.services.database import Database
-from {{ cookiecutter.package_name }}.services.passwords import Passwords
+from {{ cookiecutter.package_name }}.chassis.shapes.page import MAX_LIMIT
+from {{ cookiecutter.package_name }}.chassis.cache.memory import MemoryCache
+from {{ cookiecutter.package_name }}.chassis.database.database import Database
+from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
 from {{ cookiecutter.package_name }}.services.users import Users
 
 pytestmark = pytest.mark.anyio

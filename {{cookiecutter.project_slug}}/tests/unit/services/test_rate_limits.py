@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-from {{ cookiecutter.package_name }}.services.rate_limits import RateLimit
+from {{ cookiecutter.package_name }}.chassis.rate_limits import RateLimit
 
 
 class Clock:

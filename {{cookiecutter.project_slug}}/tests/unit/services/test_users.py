@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
-from {{ cookiecutter.package_name }}.errors import Conflict, DatabaseUnavailable, NotFound
-from {{ cookiecutter.package_name }}.models.database import new_id
-from {{ cookiecutter.package_name }}.models.page import id_at
+from {{ cookiecutter.package_name }}.chassis.errors import Conflict, DatabaseUnavailable, NotFound
+from {{ cookiecutter.package_name }}.chassis.database.types import new_id
+from {{ cookiecutter.package_name }}.chassis.shapes.page import id_at
 from {{ cookiecutter.package_name }}.models.user import UserChanges, UserCreate, UserOut
-from {{ cookiecutter.package_name }}.services.cache import MemoryCache
-from {{ cookiecutter.package_name }}.services.database import Database
-from {{ cookiecutter.package_name }}.services.passwords import Passwords
+from {{ cookiecutter.package_name }}.chassis.cache.memory import MemoryCache
+from {{ cookiecutter.package_name }}.chassis.database.database import Database
+from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
 from {{ cookiecutter.package_name }}.services.users import Users
 
 pytestmark = pytest.mark.anyio

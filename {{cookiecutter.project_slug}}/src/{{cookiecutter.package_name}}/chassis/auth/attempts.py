@@ -1,0 +1,41 @@
+"""How often one may try; here counted in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from ..rate_limits import RateLimit
+
+WINDOW_SECONDS = 60.0
+
+
+class Attempts(Protocol):
+    """Counts tries of several kinds, each with a limit of its own in a window that begins with the first."""
+
+    async def hit(self, kind: str, key: str) -> float:
+        """Count a try: 0 if it is within the limit, else the seconds until the next one will be.
+
+        Raises Unavailable.
+        """
+
+    async def forget(self, kind: str, key: str) -> None:
+        """Begin anew for *key*, which has proved that it is no guesser."""
+
+    async def close(self) -> None: ...
+
+
+class MemoryAttempts:
+    """Counts in this process; *limits* by kind."""
+
+    def __init__(self, limits: Mapping[str, int]) -> None:
+        self._limits = {kind: RateLimit(limit, window_seconds=WINDOW_SECONDS) for kind, limit in limits.items()}
+
+    async def hit(self, kind: str, key: str) -> float:
+        return self._limits[kind].hit(key)
+
+    async def forget(self, kind: str, key: str) -> None:
+        self._limits[kind].forget(key)
+
+    async def close(self) -> None:
+        """Nothing to do."""

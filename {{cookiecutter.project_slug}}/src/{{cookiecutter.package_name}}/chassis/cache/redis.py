@@ -1,0 +1,243 @@
+"""The cache that all processes share, in Redis. Losing Redis makes it slower, never wrong and never failing.
+
+How an outdated value is kept out, whatever the order in which commands arrive:
+
+- A miss leaves a *lease* under the key, a unique text. The value is stored only if that lease still stands there.
+- `invalidate` overwrites whatever stands there with a *tombstone*, so every lease given before is void; and until the
+  tombstone expires, no lease is given.
+- A command that Redis executes late, after its sender gave up, therefore finds its lease void or expired.
+
+Losing Redis: the first failure ends the *trust*; from then on values are loaded directly, and no request waits for it.
+`watch` probes in the background. Invalidations that could not be delivered are remembered and delivered first; then
+the cache waits until the other processes have done the same, and trusts Redis again. While a process cannot reach
+Redis and others can, these may read what it changed for at most *ttl_seconds*.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from math import inf
+from typing import TypeVar
+
+import structlog
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from .memory import TOMBSTONE_SECONDS, CacheStats, Load
+from .single_flight import Flight, SingleFlight
+
+T = TypeVar("T")
+
+VALUE, LEASE, TOMBSTONE = b"=", b"?", b"!"
+"""The first byte under a key says what the rest is."""
+
+READ_OR_LEASE = """
+local held = redis.call('GET', KEYS[1])
+if held then return held end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ARGV[1]
+"""
+
+STORE_UNDER_LEASE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
+"""
+
+MAX_CONNECTIONS = 20
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Time limits, all in seconds."""
+
+    command: float = 0.25
+    """How long a request waits for Redis before it loads the value itself."""
+    probe: float = 0.5
+    settle: float = 1.5
+    """From the first answer of a Redis that was lost until it is trusted: each process probes at least twice in it."""
+    tombstone: float = TOMBSTONE_SECONDS
+    """How long a tombstone and a lease stand; a load that takes longer is not stored."""
+
+
+class RedisLost(Exception):
+    """Redis gave no usable answer in time; never leaves this module."""
+
+
+class RedisCache:
+    """A cache in Redis under `prefix:`; unless `watch` runs in the background, a lost Redis is never trusted again."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str,
+        ttl_seconds: float = 60.0,
+        max_remembered: int = 10_000,
+        timing: Timing | None = None,
+    ) -> None:
+        self.stats = CacheStats()
+        self._reachable = self._trusted = False
+        self._trust_from = float("-inf")
+        self._remembered: dict[str, None] = {}
+        self._max_remembered = max_remembered
+        self._flights = SingleFlight[bytes]()
+        self._prefix = f"{prefix}:"
+        self._ttl_seconds = ttl_seconds
+        self._timing = timing or Timing()
+        self._tombstone_ms = _ms(self._timing.tombstone)
+        process = secrets.token_hex(8).encode()
+        self._unique = (b"%b:%d" % (process, number) for number in itertools.count())
+        # One limit stands around every command, the wait for a connection included; so the client has none of its own.
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=MAX_CONNECTIONS,
+            timeout=None,
+            socket_timeout=None,
+            socket_connect_timeout=None,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._redis = Redis.from_pool(pool)
+        self._read_or_lease = self._redis.register_script(READ_OR_LEASE)
+        self._store_under_lease = self._redis.register_script(STORE_UNDER_LEASE)
+
+    def trusts_redis(self) -> bool:
+        """Whether values are read from Redis now, and not loaded each time."""
+        return self._trusted
+
+    async def get_or_load(self, key: str, load: Load, *, ttl_seconds: float = inf) -> bytes:
+        held = await self._read(key)
+        if held[:1] == VALUE:
+            self.stats.hits += 1
+            return held[1:]
+        self.stats.misses += 1
+
+        async def load_and_store(flight: Flight[bytes]) -> bytes:
+            value = await load()
+            flight.land(value)
+            if held[:1] == LEASE and not flight.outdated:
+                await self._store(key, held, value, min(self._ttl_seconds, ttl_seconds))
+            return value
+
+        # Who saw the same lease or tombstone may share the load: nothing was invalidated between the two.
+        return await self._flights.run(key, load_and_store, token=held)
+
+    async def invalidate(self, key: str) -> None:
+        self._flights.detach(key)
+        if not self._reachable:
+            self._remember(key)
+            return
+        try:
+            await self._ask(self._bury(key))
+        except RedisLost:
+            self._remember(key)
+        except BaseException:
+            self._remember(key)  # cancelled: whether Redis has heard of it is not known
+            raise
+
+    async def start(self) -> None:
+        """Trust Redis if it answers; without it the service starts all the same."""
+        try:
+            await self._ask(self._probe())
+        except RedisLost:
+            return
+        self._reachable = self._trusted = True
+
+    async def close(self) -> None:
+        """Deliver what is still remembered, if Redis answers, and hang up."""
+        try:
+            await self._deliver()
+        except RedisLost:
+            _log.warning("invalidations lost", keys=len(self._remembered), stale_for_seconds=self._ttl_seconds)
+        await self._redis.aclose()
+
+    async def watch(self) -> None:
+        """Keep finding out whether Redis can be trusted, for ever."""
+        while True:
+            await asyncio.sleep(self._timing.probe)
+            await self._tend()
+
+    async def _tend(self) -> None:
+        try:
+            await self._ask(self._probe())
+            await self._deliver()
+        except RedisLost:
+            return
+        now = time.monotonic()
+        if not self._reachable:
+            self._reachable = True
+            self._trust_from = max(self._trust_from, now + self._timing.settle)
+        elif not self._trusted and now >= self._trust_from and not self._remembered:
+            self._trusted = True
+            _log.info("redis trusted again")
+
+    async def _read(self, key: str) -> bytes:
+        """What stands under *key*, our new lease if nothing did; empty when Redis is not to be trusted."""
+        if not self.trusts_redis():
+            return b""
+        lease = LEASE + next(self._unique)
+        try:
+            held: bytes = await self._ask(self._read_or_lease([self._prefix + key], [lease, self._tombstone_ms]))
+        except RedisLost:
+            return b""
+        return held if self.trusts_redis() else b""
+
+    async def _store(self, key: str, lease: bytes, value: bytes, seconds: float) -> None:
+        if not self.trusts_redis():
+            return
+        try:
+            await self._ask(self._store_under_lease([self._prefix + key], [lease, VALUE + value, _ms(seconds)]))
+        except RedisLost:
+            return
+
+    async def _bury(self, key: str) -> None:
+        await self._redis.set(self._prefix + key, TOMBSTONE + next(self._unique), px=self._tombstone_ms)
+
+    async def _probe(self) -> None:
+        """A write, because a full or read-only Redis answers pings and takes no tombstone."""
+        await self._redis.set(self._prefix + "probe", b"", px=self._tombstone_ms)
+
+    def _remember(self, key: str) -> None:
+        self._trusted = False
+        self._remembered[key] = None
+        if len(self._remembered) > self._max_remembered:
+            del self._remembered[next(iter(self._remembered))]
+            # What was forgotten here is gone from Redis when everything that stands there now is too old.
+            self._trust_from = time.monotonic() + self._ttl_seconds + self._timing.tombstone
+
+    async def _deliver(self) -> None:
+        """Bury every remembered key; one that cannot be delivered stays remembered."""
+        while self._remembered:
+            key = next(iter(self._remembered))
+            del self._remembered[key]  # before the command, so that the same key can be remembered anew during it
+            try:
+                await self._ask(self._bury(key))
+            except BaseException:
+                self._remember(key)
+                raise
+
+    async def _ask(self, command: Awaitable[T]) -> T:
+        """What Redis answers within the time limit; else the trust ends and RedisLost is raised."""
+        try:
+            async with asyncio.timeout(self._timing.command):
+                return await command
+        except Exception as error:
+            self._lose(error)
+            raise RedisLost from error
+
+    def _lose(self, error: Exception) -> None:
+        if self._reachable or self._trusted:
+            _log.warning("redis lost", reason=f"{type(error).__name__}: {error}")
+        self._reachable = self._trusted = False
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,158 @@
+"""Runs Alembic over the service's own connections, one process at a time. Its configuration is built here, in code."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.util import CommandError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.types import DATETIME, TypeDecorator
+
+from .... import models
+from ..types import Base
+from ..database import Database
+from ..engines import Limits, is_sqlite, parse_url, postgresql, sqlite_writer
+from ..schema import newest_revision
+from . import MigrationFailed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy import URL, Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+LOCK_TIMEOUT_SECONDS = 60.0
+"""How long to wait for another migration, or for a table that requests use."""
+
+_LOCK_KEY = 0x6D6967726174
+"""Any number that nothing else in the database locks; this one spells "migrat"."""
+
+_LIMITS = Limits(pool_size=2, max_overflow=0, pool_timeout_seconds=LOCK_TIMEOUT_SECONDS, statement_timeout_seconds=0.0)
+
+_log = structlog.get_logger(__name__)
+
+
+async def migrated(database_url: str, revision: str = "head", *, lock_timeout_seconds: float | None = None) -> None:
+    """As `migrate`, for callers with an event loop."""
+    url = parse_url(database_url)
+    await Database(database_url).start()
+    engine = _engine(url, lock_timeout_seconds or LOCK_TIMEOUT_SECONDS)
+    started = perf_counter()
+    try:
+        async with _locked(engine) as connection:
+            before, after = await connection.run_sync(_run, revision)
+    except (OSError, SQLAlchemyError, CommandError) as error:
+        raise MigrationFailed(_reason(error)) from error
+    finally:
+        await engine.dispose()
+    if before == after:
+        _log.info("schema was current", revision=after)
+    else:
+        duration_ms = round((perf_counter() - started) * 1000, 1)
+        _log.info("schema migrated", from_revision=before, to_revision=after, duration_ms=duration_ms)
+
+
+def alembic_config(**attributes: Any) -> Config:
+    """Alembic's configuration; *attributes* reach `env.py`."""
+    for module in pkgutil.iter_modules(models.__path__):
+        importlib.import_module(f"{models.__name__}.{module.name}")  # so that every table is in the metadata
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes.update(attributes)
+    return config
+
+
+def comparison(connection: Connection) -> dict[str, Any]:
+    """What Alembic is told about a connection: how to compare, and how to write what it found."""
+    return {
+        "connection": connection,
+        "target_metadata": Base.metadata,
+        "compare_type": True,
+        "compare_server_default": True,
+        "render_as_batch": True,
+        "render_item": _render_item,
+        "transactional_ddl": True,
+    }
+
+
+def _engine(url: URL, lock_timeout_seconds: float) -> AsyncEngine:
+    if is_sqlite(url):
+        # Foreign keys are off because a batch migration replaces tables; `_run` checks them at the end.
+        limits = Limits(
+            pool_size=1,
+            max_overflow=0,
+            pool_timeout_seconds=lock_timeout_seconds,
+            statement_timeout_seconds=0.0,
+        )
+        return sqlite_writer(url, limits, foreign_keys=False)
+    return postgresql(url, _LIMITS, settings={"lock_timeout": str(round(lock_timeout_seconds * 1000))})
+
+
+@asynccontextmanager
+async def _locked(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction that no other migration shares time with.
+
+    On SQLite the transaction itself is the lock. On PostgreSQL a second connection holds an advisory lock, because a
+    revision may have to commit in between (`CREATE INDEX CONCURRENTLY`).
+    """
+    if engine.dialect.name == "sqlite":
+        async with engine.begin() as connection:
+            yield connection
+        return
+    async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as guard:
+        await guard.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK_KEY})
+        try:
+            async with engine.begin() as connection:
+                yield connection
+        finally:
+            await guard.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK_KEY})
+
+
+def _run(connection: Connection, revision: str) -> tuple[str, str]:
+    """Move to *revision*; the revisions before and after."""
+    config = alembic_config(configure=comparison(connection))
+    before = _revision(connection)
+    target = {"head": newest_revision(), "base": ""}.get(revision, revision)
+    if revision == "head" and before > target:
+        _log.warning("schema is newer than this version of the service", revision=before, known=target)
+    elif target > before:
+        command.upgrade(config, target)
+    elif target < before:
+        command.downgrade(config, target or "base")
+    if connection.dialect.name == "sqlite" and connection.execute(text("PRAGMA foreign_key_check")).first():
+        raise MigrationFailed("A row would refer to another that does not exist.")
+    return before, _revision(connection)
+
+
+def _revision(connection: Connection) -> str:
+    """The revision that the database has; empty for none."""
+    return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+def _render_item(kind: str, item: object, _context: object) -> str | bool:
+    """A revision names SQLAlchemy's own types: ours may change after it was written, SQLite's are its own."""
+    if kind == "type" and isinstance(item, TypeDecorator):
+        return f"sa.{item.impl!r}"
+    if kind == "type" and isinstance(item, DATETIME):  # of a table to drop, which is compared on SQLite
+        return "sa.DateTime(timezone=True)"
+    return False
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, CommandError):
+        return f"Alembic refused: {error}"
+    text_of_error = str(getattr(error, "orig", error))
+    if "lock timeout" in text_of_error or "locked" in text_of_error:
+        return "Another migration, or a long transaction, holds the lock."
+    return f"The database refused: {type(error).__name__}: {text_of_error}"

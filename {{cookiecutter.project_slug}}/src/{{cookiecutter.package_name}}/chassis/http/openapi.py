@@ -1,0 +1,226 @@
+"""The OpenAPI 3.1 document, made from the routes and from what each handler says about itself.
+
+Specification: https://spec.openapis.org/oas/v3.1.1.html. It is built once, so nothing here costs a request anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import models_json_schema
+
+from ... import SERVICE_NAME, __version__
+from ..access import PUBLIC, Policy
+from ..context import REQUEST_ID_PATTERN
+from ..database.types import ID_PATTERN
+from ..shapes.problem import CONTENT_TYPE
+from .describe import Operation, Shape
+
+Json = dict[str, Any]
+Mode = Literal["validation", "serialization"]
+
+SCHEME = "caller"
+PASSING = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+SCHEMAS = "#/components/schemas/"
+REQUEST_ID = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
+RETRY_AFTER = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
+HEADERS: Json = {
+    "RequestId": {
+        "description": "Names the request in each log line about it; the caller's own, if it sent an acceptable one.",
+        "schema": {"type": "string", "pattern": f"^{REQUEST_ID_PATTERN}$"},
+    },
+    "RetryAfter": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}},
+}
+
+
+class ProblemError(BaseModel):
+    """One wrong value."""
+
+    pointer: str = Field(description="A JSON pointer into the body, or a parameter's name after `?`.")
+    detail: str
+
+
+class Problem(BaseModel):
+    """Why a request failed (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="Which kind of problem; the same for every occurrence.")
+    title: str
+    status: int = Field(ge=400, le=599)
+    detail: str
+    instance: str = Field(description="The request id.")
+    errors: list[ProblemError] = Field(default=[], description="Every wrong place, when the content was wrong.")
+
+
+class DescribedEndpoint(Protocol):
+    """What is read of one method of a route."""
+
+    @property
+    def policy(self) -> Policy: ...
+
+    @property
+    def handler(self) -> Callable[..., object]: ...
+
+
+@runtime_checkable
+class DescribedRoute(Protocol):
+    """What is read of a route."""
+
+    path: str
+    name: str
+    endpoints: Mapping[str, DescribedEndpoint]
+
+
+class Undescribed(Exception):
+    """A handler without `@describe`: it would be missing in the document."""
+
+
+def openapi_document(routes: Iterable[object], scheme: Mapping[str, Any] | None = None) -> bytes:
+    """The document for *routes*, as JSON; *scheme* says how callers prove who they are, if anything asks them to.
+
+    Raises Undescribed for a handler that says nothing about itself.
+    """
+    operations = list(_operations(routes))
+    schemas = _Schemas(operation for *_, operation in operations)
+    paths: dict[str, Json] = {}
+    for route, method, operation in operations:
+        template = re.sub(r"{(\w+):\w+}", r"{\1}", route.path)
+        described = _operation(route, method, operation, schemas)
+        if scheme and (policy := route.endpoints[method].policy) != PUBLIC:
+            described |= _restricted(policy, described["responses"], schemas)
+        paths.setdefault(template, {})[method.lower()] = described
+    document: Json = {
+        "openapi": "3.1.1",
+        "info": {
+            "title": SERVICE_NAME,
+            "version": __version__,
+            "description": "Every answer of 400 and above is a problem document (RFC 9457).",
+        },
+        "paths": paths,
+        "components": {"schemas": schemas.definitions, "headers": HEADERS},
+    }
+    if scheme:
+        document["components"]["securitySchemes"] = {SCHEME: scheme}
+    return orjson.dumps(document)
+
+
+def _operations(routes: Iterable[object]) -> Iterator[tuple[DescribedRoute, str, Operation]]:
+    for route in routes:
+        if not isinstance(route, DescribedRoute):
+            raise Undescribed(f"{route!r} is no ApiRoute")
+        for method, endpoint in route.endpoints.items():
+            operation = getattr(endpoint.handler, "operation", None)
+            if not isinstance(operation, Operation):
+                raise Undescribed(f"{method} {route.path} has no description: put @describe on its handler")
+            yield route, method, operation
+
+
+class _Schemas:
+    """The schemas of all models in use, each once, and references to them."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        models: list[tuple[type[BaseModel], Mode]] = [(Problem, "serialization")]
+        for operation in operations:
+            models += [(model, "validation") for model in (operation.body, operation.query) if model]
+            models += [(model, "serialization") for shape in operation.responses.values() for model in _models(shape)]
+        unique = list(dict.fromkeys(models))
+        self._references, schema = models_json_schema(unique, ref_template=SCHEMAS + "{model}")
+        self.definitions: Json = schema.get("$defs", {})
+
+    def reference(self, model: type[BaseModel], mode: Mode) -> Json:
+        return self._references[(model, mode)]
+
+    def properties(self, model: type[BaseModel]) -> Iterator[tuple[str, Json, bool]]:
+        """Name, schema, and whether it is required, of each field of *model*; removes the model from the document."""
+        schema = self.definitions.pop(self.reference(model, "validation")["$ref"].removeprefix(SCHEMAS), None)
+        schema = schema or model.model_json_schema(ref_template=SCHEMAS + "{model}")
+        for name, described in schema["properties"].items():
+            yield name, described, name in schema.get("required", ())
+
+
+def _models(shape: Shape) -> tuple[type[BaseModel], ...]:
+    if isinstance(shape, tuple):
+        return shape
+    return (shape,) if isinstance(shape, type) and issubclass(shape, BaseModel) else ()
+
+
+def _operation(route: DescribedRoute, method: str, operation: Operation, schemas: _Schemas) -> Json:
+    described: Json = {
+        "operationId": re.sub(r"\W+", "_", f"{method.lower()}_{route.name}"),
+        "summary": operation.summary,
+        "description": operation.description,
+        "tags": list(operation.tags),
+        "responses": _responses(operation, schemas),
+    }
+    if parameters := [*_path_parameters(route.path), *_query_parameters(operation, schemas)]:
+        described["parameters"] = parameters
+    if operation.body:
+        content = {"application/json": {"schema": schemas.reference(operation.body, "validation")}}
+        described["requestBody"] = {"required": True, "content": content}
+    return described
+
+
+def _path_parameters(path: str) -> Iterator[Json]:
+    for name in re.findall(r"{(\w+)(?::\w+)?}", path):
+        schema: Json = {"type": "string"}
+        if name.endswith("_id"):
+            schema["pattern"] = ID_PATTERN
+        description = f"The {name.replace('_', ' ')}."
+        yield {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
+
+
+def _query_parameters(operation: Operation, schemas: _Schemas) -> Iterator[Json]:
+    """A parameter of the address is absent or there: what is null in the model is absent here."""
+    if operation.query is None:
+        return
+    for name, described, required in schemas.properties(operation.query):
+        schema = dict(described)
+        description = schema.pop("description", "")
+        if any(choice == {"type": "null"} for choice in schema.get("anyOf", ())):
+            choices = [choice for choice in schema.pop("anyOf") if choice != {"type": "null"}]
+            schema |= choices[0] if len(choices) == 1 else {"anyOf": choices}
+            if schema.get("default", "") is None:
+                del schema["default"]
+        yield {"name": name, "in": "query", "required": required, "description": description, "schema": schema}
+
+
+def _responses(operation: Operation, schemas: _Schemas) -> Json:
+    responses: Json = {}
+    for status, shape in operation.responses.items():
+        response: Json = {"description": HTTPStatus(status).phrase, "headers": REQUEST_ID}
+        if shape is not None:
+            response["content"] = _content(shape, operation.text_type, schemas)
+        responses[str(status)] = response
+    for status in operation.problems:
+        responses[str(status)] = _problem(HTTPStatus(status), schemas)
+    responses["default"] = _problem(None, schemas)
+    return responses
+
+
+def _problem(status: HTTPStatus | None, schemas: _Schemas) -> Json:
+    """The answer of a failure; without a *status*, of any other one."""
+    return {
+        "description": status.phrase if status else "Any other failure",
+        "headers": REQUEST_ID | RETRY_AFTER if status in PASSING else REQUEST_ID,
+        "content": {CONTENT_TYPE.decode(): {"schema": schemas.reference(Problem, "serialization")}},
+    }
+
+
+def _restricted(policy: Policy, responses: Json, schemas: _Schemas) -> Json:
+    """What an operation says besides, that not everybody may call; `x-policy` is the route's own declaration."""
+    statuses = [HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND if policy.owner else HTTPStatus.FORBIDDEN]
+    refused = {str(status.value): _problem(status, schemas) for status in statuses}
+    return {"security": [{SCHEME: []}], "x-policy": str(policy), "responses": refused | responses}
+
+
+def _content(shape: Shape, text_type: str, schemas: _Schemas) -> Json:
+    references = [schemas.reference(model, "serialization") for model in _models(shape)]
+    if not references:
+        return {text_type: {"schema": {"type": "string"}}}
+    return {"application/json": {"schema": references[0] if len(references) == 1 else {"anyOf": references}}}

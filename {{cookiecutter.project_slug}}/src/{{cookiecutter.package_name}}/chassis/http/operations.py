@@ -1,0 +1,80 @@
+"""What machines and their keepers ask: who are you, are you alive, are you ready, how are you doing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Literal
+
+from starlette.responses import Response
+
+from ... import SERVICE_NAME, __version__
+from ..errors import NotReady
+from ..metrics import CONTENT_TYPE as METRICS_CONTENT_TYPE
+from ..shapes.operations import Health, ServiceIdentity
+from .describe import describe
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from ..metrics import Metrics
+    from ..health import Readiness
+
+
+class IdentityController:
+    """Answers `GET /`."""
+
+    def __init__(self, environment: str) -> None:
+        identity = ServiceIdentity(service=SERVICE_NAME, version=__version__, environment=environment)
+        self._body = identity.model_dump_json().encode()
+
+    @describe(
+        summary="Name the service",
+        description="Which service answers here, in which version and environment.",
+        responses={200: ServiceIdentity},
+        tags=["operations"],
+    )
+    async def identity(self, _request: Request) -> Response:
+        return Response(self._body, media_type="application/json")
+
+
+class OperationsController:
+    """Answers probes and scrapes; why a check fails stands in the log, not in the public body."""
+
+    def __init__(self, readiness: Readiness, metrics: Metrics) -> None:
+        self._readiness = readiness
+        self._metrics = metrics
+
+    @describe(
+        summary="Tell whether the process is alive",
+        description="Checks nothing outside the process: a failing dependency is no reason to restart it.",
+        responses={200: Health},
+        tags=["operations"],
+    )
+    async def live(self, _request: Request) -> Response:
+        return _health("alive")
+
+    @describe(
+        summary="Tell whether to send requests here",
+        description="Checks the dependencies; 503 while one of them fails, while starting, and from the first signal.",
+        responses={200: Health},
+        problems=[503],
+        tags=["operations"],
+    )
+    async def ready(self, _request: Request) -> Response:
+        if await self._readiness.check():
+            return _health("ready")
+        raise NotReady
+
+    @describe(
+        summary="Report the process's metrics",
+        description="Prometheus text format, version 0.0.4.",
+        responses={200: str},
+        tags=["operations"],
+    )
+    async def metrics(self, _request: Request) -> Response:
+        body = await asyncio.to_thread(self._metrics.exposition)
+        return Response(body, media_type=METRICS_CONTENT_TYPE)
+
+
+def _health(status: Literal["alive", "ready"]) -> Response:
+    return Response(Health(status=status).model_dump_json().encode(), media_type="application/json")

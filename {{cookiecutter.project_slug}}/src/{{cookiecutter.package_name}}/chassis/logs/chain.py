@@ -1,0 +1,91 @@
+"""structlog's side: its loggers, its one processor, and the output they end in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+import structlog
+
+from .lines import LEVELS
+from .writer import LogWriter
+
+
+def configure_structlog(writer: LogWriter, level: str) -> None:
+    """Let every structlog logger write to *writer*, from *level* on."""
+
+    def render(output: _Output, method_name: str, event_dict: MutableMapping[str, Any]) -> bytes:
+        return writer.lines.line(method_name, output.name, event_dict)
+
+    structlog.configure(
+        processors=[render],
+        wrapper_class=_bound_logger(level),
+        context_class=dict,
+        logger_factory=lambda *names: _Output(writer, str(names[0]) if names else "root"),
+        cache_logger_on_first_use=True,
+    )
+
+
+class _Output:
+    """What structlog calls a logger: it knows its name and takes finished lines."""
+
+    def __init__(self, writer: LogWriter, name: str) -> None:
+        self.writer = writer
+        self.name = name
+
+    def debug(self, line: bytes) -> None:
+        self.writer.write(line)
+
+    info = warning = debug
+
+    def error(self, line: bytes) -> None:
+        self.writer.write(line, error=True)
+
+    critical = error
+
+
+def _bound_logger(level: str) -> Any:
+    """Return structlog's filtering logger, except that no field's name and no format string makes a call fail.
+
+    Its own methods take `event` by name too, so that `log.info("refused", **fields)` raises TypeError as soon as the
+    fields, perhaps a client's, hold a member `event`.
+    """
+    methods = {name: _method(name) if number >= LEVELS[level] else _nothing for name, number in LEVELS.items()}
+    methods["exception"] = _exception if LEVELS["error"] >= LEVELS[level] else _nothing
+    methods |= {"warn": methods["warning"], "fatal": methods["critical"], "msg": methods["info"]}
+    return type("Logger", (structlog.make_filtering_bound_logger(level),), methods)
+
+
+def _method(name: str) -> Callable[..., None]:
+    def log(self: Any, event: str = "", /, *args: Any, **fields: Any) -> None:
+        _emit(self, name, event, args, fields)
+
+    return log
+
+
+def _nothing(_self: Any, /, *_args: Any, **_fields: Any) -> None:
+    return None
+
+
+def _exception(self: Any, event: str = "", /, *args: Any, **fields: Any) -> None:
+    fields.setdefault("exc_info", True)
+    _emit(self, "error", event, args, fields)
+
+
+def _emit(logger: Any, name: str, event: str, args: tuple[Any, ...], fields: dict[str, Any]) -> None:
+    if args:
+        event = _interpolated(event, args)
+    if "event" in fields:
+        fields["event_"] = fields.pop("event")
+    try:
+        line, _ = logger._process_event(name, event, fields)  # noqa: SLF001 - offered to subclasses, which this is
+        getattr(logger._logger, name)(*line)  # noqa: SLF001 - as above
+    except structlog.DropEvent:
+        return
+
+
+def _interpolated(event: str, args: tuple[Any, ...]) -> str:
+    try:
+        return event % (args[0] if len(args) == 1 and isinstance(args[0], dict) else args)
+    except Exception:  # noqa: BLE001 - as in the standard library, a wrong format must not fail the caller
+        return f"{event} (its arguments do not fit)"

@@ -1,0 +1,155 @@
+"""Every line of this process's log, from structlog and from the standard library, in one shape to one writer.
+
+What a line holds is `log_lines`, what it hides `log_masking`, how it leaves the process `log_writer`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, TextIO
+
+from .access import AccessLog
+from .chain import configure_structlog
+from .console import console_format
+from .destinations import RotatedFile, destination_of
+from .hooks import LastResort
+from .lines import LEVELS, LogLines
+from .masking import Masker
+from .stdout import log_what_is_printed
+from .writer import Lane, LogWriter
+
+__all__ = ["AccessLog", "LastResort", "LogWriter", "configure_logging", "log_what_is_printed"]
+
+_NOISY = (
+    "aiosqlite",
+    "alembic",
+    "asyncio",
+    "httpcore",
+    "httpcore2",
+    "httpx",
+    "httpx2",
+    "redis",
+    "sqlalchemy",
+    "urllib3",
+    "watchfiles",
+    "websockets",
+)
+"""Libraries that tell of each query, request, file or plugin at info or debug: they are heard from warning on."""
+_SILENT = ("uvicorn.access",)
+_EXIT_FLUSH_SECONDS = 2.0
+_RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+
+def configure_logging(  # noqa: PLR0913 - one value for each setting
+    *,
+    level: str,
+    json_lines: bool,
+    file: Path | None,
+    environment: str,
+    secrets: Iterable[str] = (),
+    stream: IO[bytes] | None = None,
+) -> LogWriter:
+    """Send every log line of the process to *stream* (stdout if `None`) and *file*, and return what writes them.
+
+    *file* is in JSON whatever *json_lines* says, and `FILE.error` holds the lines of level error and above. What is
+    queued is written when the interpreter ends; who ends the process by `os._exit` calls `flush` before.
+
+    Raises OSError if *file* cannot be opened, except on a full disk.
+    """
+    level = level.lower()
+    masker = Masker(secrets)
+    destination = destination_of(stream)
+    lines = LogLines(environment=environment, masker=masker)
+    finish = lines.finished if json_lines else console_format(lines, colours=destination.is_terminal)
+    writer = _open_writer(lines, Lane("stdout", destination, finish=finish), file)
+    atexit.register(writer.flush, _EXIT_FLUSH_SECONDS)
+    configure_structlog(writer, level)
+    _configure_standard_library(writer, LEVELS[level])
+    LastResort().install()  # from the first line on, so that a failing import is told of too; serve counts as well
+    return writer
+
+
+def _open_writer(lines: LogLines, stdout: Lane, file: Path | None) -> LogWriter:
+    if file is None:
+        return LogWriter(lines, everything=[stdout])
+    everything = RotatedFile(file)
+    errors = RotatedFile(file.with_name(f"{file.name}.error"))
+    return LogWriter(
+        lines,
+        everything=[stdout, Lane("file", everything, finish=lines.finished)],
+        errors=[Lane("errors", errors, finish=lines.finished)],
+    )
+
+
+class _Bridge(logging.Handler):
+    """Gives the records of the standard library the shape of structlog's lines; their `extra` become fields."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def createLock(self) -> None:  # noqa: N802 - the standard library's name
+        """Do without: the writer needs none, and a lock here would serialise all threads that log."""
+        self.lock = None
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """As the standard library does, without its lock: Python 3.13 enters one without asking whether it is there."""
+        passed = bool(self.filter(record))
+        if passed:
+            self.emit(record)
+        return passed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = _level_name(record.levelno)
+        fields: dict[str, object] = {"event": _message(record)}
+        for name, value in vars(record).items():
+            if name not in _RECORD_FIELDS:
+                fields["event_" if name == "event" else name] = value
+        fields["exc_info"] = record.exc_info
+        if record.stack_info:
+            fields["stack"] = record.stack_info
+        self._writer.write(self._writer.lines.line(level, record.name, fields), error=record.levelno >= logging.ERROR)
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - a wrong format string must not fail the caller
+        return f"{record.msg!s} (its arguments do not fit)"
+
+
+def _level_name(number: int) -> str:
+    return max((name for name, least in LEVELS.items() if least <= number), key=LEVELS.__getitem__, default="debug")
+
+
+def _configure_standard_library(writer: LogWriter, level: int) -> None:
+    logging.raiseExceptions = False
+    root = logging.getLogger()
+    root.handlers = [_Bridge(writer)]
+    root.setLevel(level)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi", "py.warnings"):
+        known = logging.getLogger(name)
+        known.handlers, known.propagate, known.disabled = [], True, False
+        known.setLevel(logging.NOTSET)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    for name in _SILENT:
+        silent = logging.getLogger(name)
+        silent.handlers, silent.propagate, silent.disabled = [], False, True
+    warnings.showwarning = _show_warning
+
+
+def _show_warning(  # noqa: PLR0913, PLR0917 - the signature of warnings.showwarning
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001 - its signature
+    line: str | None = None,  # noqa: ARG001 - its signature
+) -> None:
+    fields: dict[str, object] = {"category": category.__name__, "file": filename, "line": lineno}
+    logging.getLogger("py.warnings").warning("%s", message, extra=fields)

@@ -1,0 +1,162 @@
+"""The way of a finished line out of the process, without ever holding up who logs.
+
+Each destination (stdout, LOG_FILE, its file of errors) is a lane of its own: a bounded queue and one daemon thread. A
+reader of stdout that has stopped reading, or a disk that hangs, therefore stops its own thread and nothing else; the
+lane fills up and then drops, and counts, what it cannot take. The threads are daemons, so a blocked one does not hold
+the process when it ends.
+
+The line of a request is queued as its fields and built by these threads, many in a row: in the middle of a request,
+where nothing of the log's code and data is in the processor's caches, it would cost four times as much.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Protocol
+
+from .lines import Line, LogLines
+
+_BATCH_SECONDS = 0.01
+_MAX_MESSAGES = 20_000
+_MAX_BYTES = 8 * 1024 * 1024
+_BYTES_OF_FIELDS = 400
+
+Notice = SimpleQueue[None]
+"""What an Event is elsewhere; a signal handler may give it and wait for it, whatever it interrupts."""
+
+
+class Destination(Protocol):
+    """Where lines end up; may block."""
+
+    def write(self, lines: Sequence[bytes]) -> int:
+        """Write *lines* in order and return how many of them arrived whole."""
+
+
+class Lane:
+    """A queue of at most *max_messages* lines and *max_bytes* bytes, and the thread that empties it.
+
+    *finish* makes bytes of a queued line; one that it fails on is dropped.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        destination: Destination,
+        *,
+        finish: Callable[[Line], bytes],
+        max_messages: int = _MAX_MESSAGES,
+        max_bytes: int = _MAX_BYTES,
+    ) -> None:
+        self.dropped = 0
+        self._destination = destination
+        self._finish = finish
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        # What is queued or being written. CPython with its global lock does not let another thread in between the parts
+        # of `self.n += m` if m is a local. A lock could deadlock, that of an Event too: a signal handler or a finaliser
+        # that interrupts these very methods may log, or flush. SimpleQueue is made for exactly that.
+        self._messages = 0
+        self._bytes = 0
+        self._queue: SimpleQueue[Line | Notice] = SimpleQueue()
+        self._hurry: Notice = SimpleQueue()
+        self._thread = Thread(target=self._run, name=f"log-{name}", daemon=True)
+        self._thread.start()
+
+    def put(self, line: Line) -> None:
+        """Queue *line*, or count it as dropped."""
+        size = _size(line)
+        if self._messages >= self._max_messages or self._bytes + size > self._max_bytes:
+            self.dropped += 1
+            return
+        self._messages += 1
+        self._bytes += size
+        self._queue.put(line)
+
+    def request_flush(self) -> Notice:
+        """Return what gets an item as soon as everything queued until now has been written or dropped."""
+        done: Notice = SimpleQueue()
+        self._queue.put(done)
+        self._hurry.put(None)
+        return done
+
+    def _run(self) -> None:
+        while True:
+            items = self._next_items()
+            self._deliver([item for item in items if not isinstance(item, SimpleQueue)])
+            for item in items:
+                if isinstance(item, SimpleQueue):
+                    item.put(None)
+
+    def _next_items(self) -> list[Line | Notice]:
+        """Wait for a line, then a moment more, so that a busy service wakes this thread a hundred times a second.
+
+        With a longer moment, the event loop would have to stand back for milliseconds while the lines are built.
+        """
+        first = self._queue.get()
+        with suppress(Empty):
+            self._hurry.get(timeout=_BATCH_SECONDS)
+        return [first, *[self._queue.get() for _ in range(self._queue.qsize())]]
+
+    def _deliver(self, lines: list[Line]) -> None:
+        written = 0
+        # There is nobody to tell when the log itself is broken; what did not arrive is counted below.
+        with suppress(Exception):
+            written = self._destination.write(self._finished(lines))
+        count, size = len(lines), sum(map(_size, lines))
+        lost = count - written
+        self.dropped += lost
+        self._messages -= count
+        self._bytes -= size
+
+    def _finished(self, lines: list[Line]) -> list[bytes]:
+        finished = []
+        for line in lines:
+            try:
+                finished.append(self._finish(line))
+            except Exception:  # noqa: BLE001, S112 - it costs its own line, and not the others
+                continue
+        return finished
+
+
+class LogWriter:
+    """Hands each line to every destination; *lines* builds them."""
+
+    def __init__(self, lines: LogLines, *, everything: Sequence[Lane], errors: Sequence[Lane] = ()) -> None:
+        self.lines = lines
+        self._everything = tuple(everything)
+        self._errors = tuple(errors)
+
+    @property
+    def dropped(self) -> int:
+        """How many lines did not reach a destination; a line lost in two places counts twice."""
+        return sum(lane.dropped for lane in (*self._everything, *self._errors))
+
+    def write(self, line: Line, *, error: bool = False) -> None:
+        """Queue one *line*, for the file of errors too if *error*; never blocks and never raises."""
+        for lane in self._everything:
+            lane.put(line)
+        if error:
+            for lane in self._errors:
+                lane.put(line)
+
+    def flush(self, timeout_seconds: float) -> bool:
+        """Wait until what is queued has been written; `False` if that took longer than *timeout_seconds*."""
+        deadline = time.monotonic() + timeout_seconds
+        pending = [lane.request_flush() for lane in (*self._everything, *self._errors)]
+        return all(_arrived(done, deadline) for done in pending)
+
+
+def _size(line: Line) -> int:
+    """Roughly how many bytes of memory *line* holds."""
+    return len(line) if isinstance(line, bytes) else _BYTES_OF_FIELDS
+
+
+def _arrived(notice: Notice, deadline: float) -> bool:
+    with suppress(Empty):
+        notice.get(timeout=max(0.0, deadline - time.monotonic()))
+        return True
+    return False

@@ -1,0 +1,178 @@
+"""The one path of failure: every exception becomes one problem document, and an unexpected one a single log event.
+
+It stands just inside the observation of the request and outside the guards, so that what they refuse takes this path
+too. (An `Exception` handler of Starlette runs outside all middleware and raises again: the request id would be gone
+and the server would log a second traceback.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from .. import errors
+from ..metrics import route_of
+from ..shapes import problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from ..context import Exchange
+
+ROUTER_DETAILS = {
+    404: "No route has this path.",
+    405: "The Allow header names the methods that this path has.",
+}
+
+_log = structlog.get_logger(__name__)
+
+
+class Errors:
+    """ASGI middleware; *count* is told each unexpected exception, *debug* adds message and frames to the document."""
+
+    def __init__(self, app: ASGIApp, *, count: Callable[[BaseException, Scope], None], debug: bool) -> None:
+        self.app = app
+        self._count = count
+        self._debug = debug
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            await self.app(scope, receive, send)
+        except (ClientDisconnect, errors.ClientGone):
+            return
+        except BaseException as error:  # the one place that must catch everything
+            if isinstance(error, asyncio.CancelledError) and _is_asked_to_end():
+                await _answer_cut_off(scope["exchange"], send)
+                raise
+            await _send(self._refusal(error, scope), scope["exchange"], send)
+
+    def _refusal(self, error: BaseException, scope: Scope) -> _Refusal:
+        if isinstance(error, errors.ServiceError):
+            return _of_service_error(error)
+        if isinstance(error, HTTPException):
+            return _of_http_exception(error)
+        self._count(error, scope)
+        _log.error(
+            "unhandled exception",
+            method=scope["method"],
+            path=scope["path"],
+            route=route_of(scope),
+            client=scope["client"][0] if scope["client"] else "",
+            response_truncated=scope["exchange"].status != 0 and not scope["exchange"].complete,
+            exc_info=error,
+        )
+        return _Refusal(problem.INTERNAL, extensions=_revealed(error) if self._debug else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What to answer instead of what was asked for."""
+
+    problem: problem.ProblemType
+    detail: str = ""
+    status: int | None = None
+    errors: tuple[errors.FieldError, ...] = ()
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    extensions: dict[str, Any] | None = None
+
+
+async def _send(refusal: _Refusal, exchange: Exchange, send: Send) -> None:
+    """Send *refusal*, unless the answer began already: then cut it off where it stands.
+
+    Raises ResponseAborted when the client holds half an answer.
+    """
+    if exchange.complete:
+        return
+    if exchange.status:
+        exchange.outcome = refusal.status or refusal.problem.status
+        raise errors.ResponseAborted
+    body = problem.problem_body(
+        refusal.problem,
+        instance=exchange.request_id,
+        detail=refusal.detail,
+        status=refusal.status,
+        errors=refusal.errors,
+        extensions=refusal.extensions,
+    )
+    headers = [
+        (b"content-type", problem.CONTENT_TYPE),
+        (b"content-length", str(len(body)).encode()),
+        *refusal.headers,
+    ]
+    status = refusal.status or refusal.problem.status
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _is_asked_to_end() -> bool:
+    """Whether the request's task was cancelled; not when something that it waited for was, which is a failure."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _answer_cut_off(exchange: Exchange, send: Send) -> None:
+    """The shutdown deadline cancelled the request: say so, if nothing was said yet."""
+    if exchange.status:
+        exchange.outcome = 0 if exchange.complete else problem.SHUTTING_DOWN.status
+        return
+    await _send(_of_service_error(errors.ShuttingDown()), exchange, send)
+
+
+def _of_service_error(error: errors.ServiceError) -> _Refusal:
+    kind = problem.type_of_error(error)
+    if isinstance(error, errors.Unavailable) and not isinstance(error, errors.NotReady):
+        _log.warning("request refused", problem=kind.slug, detail=error.detail, cause=_cause(error))
+    return _Refusal(
+        kind,
+        detail=error.detail,
+        errors=error.errors if isinstance(error, errors.Invalid) else (),
+        headers=tuple(_headers_of(error)),
+    )
+
+
+def _headers_of(error: errors.ServiceError) -> Iterator[tuple[bytes, bytes]]:
+    if error.retry_after_seconds is not None:
+        yield b"retry-after", str(error.retry_after_seconds).encode()
+    if isinstance(error, errors.Unauthenticated):
+        yield b"www-authenticate", error.challenge.encode()
+    if isinstance(error, errors.ContentTooLarge):
+        yield b"connection", b"close"
+
+
+def _of_http_exception(error: HTTPException) -> _Refusal:
+    """What a library refused: its status and headers stay, its text gives way to ours where it says no more."""
+    says_no_more = error.detail in {status.phrase for status in HTTPStatus}
+    return _Refusal(
+        problem.type_for_status(error.status_code),
+        detail=ROUTER_DETAILS.get(error.status_code, "") if says_no_more else error.detail,
+        status=error.status_code,
+        headers=tuple((name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()),
+    )
+
+
+def _cause(error: Exception) -> str | None:
+    return f"{type(error.__cause__).__name__}: {error.__cause__}" if error.__cause__ else None
+
+
+def _revealed(error: BaseException) -> dict[str, Any]:
+    """For development only: what was raised, and where."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return {
+        "exception": {
+            "type": type(error).__name__,
+            "message": str(error),
+            "frames": [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames],
+        }
+    }

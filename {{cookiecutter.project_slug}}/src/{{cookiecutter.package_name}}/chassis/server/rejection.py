@@ -1,0 +1,73 @@
+"""Answers that the server gives itself: problem documents, like every other answer of 400 and above."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+
+import httptools
+import structlog
+
+from ..shapes import problem
+from ..shapes.headers import SECURITY_HEADERS
+from ..shapes.problem import ProblemType
+
+log = structlog.get_logger(__name__)
+
+OTHER_METHOD = "other"
+
+STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_METHOD_AND_SPACE = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]+ ")
+_SECURITY_LINES = b"".join(name + b": " + value + b"\r\n" for name, value in SECURITY_HEADERS)
+
+
+class Refused(Exception):
+    """The request is refused before the application sees it; *detail* is for the client."""
+
+    def __init__(self, kind: ProblemType, detail: str, *, status: int = 0) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.status = status or kind.status
+
+
+def status_line(status: int) -> bytes:
+    """The first line of an answer; an unregistered status has no phrase."""
+    return STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode()
+
+
+def problem_answer(
+    refused: Refused,
+    request_id: str,
+    date_line: bytes,
+    *,
+    retry_after_seconds: int | None = None,
+    bodyless: bool = False,
+) -> bytes:
+    """The whole answer on the wire; it asks the client to close the connection."""
+    body = problem.problem_body(refused.kind, instance=request_id, detail=refused.detail, status=refused.status)
+    retry = f"retry-after: {retry_after_seconds}\r\n" if retry_after_seconds is not None else ""
+    head = (
+        f"content-type: {problem.CONTENT_TYPE.decode()}\r\ncontent-length: {len(body)}\r\n"
+        f"x-request-id: {request_id}\r\n{retry}connection: close\r\n\r\n"
+    )
+    parts = [status_line(refused.status), date_line, _SECURITY_LINES, head.encode()]
+    return b"".join(parts if bodyless else [*parts, body])
+
+
+def log_refusal(refused: Refused, *, request_id: str, method: str, client: tuple[str, int] | None) -> None:
+    """Write the one line about a request of which the application writes none."""
+    log.info("request refused", request_id=request_id, method=method, status=refused.status,
+             problem=refused.kind.slug, detail=refused.detail, client=client[0] if client else "")  # fmt: skip
+
+
+def refusal_of(error: httptools.HttpParserError, received: bytes) -> Refused:
+    """Why the parser stopped at *received*; its own words name the place and repeat nothing of the input."""
+    if isinstance(error.__context__, Refused):  # raised by us, inside one of its callbacks
+        return error.__context__
+    if isinstance(error, httptools.HttpParserInvalidMethodError) and _METHOD_AND_SPACE.match(received):
+        return Refused(problem.NOT_IMPLEMENTED, "The method is not one that this server knows.")
+    if isinstance(error, httptools.HttpParserCallbackError):
+        log.error("unhandled exception", exc_info=error)
+        return Refused(problem.INTERNAL, "")
+    return Refused(problem.BAD_REQUEST, f"The request is not valid HTTP/1.1: {error}.")

@@ -1,0 +1,252 @@
+"""One request and its answer on the wire: the ASGI `receive` and `send` of the application."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from ..context import given_request_id
+from ..context import request_id as current_request_id
+from ..errors import ClientGone, ResponseAborted, ShuttingDown
+from ..shapes import problem
+from .framing import Framing
+from .rejection import Refused, problem_answer, status_line
+
+if TYPE_CHECKING:
+    from .protocol import Connection
+    from .state import ListenerState, Scope
+
+log = structlog.get_logger(__name__)
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+DISCONNECT: Final = {"type": "http.disconnect"}
+SMALL_REST_BYTES: Final = 65_536
+"""A request body up to this is read to its end for the sake of keeping the connection."""
+SMALL_BODY_BYTES: Final = 65_536
+"""An answer up to this is copied into one write together with its head."""
+
+CRASHED = Refused(problem.INTERNAL, "")
+CUT_OFF = ShuttingDown()
+
+
+class Transfer:
+    """The head of the answer is held back until its first body message, as ASGI asks.
+
+    So an application that fails in between can still be answered with a problem document. Attributes that the
+    connection reads: `keep_alive`, `more_body`, `received_bytes`, `response_complete`, `progressed`.
+    """
+
+    __slots__ = (
+        "_body",
+        "_connection",
+        "_framing",
+        "_head",
+        "_news",
+        "_request_id",
+        "_wake_up",
+        "disconnected",
+        "expects_continue",
+        "keep_alive",
+        "more_body",
+        "on_wire",
+        "progressed",
+        "received_bytes",
+        "response_complete",
+        "scope",
+        "state",
+        "task",
+    )
+
+    def __init__(self, connection: Connection, scope: Scope, *, keep_alive: bool, expects_continue: bool) -> None:
+        self._connection = connection
+        self.state: ListenerState = connection.state
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self.expects_continue = expects_continue
+        self.task: asyncio.Task[None] | None = None
+        self.disconnected = False
+        self.more_body = True
+        self.received_bytes = 0
+        self.response_complete = False
+        self.on_wire = False
+        self.progressed = False
+        self._body: bytes | bytearray = b""
+        self._news = False
+        self._wake_up: asyncio.Event | None = None
+        self._framing: Framing | None = None
+        """None until the application has begun its answer."""
+        self._head: bytes | None = None
+        self._request_id = ""
+
+    # The connection's side
+
+    def feed(self, body: bytes) -> int:
+        """Take a piece of the request body; returns how many bytes wait for the application."""
+        self.received_bytes += len(body)
+        if self._body:  # a list of single bytes must not cost a copy of the whole for each
+            self._body = self._body if isinstance(self._body, bytearray) else bytearray(self._body)
+            self._body += body
+        else:
+            self._body = body
+        self.wake()
+        return len(self._body)
+
+    def feed_end(self) -> None:
+        self.more_body = False
+        self.wake()
+
+    def disconnect(self) -> None:
+        """Tell the application that nobody reads its answer any more."""
+        self.disconnected = True
+        self.wake()
+
+    def wake(self) -> None:
+        self._news = True
+        if self._wake_up is not None:
+            self._wake_up.set()
+
+    def cut_off(self) -> None:
+        """Answer in place of an application that overran the shutdown deadline."""
+        if not self.response_complete and not self.disconnected:
+            refused = Refused(problem.SHUTTING_DOWN, CUT_OFF.detail)
+            self._answer(refused, retry_after_seconds=CUT_OFF.retry_after_seconds)
+
+    # The application's side
+
+    async def run(self, app: Any) -> None:
+        """Call the application once; whatever it does, the client gets an answer or a visibly broken one."""
+        try:
+            if not self.disconnected:  # else its body broke off at once, and the server has answered
+                await app(self.scope, self.receive, self.send)
+        except ResponseAborted:
+            self._break_off()
+        except ClientGone:
+            self.disconnected = True
+        except asyncio.CancelledError:
+            self.cut_off()
+        except BaseException as error:  # noqa: BLE001 - SystemExit of one request must not end the process
+            self._crashed(error)
+        else:
+            if not self.response_complete and not self.disconnected:
+                self._crashed(RuntimeError("the application returned without a complete answer"))
+        finally:
+            self.state.tasks.discard(self.task)
+            self.task = None
+
+    async def receive(self) -> dict[str, Any]:
+        if self.expects_continue and self._framing is None and not self.disconnected:
+            self._connection.transport.write(CONTINUE)
+        self.expects_continue = False
+        if not self.disconnected and not self.response_complete:
+            self._connection.flow.resume_reading()
+            await self._arrival()
+        if self.disconnected or self.response_complete:
+            return DISCONNECT.copy()
+        body, self._body = self._body, b""
+        return {"type": "http.request", "body": bytes(body), "more_body": self.more_body}
+
+    async def _arrival(self) -> None:
+        if not self._news:
+            if self._wake_up is None:
+                self._wake_up = asyncio.Event()
+            self._wake_up.clear()
+            await self._wake_up.wait()
+        self._news = False
+
+    async def send(self, message: Any) -> None:
+        flow = self._connection.flow
+        if flow.write_paused and not self.disconnected:
+            await flow.drain()
+        if self.disconnected:
+            raise ClientGone("the client closed the connection")
+        kind, framing = message["type"], self._framing
+        if framing is None and kind == "http.response.start":
+            self._start(message["status"], message.get("headers", ()))
+        elif framing is not None and not self.response_complete and kind == "http.response.body":
+            more_body = message.get("more_body", False)
+            self._write(framing.body(message.get("body", b""), more_body=more_body))
+            if not more_body:
+                self._complete()
+        else:
+            raise RuntimeError(f"unexpected ASGI message {kind!r}: answers are one start, then bodies")
+
+    def _start(self, status: int, headers: Any) -> None:
+        framing = Framing(self.scope["method"], status)
+        lines = framing.field_lines(headers, self.scope["http_version"])
+        if framing.closes or self.state.draining or (self.more_body and self._much_is_left()):
+            self.keep_alive = False
+        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        self._head = b"".join((status_line(status), self.state.date_line, *lines, end))
+        self._framing = framing
+
+    def _much_is_left(self) -> bool:
+        """Whether the rest of the request is too long, or too uncertain, to be read only to be thrown away."""
+        if self.expects_continue:
+            return True
+        for name, value in self.scope["headers"]:
+            if name == b"content-length":
+                return int(value) - self.received_bytes > SMALL_REST_BYTES
+        return True
+
+    def _write(self, data: bytes) -> None:
+        head = self._head
+        self.progressed = self.on_wire = True
+        if head is not None:
+            self._head = None
+            if len(data) > SMALL_BODY_BYTES:
+                self._connection.transport.write(head)
+            else:
+                data = head + data
+        if data:
+            self._connection.transport.write(data)
+
+    def _complete(self) -> None:
+        self.response_complete = True
+        self.wake()
+        self._connection.on_response_complete()
+
+    # Failures
+
+    def _crashed(self, error: BaseException) -> None:
+        """A failure that no middleware caught: logged once, and answered if the client holds no part of an answer."""
+        request_id = self.request_id()
+        current_request_id.set(request_id)
+        log.error("unhandled exception", method=self.scope["method"], path=self.scope["path"], exc_info=error)
+        if self.state.options.on_exception is not None:
+            self.state.options.on_exception(error, self.scope)
+        if not self.response_complete and not self.disconnected:
+            self._answer(CRASHED)
+
+    def _answer(self, refused: Refused, *, retry_after_seconds: int | None = None) -> None:
+        if self.on_wire:
+            self._break_off()
+            return
+        self._head, self.on_wire, self.keep_alive = None, True, False
+        answer = problem_answer(
+            refused,
+            self.request_id(),
+            self.state.date_line,
+            retry_after_seconds=retry_after_seconds,
+            bodyless=self.scope["method"] == "HEAD",
+        )
+        self._connection.transport.write(answer)
+        self._complete()
+        self.disconnected = True  # what the application still says is too late
+
+    def _break_off(self) -> None:
+        """End the connection in the middle of the answer, so that the client can tell that it is not whole."""
+        self.disconnect()
+        if self._framing is not None and self._framing.shows_a_break:
+            self._connection.transport.close()
+        else:  # a FIN would look like the proper end
+            self._connection.transport.abort()
+
+    def request_id(self) -> str:
+        """The id that the application gave the request; before it did, the client's or one of ours."""
+        if not self._request_id:
+            exchange = self.scope.get("exchange")
+            given = given_request_id(self.scope["headers"]) if exchange is None else exchange.request_id
+            self._request_id = given or self.state.request_ids.next()
+        return self._request_id

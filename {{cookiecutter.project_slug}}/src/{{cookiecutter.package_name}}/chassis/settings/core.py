@@ -1,0 +1,299 @@
+"""Every setting of the core, declared once: its variable, kind, bounds, default and meaning.
+
+Nothing is read at import: `load_settings` is given the environment and the directory of the `.env` files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+
+from ... import SERVICE_NAME
+from .environment import DEFAULT, AppEnv, Given, SettingProblem, read_environment
+from .groups import G, SettingsError, SettingsGroup, read_group, variables
+from .secrets import DatabaseUrl, RedisUrl, SecretUrl, weakness
+from .values import Hosts, Listener, LowerCase, Origins, Proxies, Switch
+
+__all__ = [
+    "AppEnv",
+    "DatabaseSettings",
+    "LoggingSettings",
+    "RedisSettings",
+    "ServerSettings",
+    "SettingProblem",
+    "Settings",
+    "SettingsError",
+    "load_settings",
+    "masked_lines",
+    "secret_values",
+]
+
+
+def _hardened(values: dict[str, Any]) -> bool:
+    return AppEnv(values["app_env"]).hardened
+
+
+class ServerSettings(SettingsGroup):
+    """Where and how requests are served."""
+
+    app_env: Annotated[AppEnv, LowerCase] = Field(
+        default=AppEnv.DEVELOPMENT,
+        validation_alias="APP_ENV",
+        description="Where the service runs; staging is as strict as production. Selects the file .env.APP_ENV.",
+    )
+    host: Listener = Field(
+        default="127.0.0.1",
+        validation_alias="HOST",
+        description="Address to listen on; 0.0.0.0 for all of them, as in a container.",
+    )
+    port: int = Field(
+        default=8000, ge=0, le=65535, validation_alias="PORT", description="Port to listen on; 0 takes a free one."
+    )
+    operations_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        validation_alias="OPERATIONS_PORT",
+        description="When set, health and metrics answer on this second port only; it closes last.",
+    )
+    drain_delay_seconds: float = Field(
+        default_factory=lambda values: 5.0 if _hardened(values) else 0.0,
+        ge=0,
+        le=3600,
+        validation_alias="DRAIN_DELAY_SECONDS",
+        description="How long requests are still accepted after the signal to stop; 5 in staging and production.",
+    )
+    shutdown_deadline_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=3600,
+        validation_alias="SHUTDOWN_DEADLINE_SECONDS",
+        description="How long requests in flight may take after the drain delay before they are cut off.",
+    )
+    request_timeout_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        validation_alias="REQUEST_TIMEOUT_SECONDS",
+        description="How long one request may take before it is answered with 503; streams are exempt.",
+    )
+    max_body_bytes: int = Field(
+        default=1_048_576,
+        ge=1,
+        le=1_073_741_824,
+        validation_alias="MAX_BODY_BYTES",
+        description="Largest request body; a larger one is answered with 413.",
+    )
+    max_header_bytes: int = Field(
+        default=32_768,
+        ge=1024,
+        le=1_048_576,
+        validation_alias="MAX_HEADER_BYTES",
+        description="Largest head of a request; a larger one is answered with 431.",
+    )
+    rate_limit_per_minute: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        validation_alias="RATE_LIMIT_PER_MINUTE",
+        description="How many requests one client may make in a minute before it is answered with 429; 0 for no limit.",
+    )
+    allowed_hosts: Hosts = Field(
+        default=(),
+        validate_default=True,
+        validation_alias="ALLOWED_HOSTS",
+        description="Host headers that are answered; required in staging and production, elsewhere unset means all.",
+    )
+    cors_origins: Origins = Field(
+        default=(),
+        validation_alias="CORS_ORIGINS",
+        description="Origins whose web pages may read the answers; unset means none but the service's own.",
+    )
+    trusted_proxies: Proxies = Field(
+        default=(),
+        validation_alias="TRUSTED_PROXIES",
+        description="Proxies whose X-Forwarded-* headers are believed; unset means none.",
+    )
+    docs_enabled: Switch = Field(
+        default_factory=lambda values: not _hardened(values),
+        validation_alias="DOCS_ENABLED",
+        description="Whether /docs and /openapi.json are served; false in staging and production, true refused there.",
+    )
+    debug: Switch = Field(
+        default_factory=lambda values: values["app_env"] is AppEnv.DEVELOPMENT,
+        validation_alias="DEBUG",
+        description="Whether errors show their cause; true in development, and refused in staging and production.",
+    )
+
+    @field_validator("operations_port")
+    @classmethod
+    def _differs_from_port(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value and value == info.data.get("port"):
+            raise ValueError(f"{value} is PORT already")
+        return value
+
+
+class DatabaseSettings(SettingsGroup):
+    """Which database, and how many connections for how long."""
+
+    url: DatabaseUrl = Field(
+        default=SecretUrl(f"sqlite:///./data/{SERVICE_NAME}.db"),
+        validation_alias="DATABASE_URL",
+        description="Address of the database; a secret. DATABASE_URL_FILE may name a file that holds it.",
+    )
+    pool_size: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        validation_alias="DB_POOL_SIZE",
+        description="Connections that are kept open.",
+    )
+    max_overflow: int = Field(
+        default=10,
+        ge=0,
+        le=1000,
+        validation_alias="DB_MAX_OVERFLOW",
+        description="Connections beyond DB_POOL_SIZE that a burst may open.",
+    )
+    pool_timeout_seconds: float = Field(
+        default=3.0,
+        gt=0,
+        le=300,
+        validation_alias="DB_POOL_TIMEOUT_SECONDS",
+        description="How long a request waits for a free connection before it is answered with 503.",
+    )
+    statement_timeout_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=3600,
+        validation_alias="DB_STATEMENT_TIMEOUT_SECONDS",
+        description="How long one statement may run.",
+    )
+
+
+class RedisSettings(SettingsGroup):
+    """The server that several processes of this service share."""
+
+    url: RedisUrl | None = Field(
+        default=None,
+        validation_alias="REDIS_URL",
+        description="Address of the shared cache, unset for one in each process; a secret. REDIS_URL_FILE may name a "
+        "file that holds it.",
+    )
+
+
+class LoggingSettings(SettingsGroup):
+    """What is logged, in which form, and where to besides standard output."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error", "critical"], LowerCase] = Field(
+        default="info", validation_alias="LOG_LEVEL", description="The least important level that is written."
+    )
+    format: Annotated[Literal["json", "console"], LowerCase] | None = Field(
+        default=None,
+        validation_alias="LOG_FORMAT",
+        description="Unset means json, except on a terminal in development.",
+    )
+    file: Path | None = Field(
+        default=None,
+        validation_alias="LOG_FILE",
+        description="A file for the same lines, rotated at 50 MB, five kept; FILE.error holds the errors alone.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator decided, checked; `warnings` says what is allowed and probably not meant."""
+
+    server: ServerSettings
+    database: DatabaseSettings
+    redis: RedisSettings
+    logging: LoggingSettings
+    features: tuple[SettingsGroup, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def feature(self, group: type[G]) -> G:
+        """The settings of the feature that declared *group*."""
+        return next(settings for settings in self.features if isinstance(settings, group))
+
+
+CORE_GROUPS: tuple[type[SettingsGroup], ...] = (ServerSettings, DatabaseSettings, RedisSettings, LoggingSettings)
+
+
+def load_settings(
+    environ: Mapping[str, str],
+    directory: Path,
+    features: Iterable[type[SettingsGroup]] = (),
+    hardened_defaults: Mapping[str, str] | None = None,
+) -> Settings:
+    """Read every group from *environ*, `.env.{APP_ENV}` and `.env` in *directory*; the first that has a name wins.
+
+    *features* are the groups of the chosen features; *hardened_defaults*, by variable, are what they let apply in
+    staging and production where nobody says anything. Raises SettingsError with all problems of all groups at once.
+    """
+    features = tuple(features)
+    known = [variable for group in (*CORE_GROUPS, *features) for variable in variables(group)]
+    environment = read_environment(
+        environ,
+        directory,
+        names=frozenset(variable.name for variable in known),
+        secrets=frozenset(variable.name for variable in known if variable.secret),
+    )
+    if environment.app_env.hardened:
+        for name, text in (hardened_defaults or {}).items():
+            environment.values.setdefault(name, Given(text, DEFAULT))
+    server = read_group(ServerSettings, environment)
+    database = read_group(DatabaseSettings, environment)
+    redis = read_group(RedisSettings, environment)
+    logging = read_group(LoggingSettings, environment)
+    others = tuple(settings for group in features if (settings := read_group(group, environment)) is not None)
+    if environment.problems or server is None or database is None or redis is None or logging is None:
+        raise SettingsError(environment.problems, environment.warnings)
+    doubts = (doubt for group in others for doubt in group.doubts())
+    warnings = (*environment.warnings, *_doubts(server, database), *doubts)
+    return Settings(server, database, redis, logging, others, warnings)
+
+
+def masked_lines(settings: Settings) -> list[str]:
+    """NAME=value for every variable, without any secret; an unset one has no value."""
+    return [f"{name}={_text(value)}" for name, value in _values(settings)]
+
+
+def secret_values(settings: Settings) -> Iterator[str]:
+    """Yield what must never be logged; a sample password, as in development, is an ordinary word and no secret."""
+    for _, value in _values(settings):
+        if isinstance(value, SecretStr):
+            secrets = value.passwords() if isinstance(value, SecretUrl) else [value.get_secret_value()]
+            yield from (secret for secret in secrets if weakness(secret, least=6) is None)
+
+
+def _values(settings: Settings) -> Iterator[tuple[str, object]]:
+    for group in (settings.server, settings.database, settings.redis, settings.logging, *settings.features):
+        for variable in variables(type(group)):
+            yield variable.name, getattr(group, variable.attribute)
+
+
+def _text(value: object) -> str:
+    """*value* as it is written in a `.env` file, or `***`."""
+    if value is None:
+        return ""
+    if isinstance(value, SecretUrl):
+        return value.masked()
+    if isinstance(value, SecretStr):
+        return "***"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def _doubts(server: ServerSettings, database: DatabaseSettings) -> Iterator[str]:
+    if server.app_env.hardened and database.url.get_secret_value().startswith("sqlite:"):
+        yield (
+            f"DATABASE_URL: SQLite in {server.app_env} keeps everything on the disk of one machine; "
+            "a second replica would not see it"
+        )
