@@ -13,19 +13,16 @@ PACKAGE = "src/{{cookiecutter.package_name}}"
 FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "auth": {
         "yes": (
+            f"{PACKAGE}/chassis/auth",
             f"{PACKAGE}/config/auth.py",
             f"{PACKAGE}/controllers/auth.py",
-            f"{PACKAGE}/controllers/auth_gate.py",
             f"{PACKAGE}/features/auth.py",
             f"{PACKAGE}/models/auth.py",
             f"{PACKAGE}/routes/auth.py",
             f"{PACKAGE}/services/auth.py",
             f"{PACKAGE}/services/auth_accounts.py",
-            f"{PACKAGE}/services/auth_attempts.py",
             f"{PACKAGE}/services/auth_directory.py",
-            f"{PACKAGE}/services/auth_redis_attempts.py",
             f"{PACKAGE}/services/auth_sessions.py",
-            f"{PACKAGE}/services/auth_tokens.py",
             "docs/auth.md",
             "tests/integration/test_auth_matrix.py",
             "tests/process/auth.py",

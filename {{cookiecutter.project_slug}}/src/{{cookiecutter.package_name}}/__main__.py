@@ -1,4 +1,4 @@
-"""The way in, for `python -m PACKAGE` and the console command: first what a signal means, and then all the rest."""
+"""The entry point of `python -m PACKAGE` and of the console command: signals first, and then all the rest."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .chassis.server.signals import exit_at_once_on_signals
 def main() -> int:
     """Run the command that was typed, and return the process's exit code."""
     exit_at_once_on_signals()
-    from .chassis.cli import main as run  # noqa: PLC0415 - a signal during its imports leaves no traceback
+    from .chassis import run
 
-    return run()
+    return run(f"{__package__}.app")
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ async def test_what_fails_to_start_is_closed_too(tmp_path: Path) -> None:
     assert ["database"] == closed(events)
 
 
-async def test_an_old_schema_refuses_the_start_and_what_was_opened_is_closed(tmp_path: Path) -> None:
+async def test_an_old_schema_rejects_the_start_and_what_was_opened_is_closed(tmp_path: Path) -> None:
     with capture_logs() as events, pytest.raises(SchemaOutdated, match="migrate` before `serve`"):
         async with Opened(f"sqlite:///{tmp_path / 'old.db'}", tmp_path).client():
             pass

@@ -96,7 +96,7 @@ async def people(client: httpx2.AsyncClient, database: Database) -> People:
     return made
 
 
-def refusal(policy: str, name: str) -> int:
+def rejection(policy: str, name: str) -> int:
     """The status that *name* gets for *policy* alone; 0 if it is admitted."""
     if policy == "public":
         return 0
@@ -124,7 +124,7 @@ async def test_every_operation_admits_exactly_whom_its_policy_names(client: http
             body: object = {} if method in {"post", "patch"} else None
             answer = await client.request(method, target, json=body, headers=headers)
             await people.answered(name, method, answer)
-            wanted = refusal(policy, name)
+            wanted = rejection(policy, name)
             asked.add((policy, wanted))
             admitted = answer.status_code not in {401, 403, 404} or (policy == "public" and "{" in path)
             assert (wanted or "admitted") == ("admitted" if admitted else answer.status_code), (method, path, name)

@@ -95,7 +95,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize(("content", "place"), UNREADABLE.values(), ids=UNREADABLE.keys())
-async def test_an_unreadable_body_is_refused_with_400(client: httpx2.AsyncClient, content: bytes, place: str) -> None:
+async def test_an_unreadable_body_is_rejected_with_400(client: httpx2.AsyncClient, content: bytes, place: str) -> None:
     answer = await client.post("/api/users", content=content, headers=JSON)
 
     assert (400, "application/problem+json") == (answer.status_code, answer.headers["content-type"])
@@ -133,7 +133,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("content", "pointers"), WRONG.values(), ids=WRONG.keys())
-async def test_a_wrong_body_is_refused_with_422_and_every_place(
+async def test_a_wrong_body_is_rejected_with_422_and_every_place(
     client: httpx2.AsyncClient, content: bytes, pointers: list[str]
 ) -> None:
     answer = await client.post("/api/users", content=content, headers=JSON)
@@ -143,11 +143,11 @@ async def test_a_wrong_body_is_refused_with_422_and_every_place(
 
 
 @pytest.mark.parametrize("content", [b"{}", b'{"name": null}', b'{"id": "x"}', b'{"password_hash": "x"}', b"[]"])
-async def test_a_wrong_change_is_refused_with_422(client: httpx2.AsyncClient, content: bytes) -> None:
+async def test_a_wrong_change_is_rejected_with_422(client: httpx2.AsyncClient, content: bytes) -> None:
     assert 422 == (await client.patch(f"/api/users/{ID}", content=content, headers=JSON)).status_code
 
 
-async def test_no_answer_repeats_a_refused_value(client: httpx2.AsyncClient) -> None:
+async def test_no_answer_repeats_a_rejected_value(client: httpx2.AsyncClient) -> None:
     short = await client.post("/api/users", content=body(password="hunt3r2"), headers=JSON)
     nested = await client.post("/api/users", content=body(password=["hunt3r2"]), headers=JSON)
 
@@ -165,7 +165,7 @@ async def test_a_thousand_wrong_fields_are_a_short_answer(client: httpx2.AsyncCl
     "content_type",
     ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1", "application/jsonp"],
 )
-async def test_another_content_type_is_refused_with_415(client: httpx2.AsyncClient, content_type: str) -> None:
+async def test_another_content_type_is_rejected_with_415(client: httpx2.AsyncClient, content_type: str) -> None:
     answer = await client.post("/api/users", content=body(), headers={"content-type": content_type})
 
     assert (415, "application/problem+json") == (answer.status_code, answer.headers["content-type"])
@@ -180,7 +180,7 @@ async def test_another_content_type_is_refused_with_415(client: httpx2.AsyncClie
         [("content-encoding", "identity"), ("content-encoding", "identity")],
     ],
 )
-async def test_a_body_described_twice_is_refused_with_415(
+async def test_a_body_described_twice_is_rejected_with_415(
     client: httpx2.AsyncClient, added: list[tuple[str, str]]
 ) -> None:
     answer = await client.post("/api/users", content=body(), headers=[*JSON.items(), *added])
@@ -194,7 +194,7 @@ async def test_a_body_that_is_said_not_to_be_compressed_is_read(client: httpx2.A
     assert 422 == answer.status_code
 
 
-async def test_a_compressed_body_is_refused_with_415(client: httpx2.AsyncClient) -> None:
+async def test_a_compressed_body_is_rejected_with_415(client: httpx2.AsyncClient) -> None:
     answer = await client.post("/api/users", content=body(), headers=JSON | {"content-encoding": "gzip"})
 
     assert 415 == answer.status_code
@@ -238,7 +238,7 @@ QUERIES = {
 
 
 @pytest.mark.parametrize(("query", "pointers"), QUERIES.items(), ids=[query[:40] for query in QUERIES])
-async def test_a_wrong_query_is_refused_with_422_and_the_parameter(
+async def test_a_wrong_query_is_rejected_with_422_and_the_parameter(
     client: httpx2.AsyncClient, query: str, pointers: list[str]
 ) -> None:
     answer = await client.get(f"/api/users?{query}")
@@ -256,13 +256,13 @@ async def test_a_hundred_ids_are_accepted(client: httpx2.AsyncClient) -> None:
 @pytest.mark.parametrize(
     "query", ["limit=%FF", "&".join(f"a{number}=1" for number in range(100))], ids=["UTF-8", "100"]
 )
-async def test_an_unreadable_query_is_refused_with_400(client: httpx2.AsyncClient, query: str) -> None:
+async def test_an_unreadable_query_is_rejected_with_400(client: httpx2.AsyncClient, query: str) -> None:
     assert 400 == (await client.get(f"/api/users?{query}")).status_code
 
 
 @pytest.mark.parametrize("user_id", ["1", "x" * 5000, "%00", "9223372036854775808", "-1", f"{ID}%0A", ID[:-1]])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-async def test_an_id_of_the_wrong_shape_is_refused(client: httpx2.AsyncClient, method: str, user_id: str) -> None:
+async def test_an_id_of_the_wrong_shape_is_rejected(client: httpx2.AsyncClient, method: str, user_id: str) -> None:
     answer = await client.request(method, f"/api/users/{user_id}", json={"name": "Ada"})
 
     assert (422, "application/problem+json") == (answer.status_code, answer.headers["content-type"])

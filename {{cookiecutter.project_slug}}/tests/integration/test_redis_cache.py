@@ -55,7 +55,7 @@ async def running(
 
 async def trusted(cache: RedisCache, *, within_seconds: float = 5) -> None:
     async with asyncio.timeout(within_seconds):
-        while not cache.trusts_redis():
+        while not cache.is_healthy():
             await asyncio.sleep(0.01)
 
 
@@ -216,7 +216,7 @@ async def test_commands_cut_off_in_flight_never_hand_their_answer_to_another(
         assert [key.encode() for key in keys if int(key) % 3] == [
             outcome for key, outcome in zip(keys, outcomes, strict=True) if int(key) % 3
         ]
-    assert one.trusts_redis()
+    assert one.is_healthy()
 
 
 async def test_without_redis_the_service_starts_and_loads_directly(redis_server: RedisServer) -> None:
@@ -277,7 +277,7 @@ async def test_what_was_changed_while_redis_was_frozen_is_not_read_from_it_by_an
         for key in keys:
             await one.invalidate(key)
         await asyncio.sleep(QUICK.command + QUICK.probe)  # the other one notices as well
-        assert not other.trusts_redis()
+        assert not other.is_healthy()
     finally:
         redis_server.thaw()
     thawed_at = time.monotonic()
@@ -302,7 +302,7 @@ async def test_an_invalidation_whose_task_is_cancelled_is_delivered_all_the_same
         writer.cancel()
         await asyncio.wait({writer})
         assert writer.cancelled()
-        assert not one.trusts_redis()
+        assert not one.is_healthy()
     finally:
         redis_server.thaw()
     await trusted(one)
@@ -360,7 +360,7 @@ async def test_a_redis_that_takes_no_writes_is_not_trusted(redis_server: RedisSe
         await client.config_set("maxmemory", 1)
         assert b"new" == await cache.get_or_load("new", returning(b"new"))
         await asyncio.sleep(QUICK.probe * 4 + QUICK.settle)
-        assert not cache.trusts_redis()
+        assert not cache.is_healthy()
 
         await cache.invalidate("k")
         await client.config_set("maxmemory", 0)

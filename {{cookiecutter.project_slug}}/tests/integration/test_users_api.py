@@ -73,9 +73,9 @@ async def test_times_are_in_utc_by_rfc_3339(client: httpx2.AsyncClient) -> None:
 
 async def test_a_taken_email_is_a_conflict_in_any_letter_case(client: httpx2.AsyncClient) -> None:
     await create(client, email="ada@example.com")
-    refused = await create(client, email="ADA@EXAMPLE.COM")
+    rejected = await create(client, email="ADA@EXAMPLE.COM")
 
-    assert (409, "application/problem+json") == (refused.status_code, refused.headers["content-type"])
+    assert (409, "application/problem+json") == (rejected.status_code, rejected.headers["content-type"])
 
 
 async def test_of_twenty_concurrent_creations_with_one_email_one_is_created(client: httpx2.AsyncClient) -> None:
@@ -161,8 +161,8 @@ async def test_a_lost_database_is_a_problem_with_a_time_to_retry(tmp_path: Path,
     async with running(sqlite_url, tmp_path, DB_POOL_TIMEOUT_SECONDS="0.2") as client:
         holder = Database(sqlite_url)
         async with holder.transaction():
-            refused = await create(client)
+            rejected = await create(client)
         await holder.close()
 
-        assert (503, "1") == (refused.status_code, refused.headers["retry-after"])
+        assert (503, "1") == (rejected.status_code, rejected.headers["retry-after"])
         assert 201 == (await create(client)).status_code

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from {{ cookiecutter.package_name }}.chassis.context import request_id
-from {{ cookiecutter.package_name }}.chassis.errors import HostRefused
+from {{ cookiecutter.package_name }}.chassis.errors import HostNotAllowed
 from {{ cookiecutter.package_name }}.chassis.lifecycle import Lifecycle
 from {{ cookiecutter.package_name }}.chassis.server.options import ServerOptions
 from {{ cookiecutter.package_name }}.chassis.server.process import serve
@@ -136,7 +136,7 @@ async def headers(request: Request) -> Response:
     return JSONResponse(dict(request.headers))
 
 
-async def refuse(_request: Request) -> Response:
+async def reject(_request: Request) -> Response:
     return Response(b'{"status":413}', 413, media_type="application/problem+json")
 
 
@@ -204,11 +204,11 @@ async def crashing_websocket(websocket: WebSocket) -> None:
 
 async def late_websocket(websocket: WebSocket) -> None:
     await websocket.accept()
-    raise HostRefused("Too late.")
+    raise HostNotAllowed("Too late.")
 
 
-async def refusing_websocket(_websocket: WebSocket) -> None:
-    raise HostRefused("Not here.")
+async def rejecting_websocket(_websocket: WebSocket) -> None:
+    raise HostNotAllowed("Not here.")
 
 
 async def failing_websocket(_websocket: WebSocket) -> None:
@@ -292,7 +292,7 @@ ROUTES = [
     Route("/end-child", end_child),
     Route("/echo", echo, methods=["POST"]),
     Route("/headers", headers, methods=["GET", "POST"]),
-    Route("/refuse", refuse, methods=["POST"]),
+    Route("/reject", reject, methods=["POST"]),
     Route("/fail", fail),
     Route("/big", big),
     Route("/events", events),
@@ -302,7 +302,7 @@ ROUTES = [
     WebSocketRoute("/websocket/unaware", unaware_websocket),
     WebSocketRoute("/websocket/crashing", crashing_websocket),
     WebSocketRoute("/websocket/late", late_websocket),
-    WebSocketRoute("/websocket/refusing", refusing_websocket),
+    WebSocketRoute("/websocket/rejecting", rejecting_websocket),
     WebSocketRoute("/websocket/failing", failing_websocket),
     WebSocketRoute("/websocket/silent", silent_websocket),
     WebSocketRoute("/websocket/answering", answering_websocket),
@@ -339,7 +339,7 @@ def main(wishes: dict[str, Any]) -> int:
     log_as_json()
     options = ServerOptions(
         **{"host": "127.0.0.1", "port": 0, **wishes["server"]},
-        on_refusal=lambda method, status: log.info("counted", method=method, status=status),
+        on_rejection=lambda method, status: log.info("counted", method=method, status=status),
     )
     lifecycle = Lifecycle()
     return serve(

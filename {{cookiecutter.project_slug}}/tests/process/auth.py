@@ -1,4 +1,4 @@
-"""A service with known callers as a real process, and what people do with it."""
+"""A service with authenticated users as a real process, and what people do with it."""
 
 from __future__ import annotations
 

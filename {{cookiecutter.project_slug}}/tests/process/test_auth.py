@@ -1,4 +1,4 @@
-"""Known callers against a running service: what is promised, over real HTTP."""
+"""Authenticated users against a running service: what is promised, over real HTTP."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def promoted(person: Person, by: Person, role: str) -> Person:
 
 
 def problem(answer: httpx2.Response) -> dict[str, Any]:
-    """The problem document without its instance, which differs each time."""
+    """The problem details without its instance, which differs each time."""
     document: dict[str, Any] = answer.json()
     assert "application/problem+json" == answer.headers["content-type"]
     assert answer.headers["x-request-id"] == document.pop("instance")
@@ -125,7 +125,7 @@ def test_a_logout_ends_its_own_session_alone(client: httpx2.Client) -> None:
 def test_a_token_has_every_claim_and_lives_as_long_as_is_said(ada: Person) -> None:
     payload = payload_of(ada.tokens["access_token"])
 
-    assert {"iss", "aud", "sub", "iat", "exp", "jti", "sid", "stamp"} == set(payload)
+    assert {"iss", "aud", "sub", "iat", "exp", "jti", "sid", "token_version"} == set(payload)
     assert (SERVICE_NAME, SERVICE_NAME, ada.id) == (payload["iss"], payload["aud"], payload["sub"])
     assert 900 == payload["exp"] - payload["iat"]
 
@@ -163,8 +163,8 @@ def broken_tokens(person: Person) -> dict[str, str]:
         "another audience": forged(token, claims={"aud": "other"}),
         "a list of audiences": forged(token, claims={"aud": [SERVICE_NAME, "other"]}),
         "sub a number": forged(token, claims={"sub": 1}),
-        "stamp a number": forged(token, claims={"stamp": 1}),
-        "another stamp": forged(token, claims={"stamp": "0" * 18}),
+        "token_version a number": forged(token, claims={"token_version": 1}),
+        "another token_version": forged(token, claims={"token_version": "0" * 18}),
         "another session": forged(token, claims={"sid": MISSING_ID}),
         "a user who is not there": forged(token, claims={"sub": MISSING_ID}),
         "a refresh token": person.tokens["refresh_token"],
@@ -173,7 +173,7 @@ def broken_tokens(person: Person) -> dict[str, str]:
     }
 
 
-def test_a_token_that_is_not_ours_is_refused_and_changes_nothing(client: httpx2.Client, ada: Person) -> None:
+def test_a_token_that_is_not_ours_is_rejected_and_changes_nothing(client: httpx2.Client, ada: Person) -> None:
     for name, token in broken_tokens(ada).items():
         answer = client.get("/api/auth/me", headers=[(b"Authorization", f"Bearer {token}".encode())])
 
@@ -206,7 +206,7 @@ def test_only_one_bearer_token_is_accepted(client: httpx2.Client, ada: Person, h
     assert 401 == client.get("/api/auth/me", headers={"Authorization": given}).status_code
 
 
-def test_two_authorization_headers_are_refused(client: httpx2.Client, ada: Person) -> None:
+def test_two_authorization_headers_are_rejected(client: httpx2.Client, ada: Person) -> None:
     [pair] = ada.headers.items()
 
     assert 401 == client.get("/api/auth/me", headers=[pair, pair]).status_code
@@ -326,7 +326,7 @@ def test_only_a_superadmin_touches_admins_or_makes_one(
     client: httpx2.Client, superadmin: Person, admin: Person
 ) -> None:
     other = promoted(Person(client), superadmin, "admin")
-    refused = [
+    rejected = [
         admin.send("PATCH", f"/api/admin/users/{other.id}", {"active": False}),
         admin.send("PATCH", f"/api/admin/users/{superadmin.id}", {"role": "user"}),
         admin.send("PATCH", f"/api/admin/users/{Person(client).id}", {"role": "admin"}),
@@ -337,8 +337,8 @@ def test_only_a_superadmin_touches_admins_or_makes_one(
         superadmin.send("PATCH", f"/api/admin/users/{superadmin.id}", {"active": False}),
     ]
 
-    assert [403] * len(refused) == [answer.status_code for answer in refused]
-    assert {"forbidden"} == {problem(answer)["type"].rpartition(":")[2] for answer in refused}
+    assert [403] * len(rejected) == [answer.status_code for answer in rejected]
+    assert {"forbidden"} == {problem(answer)["type"].rpartition(":")[2] for answer in rejected}
     assert ("superadmin", True) == tuple(superadmin.get("/api/auth/me").json()[name] for name in ("role", "active"))
     assert 200 == other.get("/api/auth/me").status_code
 
@@ -355,9 +355,9 @@ def test_admins_list_accounts_by_page_and_by_cursor(admin: Person) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"role": "king"}, {"role": 1}, {"active": "no"}, {"active": None}, {"version": 7}, {"stamp": "x"}, []],
+    [{}, {"role": "king"}, {"role": 1}, {"active": "no"}, {"active": None}, {"version": 7}, {"token_version": "x"}, []],
 )
-def test_a_wrong_change_of_an_account_is_refused(admin: Person, ada: Person, body: object) -> None:
+def test_a_wrong_change_of_an_account_is_rejected(admin: Person, ada: Person, body: object) -> None:
     assert 422 == admin.send("PATCH", f"/api/admin/users/{ada.id}", body).status_code
     assert ("user", True) == tuple(ada.get("/api/auth/me").json()[name] for name in ("role", "active"))
 
@@ -366,7 +366,7 @@ def test_an_account_that_is_not_there_is_not_found(admin: Person) -> None:
     assert 404 == admin.send("PATCH", f"/api/admin/users/{MISSING_ID}", {"active": False}).status_code
 
 
-@pytest.mark.parametrize("field", ["role", "id", "is_active", "active", "created_at", "password_hash", "stamp"])
+@pytest.mark.parametrize("field", ["role", "id", "is_active", "active", "created_at", "password_hash", "token_version"])
 def test_nobody_assigns_what_is_not_offered(client: httpx2.Client, ada: Person, field: str) -> None:
     before = ada.get(f"/api/users/{ada.id}").json()
     body = {"name": "Eve", "email": f"eve-{field.replace('_', '-')}@example.com", "password": PASSWORD, field: "admin"}
@@ -397,7 +397,7 @@ def test_passwords_are_judged_by_length_and_by_being_common(client: httpx2.Clien
     assert status == client.post("/api/auth/register", json=body).status_code
 
 
-def test_a_refusal_has_the_headers_of_every_answer_and_can_be_read_by_our_pages(client: httpx2.Client) -> None:
+def test_a_rejection_has_the_headers_of_every_answer_and_can_be_read_by_our_pages(client: httpx2.Client) -> None:
     answer = client.get("/api/auth/me", headers={"Origin": ORIGIN})
     elsewhere = client.get("/api/auth/me", headers={"Origin": "https://evil.example"})
 
@@ -421,18 +421,18 @@ def test_each_security_event_is_told_once_with_user_address_and_outcome(
     expected = [
         (registered, "registered", user, "ok"),
         (entered, "login", user, "ok"),
-        (log_in(client, "told@example.com", "wrong"), "login failed", user, "refused"),
-        (log_in(client, "nobody@example.com", "wrong"), "login failed", "", "refused"),
-        (client.get("/api/auth/me"), "access refused", "", "refused"),
-        (client.get("/api/auth/me", headers=bearer("abc")), "access refused", "", "refused"),
-        (client.get("/api/users", headers=token), "access refused", user, "refused"),
-        (client.get(f"/api/users/{MISSING_ID}", headers=token), "access refused", user, "refused"),
-        (client.post("/api/auth/password", json=password, headers=token), "password change refused", user, "refused"),
+        (log_in(client, "told@example.com", "wrong"), "login failed", user, "rejected"),
+        (log_in(client, "nobody@example.com", "wrong"), "login failed", "", "rejected"),
+        (client.get("/api/auth/me"), "access denied", "", "rejected"),
+        (client.get("/api/auth/me", headers=bearer("abc")), "access denied", "", "rejected"),
+        (client.get("/api/users", headers=token), "access denied", user, "rejected"),
+        (client.get(f"/api/users/{MISSING_ID}", headers=token), "access denied", user, "rejected"),
+        (client.post("/api/auth/password", json=password, headers=token), "password change rejected", user, "rejected"),
         (
             client.patch(f"/api/users/{user}", json={"password": "x" * 8}, headers=token),
-            "access refused",
+            "access denied",
             user,
-            "refused",
+            "rejected",
         ),
         (
             client.patch(f"/api/users/{user}", json={"email": "t@example.com"}, headers=token),
@@ -446,8 +446,8 @@ def test_each_security_event_is_told_once_with_user_address_and_outcome(
         (superadmin.send("PATCH", account, {"active": True}), "account activated", user, "changed"),
         (superadmin.send("PATCH", f"/api/users/{user}", {"password": "x" * 8}), "password changed", user, "changed"),
         (superadmin.send("DELETE", f"/api/users/{user}"), "user deleted", user, "changed"),
-        (superadmin.send("PATCH", f"/api/admin/users/{own}", {"active": False}), "access refused", own, "refused"),
-        (admin.send("PATCH", f"/api/admin/users/{own}", {"active": False}), "access refused", admin.id, "refused"),
+        (superadmin.send("PATCH", f"/api/admin/users/{own}", {"active": False}), "access denied", own, "rejected"),
+        (admin.send("PATCH", f"/api/admin/users/{own}", {"active": False}), "access denied", admin.id, "rejected"),
     ]
 
     for answer, event, who, outcome in expected:
@@ -474,7 +474,7 @@ def test_no_password_and_no_token_is_ever_logged(tmp_path: Path, sqlite_template
         assert secret not in output
 
 
-def test_the_sixth_try_in_a_minute_is_refused_and_elsewhere_the_right_password_works(
+def test_the_sixth_try_in_a_minute_is_rejected_and_elsewhere_the_right_password_works(
     tmp_path: Path, sqlite_template: Path
 ) -> None:
     shutil.copy(sqlite_template, tmp_path / "service.db")
@@ -506,7 +506,7 @@ def test_one_subscriber_of_ipv6_has_the_tries_of_one_address(tmp_path: Path, sql
     assert 401 == odd.status_code
 
 
-def test_a_body_that_took_its_time_is_refused_when_its_sender_was_locked_out_meanwhile(
+def test_a_body_that_took_its_time_is_rejected_when_its_sender_was_locked_out_meanwhile(
     service: AuthCommand, client: httpx2.Client, admin: Person
 ) -> None:
     person = Person(client)
@@ -528,7 +528,7 @@ def test_a_body_that_took_its_time_is_refused_when_its_sender_was_locked_out_mea
     assert "Ada" == admin.get(f"/api/users/{person.id}").json()["name"]
 
 
-def test_a_login_with_what_is_no_text_is_refused(client: httpx2.Client) -> None:
+def test_a_login_with_what_is_no_text_is_rejected(client: httpx2.Client) -> None:
     assert 422 == log_in(client, "a\0b@example.com").status_code
 
 
@@ -571,21 +571,21 @@ def test_the_key_is_replaced_without_logging_anybody_out(tmp_path: Path, sqlite_
     ("key", "reason"),
     [("", "missing"), ("a-short-one", "shorter than 32 bytes"), ("change-me" * 5, "sample"), ("ab" * 20, "different")],
 )
-def test_production_refuses_a_missing_or_weak_key(tmp_path: Path, key: str, reason: str) -> None:
+def test_production_rejects_a_missing_or_weak_key(tmp_path: Path, key: str, reason: str) -> None:
     production = {"APP_ENV": "production", "ALLOWED_HOSTS": "api.example.com", "JWT_SECRET": key}
-    refused = console(tmp_path, "serve", **production)
+    rejected = console(tmp_path, "serve", **production)
 
-    assert (78, "") == (refused.returncode, refused.stdout)
-    [line] = refused.stderr.splitlines()
+    assert (78, "") == (rejected.returncode, rejected.stdout)
+    [line] = rejected.stderr.splitlines()
     assert line.startswith("JWT_SECRET: ")
     assert reason in line
     assert not key or key not in line
 
 
-def test_the_example_file_is_refused_as_it_is(tmp_path: Path) -> None:
-    refused = console(tmp_path, "config", "--check", JWT_SECRET="generate:48")
+def test_the_example_file_is_rejected_as_it_is(tmp_path: Path) -> None:
+    rejected = console(tmp_path, "config", "--check", JWT_SECRET="generate:48")
 
-    assert (78, True) == (refused.returncode, "shorter than 32 bytes" in refused.stderr)
+    assert (78, True) == (rejected.returncode, "shorter than 32 bytes" in rejected.stderr)
 
 
 def test_development_warns_of_a_key_that_no_restart_survives(tmp_path: Path) -> None:
@@ -611,13 +611,13 @@ def test_a_fresh_service_has_no_account(tmp_path: Path) -> None:
 
 def test_create_admin_promotes_who_is_there_only_if_that_is_wished(place: Path, client: httpx2.Client) -> None:
     person = Person(client)
-    refused = console(place, "create-admin", person.email, entered=f"{PASSWORD}\n", JWT_SECRET=KEY)
+    rejected = console(place, "create-admin", person.email, entered=f"{PASSWORD}\n", JWT_SECRET=KEY)
     nobody = console(place, "create-admin", "nobody@example.com", "--promote", JWT_SECRET=KEY)
     promoted = console(place, "create-admin", person.email.upper(), "--promote", "--role", "admin", JWT_SECRET=KEY)
     common = console(place, "create-admin", "new@example.com", entered="password1\n", JWT_SECRET=KEY)
     old = console(place, "create-admin", "new@example.com", JWT_SECRET=KEY, DATABASE_URL=f"sqlite:///{place}/old.db")
 
-    assert (2, True) == (refused.returncode, "a user has this e-mail: with --promote" in refused.stderr)
+    assert (2, True) == (rejected.returncode, "a user has this e-mail: with --promote" in rejected.stderr)
     assert (2, True) == (nobody.returncode, "no user has this e-mail: without --promote" in nobody.stderr)
     assert 0 == promoted.returncode, promoted.stderr
     person.log_in()

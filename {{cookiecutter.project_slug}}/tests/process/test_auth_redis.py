@@ -1,4 +1,4 @@
-"""Known callers in two processes that share a Redis, and without it."""
+"""Authenticated users in two processes that share a Redis, and without it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def clients(redis_server: RedisServer, folder: Path) -> Iterator[tuple[httpx2.Cl
         yield first, second
 
 
-def test_what_one_process_ends_the_other_refuses_at_once(clients: tuple[httpx2.Client, httpx2.Client]) -> None:
+def test_what_one_process_ends_the_other_rejects_at_once(clients: tuple[httpx2.Client, httpx2.Client]) -> None:
     first, second = clients
     person = Person(first)
     assert 200 == second.get("/api/auth/me", headers=person.headers).status_code

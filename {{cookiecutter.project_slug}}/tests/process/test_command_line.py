@@ -130,15 +130,15 @@ def test_routes_lists_methods_paths_names_and_who_may_call(tmp_path: Path) -> No
     assert ["GET", "/metrics", "metrics", "public"] in lines
 
 
-def test_production_refuses_an_old_schema_and_names_the_remedy(tmp_path: Path) -> None:
-    refused = run(tmp_path, "serve", **PRODUCTION, LOG_FORMAT="console")
+def test_production_rejects_an_old_schema_and_names_the_remedy(tmp_path: Path) -> None:
+    rejected = run(tmp_path, "serve", **PRODUCTION, LOG_FORMAT="console")
 
-    assert refused.returncode == 3
-    assert " migrate`" in refused.stdout
-    assert "then start again" in refused.stdout
-    assert "lifespan.py" not in refused.stdout
-    assert not refused.stdout.startswith("{")
-    assert refused.stderr == ""
+    assert rejected.returncode == 3
+    assert " migrate`" in rejected.stdout
+    assert "then start again" in rejected.stdout
+    assert "lifespan.py" not in rejected.stdout
+    assert not rejected.stdout.startswith("{")
+    assert rejected.stderr == ""
 
     migrated = run(tmp_path, "migrate", **PRODUCTION, LOG_LEVEL="error")
     assert (0, "") == (migrated.returncode, migrated.stdout)
@@ -152,23 +152,23 @@ def test_a_migration_that_fails_ends_the_start(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "service.db")) as database, database:
         database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
         database.execute("INSERT INTO alembic_version VALUES ('0000')")
-    refused = run(tmp_path, "serve")
+    rejected = run(tmp_path, "serve")
 
-    assert refused.returncode == 3
-    assert '"migration failed"' in refused.stdout
-    assert "Can't locate revision identified by '0000'" in refused.stdout
-    assert "the migration ended with exit code 3" in refused.stdout
-    assert refused.stderr == ""
+    assert rejected.returncode == 3
+    assert '"migration failed"' in rejected.stdout
+    assert "Can't locate revision identified by '0000'" in rejected.stdout
+    assert "the migration ended with exit code 3" in rejected.stdout
+    assert rejected.stderr == ""
 
 
 def test_a_start_without_its_database_says_what_to_check(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
-        refused = run(tmp_path, "serve", DATABASE_URL=f"postgresql://service:secret@127.0.0.1:{port}/service")
+        rejected = run(tmp_path, "serve", DATABASE_URL=f"postgresql://service:secret@127.0.0.1:{port}/service")
 
-    assert refused.returncode == 3
-    assert "check its address, and that it runs" in refused.stdout
+    assert rejected.returncode == 3
+    assert "check its address, and that it runs" in rejected.stdout
 
 
 def test_a_migration_without_a_database_says_why_and_hides_the_password(tmp_path: Path) -> None:

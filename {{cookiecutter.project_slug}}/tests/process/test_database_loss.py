@@ -33,9 +33,9 @@ async def test_readiness_follows_the_database_and_no_answer_is_a_500(proxy: Prox
 
             await proxy.cut()
             assert await seconds_until(client, "/health/ready", 503) < 2
-            refused = [await client.get("/api/users"), await client.post("/api/users", json=USER)]
-            assert [503, 503] == [answer.status_code for answer in refused]
-            assert ["1", "1"] == [answer.headers["retry-after"] for answer in refused]
+            rejected = [await client.get("/api/users"), await client.post("/api/users", json=USER)]
+            assert [503, 503] == [answer.status_code for answer in rejected]
+            assert ["1", "1"] == [answer.headers["retry-after"] for answer in rejected]
             assert 200 == (await client.get("/health/live")).status_code
 
             await proxy.start()
@@ -52,8 +52,8 @@ async def test_a_deleted_sqlite_file_is_noticed_and_used_again_when_it_is_back(f
 
             file.rename(aside)
             assert await seconds_until(client, "/health/ready", 503) < 2
-            refused = await client.post("/api/users", json=USER | {"email": "eve@example.org"})
-            assert (503, "1") == (refused.status_code, refused.headers["retry-after"])
+            rejected = await client.post("/api/users", json=USER | {"email": "eve@example.org"})
+            assert (503, "1") == (rejected.status_code, rejected.headers["retry-after"])
             assert not file.exists()
 
             aside.rename(file)

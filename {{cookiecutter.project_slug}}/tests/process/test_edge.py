@@ -53,23 +53,23 @@ def api(guarded: Command) -> Iterator[httpx2.Client]:
 
 def test_only_listed_hosts_are_served(api: httpx2.Client) -> None:
     assert api.get("/").status_code == 200
-    refused = api.get("/", headers={"Host": "evil.example.org"})
+    rejected = api.get("/", headers={"Host": "evil.example.org"})
 
-    assert 400 == refused.status_code
-    assert refused.json()["type"].endswith(":host-refused")
-    assert refused.headers["x-request-id"] == refused.json()["instance"]
+    assert 400 == rejected.status_code
+    assert rejected.json()["type"].endswith(":host-not-allowed")
+    assert rejected.headers["x-request-id"] == rejected.json()["instance"]
 
 
-def test_a_websocket_of_an_unlisted_host_is_refused_as_a_request_is(guarded: Command) -> None:
+def test_a_websocket_of_an_unlisted_host_is_rejected_as_a_request_is(guarded: Command) -> None:
     upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
     with guarded.connect() as client:
         client.sendall(request("/", "GET", *upgrade, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="))
         answer = read_answer(client)
-    line = guarded.line("request refused", request_id=answer.json()["instance"])
+    line = guarded.line("request rejected", request_id=answer.json()["instance"])
 
     assert 400 == answer.status
-    assert answer.json()["type"].endswith(":host-refused")
-    assert ("info", "host-refused", "The host 'test' is not served here.") == tuple(
+    assert answer.json()["type"].endswith(":host-not-allowed")
+    assert ("info", "host-not-allowed", "The host 'test' is not served here.") == tuple(
         line[key] for key in ("level", "problem", "detail")
     )
     assert [line] == [each for each in guarded.lines if each.get("request_id") == line["request_id"]]
@@ -90,7 +90,7 @@ def test_any_other_origin_may_not(api: httpx2.Client, origin: str) -> None:
     assert "access-control-allow-origin" not in response.headers
 
 
-def test_a_refused_preflight_is_a_problem_document(api: httpx2.Client) -> None:
+def test_a_rejected_preflight_is_a_problem_document(api: httpx2.Client) -> None:
     headers = {"Origin": "https://evil.example.org", "Access-Control-Request-Method": "POST"}
     response = api.options("/api/users", headers=headers)
 
@@ -99,12 +99,12 @@ def test_a_refused_preflight_is_a_problem_document(api: httpx2.Client) -> None:
     assert 400 == response.json()["status"]
 
 
-def test_a_preflight_to_an_unlisted_host_is_refused_and_its_origin_may_read_why(api: httpx2.Client) -> None:
+def test_a_preflight_to_an_unlisted_host_is_rejected_and_its_origin_may_read_why(api: httpx2.Client) -> None:
     headers = {"Host": "evil.example.org", "Origin": ORIGIN, "Access-Control-Request-Method": "PATCH"}
     response = api.options("/api/users/x", headers=headers)
 
     assert 400 == response.status_code
-    assert response.json()["type"].endswith(":host-refused")
+    assert response.json()["type"].endswith(":host-not-allowed")
     assert ORIGIN == response.headers["access-control-allow-origin"]
     assert "access-control-allow-methods" not in response.headers
 
@@ -171,7 +171,7 @@ def test_the_service_listens_where_it_is_told(guarded: Command) -> None:
 
 
 def test_a_setting_that_looks_misspelt_is_logged(guarded: Command) -> None:
-    line = guarded.line("questionable setting")
+    line = guarded.line("setting warning")
 
     assert "warning" == line["level"]
     assert "ALLOWED_HOSTS" in line["problem"]
@@ -190,7 +190,7 @@ def test_probes_are_logged_at_debug(guarded: Command) -> None:
     assert "debug" == guarded.line("request", request_id="probe")["level"]
 
 
-def test_what_the_server_itself_refuses_is_counted(guarded: Command) -> None:
+def test_what_the_server_itself_rejects_is_counted(guarded: Command) -> None:
     with guarded.connect() as client:
         client.sendall(request("/", "GET", "X-Big: " + "x" * 2000))
         assert 431 == read_answer(client).status
@@ -206,7 +206,7 @@ def test_log_lines_that_a_full_disk_costs_are_counted(guarded: Command) -> None:
     assert 0 < float(next(line for line in samples if line.startswith("log_messages_dropped_total")).split()[1])
 
 
-def test_a_client_can_read_the_refusal_of_a_body_that_it_is_still_sending(guarded: Command) -> None:
+def test_a_client_can_read_the_rejection_of_a_body_that_it_is_still_sending(guarded: Command) -> None:
     head = b"POST /api/users HTTP/1.1\r\nHost: api.example.org\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", guarded.port()), timeout=5) as client:
         client.sendall(head + b"Content-Length: 500000\r\n\r\n")
@@ -223,7 +223,7 @@ def test_probes_and_scrapes_are_answered_whatever_the_limits(folder: Path) -> No
             assert 200 == client.request("GET", path, content=b"x" * 11).status_code
 
 
-def test_a_body_of_undeclared_size_is_refused_by_what_has_come_of_it(guarded: Command) -> None:
+def test_a_body_of_undeclared_size_is_rejected_by_what_has_come_of_it(guarded: Command) -> None:
     head = b"POST /api/users HTTP/1.1\r\nHost: api.example.org\r\nContent-Type: application/json\r\n"
     chunk = b"1f4\r\n" + b" " * 500 + b"\r\n"
     with socket.create_connection(("127.0.0.1", guarded.port()), timeout=5) as client:
@@ -234,12 +234,12 @@ def test_a_body_of_undeclared_size_is_refused_by_what_has_come_of_it(guarded: Co
     assert answer.json()["detail"] == "The body is larger than the 1000 bytes that are accepted."
 
 
-def test_a_request_beyond_its_time_is_refused_and_stores_nothing(folder: Path) -> None:
+def test_a_request_beyond_its_time_is_rejected_and_stores_nothing(folder: Path) -> None:
     with Command(folder, REQUEST_TIMEOUT_SECONDS="0.005") as service, service.client() as client:
-        refused = client.post("/api/users", json=USER)
-        assert 503 == refused.status_code
-        assert refused.json()["type"].endswith(":timed-out")
-        assert "1" == refused.headers["retry-after"]
+        rejected = client.post("/api/users", json=USER)
+        assert 503 == rejected.status_code
+        assert rejected.json()["type"].endswith(":timed-out")
+        assert "1" == rejected.headers["retry-after"]
     with Command(folder) as service, service.client() as client:
         assert 0 == client.get("/api/users").json()["pagination"]["total_items"]
 

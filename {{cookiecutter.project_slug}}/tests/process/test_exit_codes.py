@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from {{ cookiecutter.package_name }}.chassis.database.migrations.runner import migrated
-from {{ cookiecutter.package_name }}.chassis.server.signal_watch import HEARING_SECONDS
+from {{ cookiecutter.package_name }}.chassis.server.signal_watch import HANDLER_GRACE_SECONDS
 
 from tests.process import dying_application
 from tests.process.service import Service, read_answer, request
@@ -66,7 +66,7 @@ def test_a_signal_that_is_heard_late_is_one_signal_and_drops_no_request() -> Non
 def test_a_signal_to_a_forked_child_is_none_to_the_service() -> None:
     with Service() as service:
         assert service.ask("/end-child").status == 200
-        time.sleep(2 * HEARING_SECONDS)
+        time.sleep(2 * HANDLER_GRACE_SECONDS)
         assert service.ask("/").status == 200
         service.signal()
 
@@ -78,7 +78,7 @@ def test_a_signal_that_the_application_takes_over_does_not_end_the_process() -> 
         service.port()
         for _ in range(2):
             service.signal(signal.SIGHUP)
-            time.sleep(2 * HEARING_SECONDS)
+            time.sleep(2 * HANDLER_GRACE_SECONDS)
 
         assert service.ask("/").status == 200
         service.line("reloading")

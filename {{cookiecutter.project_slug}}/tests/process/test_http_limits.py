@@ -50,7 +50,7 @@ PIECES = 1_000_000
 """So many bytes come in several pieces, whatever the system's buffers are."""
 
 
-REFUSALS = {
+REJECTIONS = {
     "a target of 64 KiB": (414, b"GET /" + b"a" * 65_536 + b" HTTP/1.1\r\nHost: test\r\n\r\n"),
     "a target of 9 KiB": (414, request("/" + "a" * 9000)),
     "a header of 64 KiB": (431, request("/", "GET", "X-Big: " + "a" * 65_536)),
@@ -92,9 +92,9 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSALS)
+@pytest.mark.parametrize("name", REJECTIONS)
 def test_what_is_no_acceptable_request_gets_a_problem_document(service: Service, name: str) -> None:
-    status, sent = REFUSALS[name]
+    status, sent = REJECTIONS[name]
 
     answer = answer_to(service, sent)
 
@@ -107,10 +107,10 @@ def test_what_is_no_acceptable_request_gets_a_problem_document(service: Service,
     assert "server" not in answer.headers
 
 
-def test_a_refusal_is_logged_and_counted_once(service: Service) -> None:
+def test_a_rejection_is_logged_and_counted_once(service: Service) -> None:
     answer = answer_to(service, request("/", "FOO2"))
 
-    line = service.line("request refused", request_id=answer.json()["instance"])
+    line = service.line("request rejected", request_id=answer.json()["instance"])
     assert (501, "not-implemented", "127.0.0.1") == (line["status"], line["problem"], line["client"])
     assert service.line("counted", status=501)["method"] == "other"
 
@@ -118,14 +118,14 @@ def test_a_refusal_is_logged_and_counted_once(service: Service) -> None:
 @pytest.mark.parametrize(
     ("sent", "event"),
     [
-        (request("/", "GET", "X-Request-ID: two-hosts", "Host: test"), "request refused"),
-        (request("/", "GET", "X-Request-ID: large-head", "X-Big: " + "a" * 65_536), "request refused"),
-        (with_body("X-Request-ID: bad-chunk", "Transfer-Encoding: chunked", body=b"zz\r\n"), "request refused"),
+        (request("/", "GET", "X-Request-ID: two-hosts", "Host: test"), "request rejected"),
+        (request("/", "GET", "X-Request-ID: large-head", "X-Big: " + "a" * 65_536), "request rejected"),
+        (with_body("X-Request-ID: bad-chunk", "Transfer-Encoding: chunked", body=b"zz\r\n"), "request rejected"),
         (request("/crash", "GET", "X-Request-ID: crash"), "unhandled exception"),
     ],
     ids=["two Hosts", "a large head", "a bad chunk", "a crash"],
 )
-def test_a_refusal_bears_the_request_id_that_the_client_chose(service: Service, sent: bytes, event: str) -> None:
+def test_a_rejection_bears_the_request_id_that_the_client_chose(service: Service, sent: bytes, event: str) -> None:
     answer = answer_to(service, sent)
 
     chosen = answer.json()["instance"]
@@ -134,13 +134,13 @@ def test_a_refusal_bears_the_request_id_that_the_client_chose(service: Service, 
     assert service.line(event, request_id=chosen)
 
 
-def test_a_refusal_bears_no_request_id_that_is_malformed(service: Service) -> None:
+def test_a_rejection_bears_no_request_id_that_is_malformed(service: Service) -> None:
     answer = answer_to(service, request("/", "GET", "X-Request-ID: a b", "Host: test"))
 
     assert answer.headers["x-request-id"] == answer.json()["instance"] != "a b"
 
 
-def test_a_refusal_does_not_bear_the_id_of_the_request_before(service: Service) -> None:
+def test_a_rejection_does_not_bear_the_id_of_the_request_before(service: Service) -> None:
     with service.connect() as client:
         client.sendall(request("/", "GET", "X-Request-ID: before") + b"NONSENSE\r\n\r\n")
         rest = bytearray()
@@ -190,7 +190,7 @@ def test_a_pipelined_request_finds_nothing_of_the_one_before_it(service: Service
         assert [b"nothing"] * 3 == [read_answer(client, rest).body for _ in range(3)]
 
 
-def test_pipelining_without_end_is_refused(service: Service) -> None:
+def test_pipelining_without_end_is_rejected(service: Service) -> None:
     with service.connect() as client:
         client.sendall(request("/slow?seconds=0.1") + request("/") * 500)
         rest = bytearray()
@@ -202,7 +202,7 @@ def test_pipelining_without_end_is_refused(service: Service) -> None:
 def test_a_413_can_be_read_by_a_client_that_is_still_sending(service: Service) -> None:
     size = 8 * 1024 * 1024
     with service.connect() as client:
-        client.sendall(request("/refuse", "POST", f"Content-Length: {size}"))
+        client.sendall(request("/reject", "POST", f"Content-Length: {size}"))
         client.sendall(b"x" * size)
 
         assert read_answer(client).status == 413
@@ -212,7 +212,7 @@ def test_a_413_can_be_read_by_a_client_that_is_still_sending(service: Service) -
 def test_a_client_that_asks_before_sending_is_told_no_without_the_body(service: Service) -> None:
     expecting = ("Content-Length: 1000000", "Expect: 100-continue")
 
-    answer = answer_to(service, with_body(*expecting, target="/refuse"))
+    answer = answer_to(service, with_body(*expecting, target="/reject"))
 
     assert answer.status == 413
 

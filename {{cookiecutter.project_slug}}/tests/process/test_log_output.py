@@ -23,7 +23,7 @@ CONFIGURE = """
 import asyncio, logging, os, signal, sys, threading, time, warnings
 from pathlib import Path
 import structlog
-from {{ cookiecutter.package_name }}.chassis.logs.setup import AccessLog, LastResort, configure_logging
+from {{ cookiecutter.package_name }}.chassis.logs.setup import AccessLog, UnhandledExceptionHooks, configure_logging
 from {{ cookiecutter.package_name }}.chassis.context import request_id
 
 log = structlog.get_logger("app.users")
@@ -35,8 +35,8 @@ writer = configure_logging(
     secrets=["canary-known-1", "postgresql://u:canary-known-2@db/app"],
 )
 counted = []
-last_resort = LastResort(counted.append)
-last_resort.install()
+exception_hooks = UnhandledExceptionHooks(counted.append)
+exception_hooks.install()
 """
 
 
@@ -181,7 +181,7 @@ class Finaliser:
     def __del__(self): raise ValueError("password=canary-16")
 Finaliser()
 async def main():
-    asyncio.get_running_loop().set_exception_handler(last_resort.loop_exception_handler)
+    asyncio.get_running_loop().set_exception_handler(exception_hooks.loop_exception_handler)
     task = asyncio.get_running_loop().create_task(lost(), name="lost")
     await asyncio.sleep(0)
     await asyncio.sleep(0)

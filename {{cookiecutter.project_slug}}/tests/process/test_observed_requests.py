@@ -119,7 +119,7 @@ def test_a_body_that_breaks_off_at_once_never_reaches_the_application(client: ht
         answer = read_answer(breaking)
 
     assert (400, "breaks-at-once") == (answer.status, answer.json()["instance"])
-    assert [("request refused", 400)] == told_of(served, client, "breaks-at-once")
+    assert [("request rejected", 400)] == told_of(served, client, "breaks-at-once")
     assert ['method="DELETE",route="unmatched",status_code="400"} 1.0'] == counted(client, "DELETE")
 
 

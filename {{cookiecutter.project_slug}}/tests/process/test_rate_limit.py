@@ -9,7 +9,7 @@ from .command import Command
 LIMITED = {"RATE_LIMIT_PER_MINUTE": "5", "CORS_ORIGINS": "https://app.example.com"}
 
 
-def test_the_sixth_request_of_a_client_is_refused_and_probes_are_not_counted(folder: Path) -> None:
+def test_the_sixth_request_of_a_client_is_rejected_and_probes_are_not_counted(folder: Path) -> None:
     with Command(folder, **LIMITED) as service, service.client() as client:
         for _ in range(10):
             assert [200, 200] == [client.get(path).status_code for path in ("/health/live", "/metrics")]
@@ -18,14 +18,14 @@ def test_the_sixth_request_of_a_client_is_refused_and_probes_are_not_counted(fol
         line = service.line("rate limit hit", request_id=answers[5].headers["x-request-id"])
         counted = client.get("/metrics").text
 
-    refused = answers[5]
+    rejected = answers[5]
     assert [200] * 5 + [429] == [answer.status_code for answer in answers]
-    assert 0 < int(refused.headers["retry-after"]) <= 60
-    assert refused.json()["type"].endswith(":too-many-requests")
-    assert "https://app.example.com" == refused.headers["access-control-allow-origin"]
-    assert "nosniff" == refused.headers["x-content-type-options"]
+    assert 0 < int(rejected.headers["retry-after"]) <= 60
+    assert rejected.json()["type"].endswith(":too-many-requests")
+    assert "https://app.example.com" == rejected.headers["access-control-allow-origin"]
+    assert "nosniff" == rejected.headers["x-content-type-options"]
     assert 200 == probed.status_code
-    assert ("127.0.0.1", "client", "refused") == (line["client"], line["limit"], line["outcome"])
+    assert ("127.0.0.1", "client", "rejected") == (line["client"], line["limit"], line["outcome"])
     assert 'status_code="429"} 1.0' in counted
 
 

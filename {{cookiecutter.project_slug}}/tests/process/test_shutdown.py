@@ -17,7 +17,7 @@ EXTRA_SECONDS = 4.0
 
 def client_of_a_balancer(port: int, stop_at: list[float], *, keep_alive: bool) -> dict[str, int]:
     """Back-to-back requests until the time in *stop_at*; a connection that ended while idle is no loss."""
-    counts = {"answered": 0, "dropped": 0, "refused": 0}
+    counts = {"answered": 0, "dropped": 0, "rejected": 0}
     fields = () if keep_alive else ("Connection: close",)
     client: socket.socket | None = None
     while not stop_at or time.monotonic() < stop_at[0]:
@@ -27,7 +27,7 @@ def client_of_a_balancer(port: int, stop_at: list[float], *, keep_alive: bool) -
             client.sendall(request("/slow?seconds=0.01", "GET", *fields))
             answer = read_answer(client)
         except ConnectionRefusedError:
-            counts["refused"] += 1
+            counts["rejected"] += 1
             time.sleep(0.02)
             continue
         except OSError:
@@ -54,7 +54,7 @@ def test_no_request_is_lost_when_the_balancer_notices_within_the_drain_delay(*, 
 
         assert sum(count["answered"] for count in counts) > 100
         assert sum(count["dropped"] for count in counts) == 0
-        assert sum(count["refused"] for count in counts) == 0
+        assert sum(count["rejected"] for count in counts) == 0
         assert service.exit_code(3) == 0
 
 

@@ -63,9 +63,9 @@ def test_what_was_logged_before_a_signal_is_written(command: str) -> None:
 
 
 def events(result: subprocess.CompletedProcess[str]) -> list[str]:
-    """What was logged, but for doubts about settings that a feature may have in an empty environment."""
+    """What was logged, but for warnings about settings that a feature may have in an empty environment."""
     logged = [json.loads(line)["event"] for line in result.stdout.splitlines()]
-    return [event for event in logged if event != "questionable setting"]
+    return [event for event in logged if event != "setting warning"]
 
 
 def test_next_to_nothing_is_imported_before_a_signal_has_its_meaning() -> None:

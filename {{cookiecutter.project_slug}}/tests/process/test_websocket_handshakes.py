@@ -16,7 +16,7 @@ def upgrade(path: str, *fields: str, method: str = "GET") -> bytes:
     return request(path, method, "Connection: Upgrade", "Upgrade: websocket", *fields)
 
 
-REFUSALS = {
+REJECTIONS = {
     "no handler": (403, "forbidden", upgrade("/nothing", VERSION, KEY)),
     "an old version": (400, "bad-request", upgrade("/websocket/aware", "Sec-WebSocket-Version: 8", KEY)),
     "no key": (400, "bad-request", upgrade("/websocket/aware", VERSION)),
@@ -25,11 +25,11 @@ REFUSALS = {
     "a target of 8 KiB": (431, "headers-too-large", upgrade("/" + "a" * 8180, VERSION, KEY)),
     "a field that is just not too large": (403, "forbidden", upgrade("/nothing", VERSION, KEY, "X: " + "a" * 8159)),
     "a body of no bytes": (403, "forbidden", upgrade("/nothing", VERSION, KEY, "Content-Length: 0")),
-    "an error that its handler raises": (400, "host-refused", upgrade("/websocket/refusing", VERSION, KEY)),
+    "an error that its handler raises": (400, "host-not-allowed", upgrade("/websocket/rejecting", VERSION, KEY)),
     "another method": (405, "method-not-allowed", upgrade("/websocket/aware", VERSION, KEY, method="POST")),
 }
 
-TOLD = {"request refused", "unhandled exception", "counted", "standard library"}
+TOLD = {"request rejected", "unhandled exception", "counted", "standard library"}
 """What a handshake may leave in the log; `standard library` stands for what uvicorn says itself."""
 
 
@@ -48,12 +48,12 @@ def answer_to(service: Service, sent: bytes) -> Answer:
         return answer
 
 
-@pytest.mark.parametrize("name", REFUSALS)
-def test_a_refused_handshake_is_a_problem_document_and_a_line(service: Service, name: str) -> None:
-    status, slug, sent = REFUSALS[name]
+@pytest.mark.parametrize("name", REJECTIONS)
+def test_a_rejected_handshake_is_a_problem_document_and_a_line(service: Service, name: str) -> None:
+    status, slug, sent = REJECTIONS[name]
 
     answer = answer_to(service, sent)
-    line = service.line("request refused", request_id=answer.json()["instance"])
+    line = service.line("request rejected", request_id=answer.json()["instance"])
 
     assert (status, status) == (answer.status, answer.json()["status"])
     assert answer.headers["content-type"] == "application/problem+json"
@@ -64,23 +64,23 @@ def test_a_refused_handshake_is_a_problem_document_and_a_line(service: Service, 
     )
 
 
-def test_a_refused_handshake_bears_the_request_id_that_the_client_chose(service: Service) -> None:
+def test_a_rejected_handshake_bears_the_request_id_that_the_client_chose(service: Service) -> None:
     for number, fields in enumerate(((VERSION, KEY), (KEY,))):
         answer = answer_to(service, upgrade("/nothing", *fields, f"X-Request-ID: chosen-{number}"))
 
         assert f"chosen-{number}" == answer.json()["instance"] == answer.headers["x-request-id"]
 
 
-def test_each_refused_handshake_is_logged_and_counted_once() -> None:
+def test_each_rejected_handshake_is_logged_and_counted_once() -> None:
     with Service() as service:
-        for _, _, sent in REFUSALS.values():
+        for _, _, sent in REJECTIONS.values():
             answer_to(service, sent)
         service.signal()
         service.exit_code(within_seconds=5)
         events = service.events()
 
-    assert ["request refused", "counted"] * len(REFUSALS) == [event for event in events if event in TOLD]
-    assert [status for status, _, _ in REFUSALS.values()] == [
+    assert ["request rejected", "counted"] * len(REJECTIONS) == [event for event in events if event in TOLD]
+    assert [status for status, _, _ in REJECTIONS.values()] == [
         line["status"] for line in service.lines if line["event"] == "counted"
     ]
 
@@ -107,7 +107,7 @@ def test_a_crash_before_the_acceptance_is_one_line_with_the_id_of_its_answer(pat
     assert ["unhandled exception", "counted"] == [event for event in events if event in TOLD]
 
 
-def test_an_answer_of_the_handler_s_own_is_a_refusal_and_no_failure() -> None:
+def test_an_answer_of_the_handler_s_own_is_a_rejection_and_no_failure() -> None:
     with Service() as service:
         answer = answer_to(service, upgrade("/websocket/answering", VERSION, KEY))
         service.signal()
@@ -115,8 +115,8 @@ def test_an_answer_of_the_handler_s_own_is_a_refusal_and_no_failure() -> None:
         events = service.events()
 
     assert (401, b"own") == (answer.status, answer.body)
-    assert 401 == service.line("request refused")["status"]
-    assert ["request refused", "counted"] == [event for event in events if event in TOLD]
+    assert 401 == service.line("request rejected")["status"]
+    assert ["request rejected", "counted"] == [event for event in events if event in TOLD]
 
 
 def test_a_handshake_that_the_stop_cuts_off_is_told_so() -> None:

@@ -28,10 +28,10 @@ def test_a_duration_on_a_bound_belongs_to_its_bucket_and_to_all_above() -> None:
     assert 3 == metrics.registry.get_sample_value("http_requests_total", LABELS)
 
 
-def test_a_refusal_before_the_path_was_known_is_unmatched() -> None:
+def test_a_rejection_before_the_path_was_known_is_unmatched() -> None:
     metrics = Metrics()
     for _ in range(2):
-        metrics.requests.observe_refusal("BREW", 501)
+        metrics.requests.observe_rejection("BREW", 501)
 
     labels = {"method": "other", "route": "unmatched", "status_code": "501"}
     assert 2 == metrics.registry.get_sample_value("http_requests_total", labels)

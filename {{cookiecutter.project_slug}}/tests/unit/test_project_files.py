@@ -98,15 +98,15 @@ def test_the_image_installs_the_lock_alone_without_what_tests_need_and_compiled(
     assert any("UV_COMPILE_BYTECODE=1" in variables.split() for variables in _instructions("ENV"))
 
 
-def test_an_image_without_a_lock_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_an_image_without_a_lock_is_rejected_with_what_to_do(tmp_path: Path) -> None:
     (command,) = [command for command in _instructions("RUN") if "make setup" in command]
 
     def tried() -> subprocess.CompletedProcess[str]:
         return subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
 
-    refused = tried()
-    assert 1 == refused.returncode
-    assert "run 'make setup' and commit it" in refused.stderr
+    rejected = tried()
+    assert 1 == rejected.returncode
+    assert "run 'make setup' and commit it" in rejected.stderr
 
     (tmp_path / "uv.lock").touch()
     assert 0 == tried().returncode
@@ -172,7 +172,7 @@ def test_the_lock_names_one_index_and_no_credentials() -> None:
         "os.environ['HOME']",
     ],
 )
-def test_the_linter_refuses_what_has_one_supervised_place(statement: str) -> None:
+def test_the_linter_rejects_what_has_one_supervised_place(statement: str) -> None:
     source = f"import asyncio\nimport os\n\n{statement}\n"
     command = [sys.executable, "-m", "ruff", "check", "--select=TID251", "--stdin-filename=src/any/services.py", "-"]
     found = subprocess.run(command, cwd=PROJECT, input=source, capture_output=True, encoding="utf-8", check=False)

@@ -1,23 +1,20 @@
-"""Who may call a route, as its declaration says, and who is asking.
+"""Access policies of routes, and the caller of the current request.
 
-Routes declare a policy. What tells callers apart is a gate, which a feature may bring; without one, everybody is
-anonymous and every route is public.
+A policy is declared with the route. An authorizer, which a feature brings, identifies the caller and applies the
+policy; a service without one can have public routes only.
 """
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network
-
-ADMIN_ROLES = ("admin", "superadmin")
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Everybody, if it is `PUBLIC`; else every known caller, or only those with one of *roles*, or the owner.
+    """Who may call a route: anybody (`PUBLIC`), every authenticated user, those with one of *roles*, or the owner.
 
-    *owner* names the part of the path that holds the owner's id; with it, *roles* are admitted besides.
+    *owner* names the path parameter that holds the owner's id; with it, *roles* are admitted besides.
     """
 
     public: bool = False
@@ -31,17 +28,23 @@ class Policy:
 
 PUBLIC = Policy(public=True)
 AUTHENTICATED = Policy()
-ADMINS = Policy(roles=ADMIN_ROLES)
 
 
-def owner_or_admins(parameter: str) -> Policy:
-    """Admit the one whose id the path holds as *parameter*, and admins."""
-    return Policy(roles=ADMIN_ROLES, owner=parameter)
+def roles(*names: str) -> Policy:
+    """Admit callers that have one of the roles *names*."""
+    if not names:
+        raise TypeError("roles() needs the name of at least one role; AUTHENTICATED admits every authenticated user")
+    return Policy(roles=names)
+
+
+def owner_or(parameter: str, *names: str) -> Policy:
+    """Admit the user whose id is the path parameter *parameter*, and callers with one of the roles *names*."""
+    return Policy(roles=names, owner=parameter)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking, and from which address; nobody that we know if `user_id` is empty."""
+    """The user who sent the request, and the client's address; `user_id` is empty for an anonymous one."""
 
     user_id: str = ""
     role: str = ""
@@ -50,19 +53,5 @@ class Caller:
 
 ANONYMOUS = Caller()
 
-caller: ContextVar[Caller] = ContextVar("caller", default=ANONYMOUS)
-"""Who asked for what the current task does, while a route that is not public is answered."""
-
-
-def subscriber(address: str) -> str:
-    """Whose requests are counted together: an address, of IPv6 the network of 64 bits that it lies in.
-
-    That is the least that one subscriber has (RFC 6177). What is no address, as a proxy may forward, stands for itself.
-    """
-    if ":" not in address:
-        return address
-    try:
-        parsed = IPv6Address(address.partition("%")[0])
-    except ValueError:
-        return address
-    return str(parsed.ipv4_mapped or IPv6Network((parsed, 64), strict=False).network_address)
+current_caller: ContextVar[Caller] = ContextVar("current_caller", default=ANONYMOUS)
+"""The caller of the request that the current task serves; anonymous on a public route."""

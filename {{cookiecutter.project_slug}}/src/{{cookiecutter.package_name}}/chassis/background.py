@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from prometheus_client import Counter
 
     from .lifecycle import Lifecycle
+    from .reports import ErrorReporter
 
-_log = structlog.get_logger(__name__)
+_log = structlog.get_logger("chassis.background")
 
 
 class BackgroundTasks:
@@ -24,9 +25,10 @@ class BackgroundTasks:
     the process gracefully, with exit code 70.
     """
 
-    def __init__(self, lifecycle: Lifecycle, failures: Counter) -> None:
+    def __init__(self, lifecycle: Lifecycle, failures: Counter, reporter: ErrorReporter) -> None:
         self._lifecycle = lifecycle
         self._failures = failures
+        self._reporter = reporter
         self._tasks: dict[asyncio.Task[None], bool] = {}
         """Each that runs, and whether it is critical."""
         self._closing = False
@@ -41,17 +43,41 @@ class BackgroundTasks:
         task.add_done_callback(self._ended)
         task.add_done_callback(lambda _: work.close())  # of no effect, unless it was cancelled before its first step
 
+    def every(
+        self, seconds: float, work: Callable[[], Awaitable[object]]
+    ) -> Callable[[], Coroutine[object, object, None]]:
+        """A task, for `Parts(tasks=...)`, that calls *work*, and again *seconds* after each call has ended.
+
+        A call that raises is logged, counted and reported, and the next one comes all the same.
+        """
+
+        async def repeat() -> None:
+            while True:
+                try:
+                    await work()
+                except Exception as error:  # noqa: BLE001 - one failure must not be the end of all later calls
+                    self._failed("periodic task failed", error, critical=False)
+                await asyncio.sleep(seconds)
+
+        return repeat
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         critical = self._tasks.pop(task)
         error = _error_of(task)
         ended_by_us = self._closing and (error is None or task.cancelled())
         if ended_by_us or (error is None and not critical):
             return
-        self._failures.labels("background task").inc()
         event = "background task failed" if error else "critical background task returned"
-        _log.error(event, task=task.get_name(), critical=critical, exc_info=error)
+        self._failed(event, error, critical=critical, task=task.get_name())
         if critical:
             self._lifecycle.fail(f"the critical background task {task.get_name()!r} died")
+
+    def _failed(self, event: str, error: BaseException | None, *, critical: bool, task: str = "") -> None:
+        name = task or (current.get_name() if (current := asyncio.current_task()) else "")
+        self._failures.labels("background task").inc()
+        _log.error(event, task=name, critical=critical, exc_info=error)
+        if error is not None:
+            self._reporter.report(error, where="background task", transaction=name)
 
     async def close(self) -> None:
         """Cancel what still runs, and wait until it has ended."""

@@ -1,59 +1,91 @@
-"""What can go wrong, as the domain names it; `models/problem.py` maps each to a status.
+"""What can go wrong, as the domain names it; each class carries the problem type that describes it to clients.
 
     ServiceError
-    ├── Unreadable               the request cannot be parsed at all
+    ├── MalformedRequest         the request cannot be parsed at all
     ├── Invalid                  it can be parsed, and its content is wrong
-    ├── Unauthenticated          nobody knows who is asking
-    ├── Forbidden                the caller is known, and may not do this
+    ├── Unauthenticated          the route is for authenticated users
+    ├── Forbidden                the caller is authenticated, and may not do this
     ├── NotFound
     ├── Conflict                 it contradicts what is stored
     ├── ContentTooLarge
     ├── UnsupportedMediaType
-    ├── HostRefused              the Host header names no host of ours
-    ├── TooManyRequests          the caller asks too often
+    ├── HostNotAllowed           the Host header names no host of ours
+    ├── TooManyRequests
     └── Unavailable              try again later
         ├── DatabaseUnavailable
         ├── RequestTimedOut
         ├── ShuttingDown
         └── NotReady             asked by a probe, so it is not worth a log line
-    ClientGone                   the client left before its answer was whole
-    SchemaOutdated               the start is refused: `migrate` has to run first
-    ResponseAborted              a failure after the answer began: already logged, the server only cuts the connection
+    ConfigurationError           the service is put together wrongly: its owner has to mend it before it can start
+    ClientGone                   the client left before its response was whole
+    SchemaOutdated               the start fails: `migrate` has to run first
+    ResponseAborted              a failure after the response began: already logged, the server only cuts the connection
 
 Services raise these; controllers do not catch them. `detail` is shown to the client, so it never holds a secret or
-the text of a foreign exception.
+the text of a foreign exception. A service derives its own from the one that is nearest:
+
+    class OutOfStock(Conflict):
+        problem = ProblemType("out-of-stock", 409, "Out of stock")
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import ClassVar
 
+from .shapes import problem as problems
+from .shapes.problem import FieldError, ProblemType
 
-@dataclass(frozen=True, slots=True)
-class FieldError:
-    """One wrong value: `pointer` is a JSON pointer into the body (RFC 6901) or a parameter's name after `?`."""
-
-    pointer: str
-    detail: str
+__all__ = [
+    "ClientGone",
+    "ConfigurationError",
+    "Conflict",
+    "ContentTooLarge",
+    "DatabaseUnavailable",
+    "FieldError",
+    "Forbidden",
+    "HostNotAllowed",
+    "Invalid",
+    "MalformedRequest",
+    "NotFound",
+    "NotReady",
+    "ProblemType",
+    "RequestTimedOut",
+    "ResponseAborted",
+    "SchemaOutdated",
+    "ServiceError",
+    "ShuttingDown",
+    "TooManyRequests",
+    "Unauthenticated",
+    "Unavailable",
+    "UnsupportedMediaType",
+    "problem_types",
+]
 
 
 class ServiceError(Exception):
     """The root of what this service raises on purpose; `detail` is written for the client."""
 
+    problem: ClassVar[ProblemType] = problems.CLIENT_ERROR
+    """What clients are told that it is; the status stands in it."""
     retry_after_seconds: int | None = None
-    """When the same request may succeed, for a refusal that passes."""
+    """When the same request may succeed, for a rejection that passes."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
 
 
-class Unreadable(ServiceError):
+class MalformedRequest(ServiceError):
     """The request's bytes cannot be parsed."""
+
+    problem = problems.BAD_REQUEST
 
 
 class Invalid(ServiceError):
     """The request was parsed and its content is wrong; `errors` names every wrong place."""
+
+    problem = problems.INVALID
 
     def __init__(self, detail: str, errors: tuple[FieldError, ...]) -> None:
         super().__init__(detail)
@@ -61,7 +93,9 @@ class Invalid(ServiceError):
 
 
 class Unauthenticated(ServiceError):
-    """The route is for known callers; `challenge` says how to become one (RFC 9110, section 11.6.1)."""
+    """The route is for authenticated users; `challenge` says how to become one (RFC 9110, section 11.6.1)."""
+
+    problem = problems.UNAUTHENTICATED
 
     def __init__(self, detail: str, *, challenge: str) -> None:
         super().__init__(detail)
@@ -71,29 +105,43 @@ class Unauthenticated(ServiceError):
 class Forbidden(ServiceError):
     """The caller is known, and is not among those who may do this."""
 
+    problem = problems.FORBIDDEN
+
 
 class NotFound(ServiceError):
     """What was asked for does not exist, or not for this caller."""
+
+    problem = problems.NOT_FOUND
 
 
 class Conflict(ServiceError):
     """The request contradicts what is stored."""
 
+    problem = problems.CONFLICT
+
 
 class ContentTooLarge(ServiceError):
     """The body is larger than the service accepts."""
+
+    problem = problems.CONTENT_TOO_LARGE
 
 
 class UnsupportedMediaType(ServiceError):
     """The body's content type is not the one the route reads."""
 
+    problem = problems.UNSUPPORTED_MEDIA_TYPE
 
-class HostRefused(ServiceError):
+
+class HostNotAllowed(ServiceError):
     """The Host header is missing, repeated, or names a host that is not ours."""
+
+    problem = problems.HOST_NOT_ALLOWED
 
 
 class TooManyRequests(ServiceError):
     """The caller has used up what it may ask for; in *retry_after_seconds* it has some again."""
+
+    problem = problems.TOO_MANY_REQUESTS
 
     def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
         super().__init__(detail)
@@ -103,6 +151,8 @@ class TooManyRequests(ServiceError):
 class Unavailable(ServiceError):
     """The service cannot answer now."""
 
+    problem = problems.UNAVAILABLE
+
     def __init__(self, detail: str, *, retry_after_seconds: int = 1) -> None:
         super().__init__(detail)
         self.retry_after_seconds = retry_after_seconds
@@ -111,13 +161,19 @@ class Unavailable(ServiceError):
 class DatabaseUnavailable(Unavailable):
     """The database cannot be reached, is locked, or has no free connection."""
 
+    problem = problems.DATABASE_UNAVAILABLE
+
 
 class RequestTimedOut(Unavailable):
     """The request took longer than REQUEST_TIMEOUT_SECONDS."""
 
+    problem = problems.TIMED_OUT
+
 
 class ShuttingDown(Unavailable):
     """The request was cut off by the shutdown deadline."""
+
+    problem = problems.SHUTTING_DOWN
 
     def __init__(self) -> None:
         super().__init__("The service stopped before it could answer.")
@@ -130,6 +186,10 @@ class NotReady(Unavailable):
         super().__init__("The service is not ready for requests.")
 
 
+class ConfigurationError(Exception):
+    """The service is put together wrongly, which stops its start; the message says where, and what to write."""
+
+
 class ClientGone(OSError):
     """The client closed the connection before its answer was complete; `send` raises it."""
 
@@ -140,3 +200,21 @@ class ResponseAborted(Exception):
 
 class SchemaOutdated(Exception):
     """The database's schema is not the one that this version of the service was written for."""
+
+
+def problem_types() -> dict[str, ProblemType]:
+    """Every type of the chassis, and of each error class that has been imported, by slug.
+
+    Raises ValueError for a slug that two types share.
+    """
+    found: dict[str, ProblemType] = {}
+    for kind in (*problems.CHASSIS_TYPES, *(error.problem for error in _subclasses(ServiceError))):
+        if found.setdefault(kind.slug, kind) != kind:
+            raise ValueError(f"the problem type {kind.slug!r} is declared twice: {found[kind.slug]} and {kind}")
+    return found
+
+
+def _subclasses(error: type[ServiceError]) -> Iterator[type[ServiceError]]:
+    for subclass in error.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Check = Callable[[], Awaitable[None]]
 
-_log = structlog.get_logger(__name__)
+_log = structlog.get_logger("chassis.health")
 
 
 class Readiness:

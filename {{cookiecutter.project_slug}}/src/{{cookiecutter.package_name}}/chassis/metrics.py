@@ -69,8 +69,8 @@ class RequestMetrics(Collector):
         series.counts[bisect_left(DURATION_BUCKETS, seconds)] += 1
         series.seconds += seconds
 
-    def observe_refusal(self, method: str, status: int) -> None:
-        """Count a request that the server refused before it had a path."""
+    def observe_rejection(self, method: str, status: int) -> None:
+        """Count a request that the server rejected before it had a path."""
         self.observe(method, UNMATCHED, status, 0.0)
 
     def _bounded_series(self, method: str, route: str, status: int) -> _Series:

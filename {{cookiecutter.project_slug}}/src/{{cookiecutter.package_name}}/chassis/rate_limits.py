@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
 
 
 @dataclass(slots=True)
@@ -60,3 +61,17 @@ class RateLimit:
     def _forget_ended(self, now: float) -> None:
         while self._windows and next(iter(self._windows.values())).ends_at <= now:
             self._windows.popitem(last=False)
+
+
+def subscriber(address: str) -> str:
+    """The key under which requests are counted together: an address, of IPv6 its network of 64 bits.
+
+    That is the least that one subscriber has (RFC 6177). What is no address, as a proxy may forward, stands for itself.
+    """
+    if ":" not in address:
+        return address
+    try:
+        parsed = IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(parsed.ipv4_mapped or IPv6Network((parsed, 64), strict=False).network_address)

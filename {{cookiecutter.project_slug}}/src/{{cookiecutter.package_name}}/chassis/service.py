@@ -1,49 +1,106 @@
-"""What a feature hands to the composition root, and what it is given to build it from."""
+"""What a service is made of: the value that describes it, the parts that it adds, and the objects that it shares.
+
+Importing this module loads nothing heavy: everything here is a plain value, and its types are for the type checker.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Coroutine
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
 
-    from .settings.groups import SettingsGroup
-    from .settings.core import Settings
-    from .http.routing import ApiRoute, Gate
-    from .cache.memory import Cache
-    from .database.database import Database
+    from starlette.middleware import Middleware
+    from starlette.routing import BaseRoute
+
+    from .background import BackgroundTasks
+    from .cache import Cache
+    from .database import Database
+    from .health import Check
+    from .http.routing import Authorizer
+    from .lifecycle import Lifecycle
+    from .logs.access import AccessLog
+    from .metrics import Metrics
     from .passwords import Passwords
-    from ..services.users import Users
+    from .reports import ErrorReporter, OnError
+    from .settings import Settings, SettingsGroup
+    from .shapes.problem import ProblemDetails
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Core:
-    """The objects of the core that features share."""
+    """The objects that all parts of the service share."""
 
+    service: Service
     settings: Settings
     database: Database
     cache: Cache
     passwords: Passwords
-    users: Users
+    metrics: Metrics
+    lifecycle: Lifecycle
+    tasks: BackgroundTasks
+    problems: ProblemDetails
+    access_log: AccessLog
+    reporter: ErrorReporter
+    provided: list[object] = field(default_factory=list)
+    """What the parts built so far provide, in that order."""
+
+    def report_exception(self, error: BaseException, scope: Mapping[str, Any]) -> None:
+        """Count an unexpected exception of the request or websocket of *scope*, and report it."""
+        self.metrics.count_exception(error, scope)
+        self.reporter.request(error, scope)
+
+    def get(self, kind: type[T]) -> T:
+        """The object of the type *kind* that an earlier part provides.
+
+        Raises ConfigurationError if there is none or more than one.
+        """
+        found = [each for each in self.provided if isinstance(each, kind)]
+        if len(found) == 1:
+            return found[0]
+        names = ", ".join(type(each).__name__ for each in self.provided) or "nothing"
+        what = f"{len(found)} objects of the type" if found else "no"
+        raise ConfigurationError(
+            f"{what} {kind.__name__} provided: list one in Parts(provides=...) of a feature that is built before this "
+            f"one (provided so far: {names})"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a feature adds to the application."""
+    """What one feature adds to the service."""
 
-    routes: Sequence[ApiRoute] = ()
-    gate: Gate | None = None
-    """Tells callers apart, for the routes of the whole service; at most one feature brings it."""
-    closing: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
-    """What has to be closed before the core is, by name."""
+    routes: Sequence[BaseRoute] = ()
+    """`ApiRoute`, and those of `mount`, `static_files` and `websocket`: each has a policy."""
+    authorizer: Authorizer | None = None
+    """Identifies callers for every route of the service; at most one feature brings it."""
+    provides: Sequence[object] = ()
+    """What later features and commands get with `core.get(Type)`."""
+    middleware: Sequence[Middleware] = ()
+    """Added innermost, around the router; the service's own stack is listed in its `middleware` package."""
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    """Of readiness, by name: each returns, or raises while its dependency cannot be used."""
+    tasks: Mapping[str, Callable[[], Coroutine[object, object, None]]] = field(default_factory=dict)
+    """Background tasks, by name: each is started with the service, supervised, and cancelled at its end."""
+    lifespan: Mapping[str, Callable[[], AbstractAsyncContextManager[object]]] = field(default_factory=dict)
+    """By name, what is entered before the first request and left, in reverse order, after the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A command of the console; *run* has the core, opened, and returns the exit code."""
+    """A command of the console; *run* gets the core, opened, after every feature was built, and returns the exit code.
+
+    No route is served and no background task runs meanwhile.
+    """
 
     name: str
     purpose: str
@@ -55,11 +112,47 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """One optional feature. Importing its module loads only its settings: *build* and the commands load the rest."""
+    """One feature; the product itself is the first. Importing its module loads only its settings: *build* the rest."""
 
     name: str
     build: Callable[[Core], Parts]
-    settings: type[SettingsGroup] | None = None
+    settings: Sequence[type[SettingsGroup]] = ()
     hardened_defaults: Mapping[str, str] = field(default_factory=dict)
-    """Settings of the core, by variable, that apply in staging and production where nobody says anything."""
-    commands: tuple[Command, ...] = ()
+    """Defaults of settings, by variable, that hold in staging and production alone."""
+    commands: Sequence[Command] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logging:
+    """What log lines hold besides the chassis's own fields."""
+
+    processors: Sequence[Callable[[Any, str, Any], Any]] = ()
+    """Of structlog, in this order, before a line is rendered."""
+    fields: Callable[[], Mapping[str, object]] | None = None
+    """More fields for every line, the access line included; called once for each, in the task that logs it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What the chassis runs."""
+
+    name: str
+    """The slug: of the command, the database's default file, the keys in Redis and the problem types."""
+    title: str
+    """For people, as its description."""
+    description: str
+    version: str
+    package: str
+    """The import name of the package, for `python -m`."""
+    settings: Sequence[type[SettingsGroup]]
+    features: Sequence[Feature]
+    """In the order in which they are built and started; they are closed in reverse."""
+    middleware: Callable[[Core], Sequence[Middleware | None]]
+    """The layers around the router, outermost first; None is one that is not configured."""
+    models: str
+    """The import name of the package of the models; its module `base` holds `Base`."""
+    versions: Path
+    """The folder of the schema's revisions."""
+    logging: Logging = Logging()
+    on_error: OnError | None = None
+    """Told of each unexpected exception, with what is known of where: the hook of an error tracker."""

@@ -8,9 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
 
-from ..chassis.settings.groups import SettingsGroup
-from ..chassis.settings.secrets import weakness
-from ..chassis.settings.values import Accepts, Insecure, environment_of
+from ..chassis.settings import Accepts, AppEnv, Insecure, SettingsGroup, environment_of, weakness
 
 MIN_KEY_BYTES = 32
 """The size of the hash: a shorter key would weaken it (RFC 7518, section 3.2)."""
@@ -30,7 +28,7 @@ def _is_key(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
     if len(key.encode()) < MIN_KEY_BYTES:
         raise ValueError(f"it is shorter than {MIN_KEY_BYTES} bytes")
     if app_env.hardened and (reason := weakness(key, least=MIN_KEY_BYTES)):
-        raise Insecure(f"it {reason}, which is refused in {app_env}")
+        raise Insecure(f"it {reason}, which is rejected in {app_env}")
     return value
 
 
@@ -90,6 +88,6 @@ class AuthSettings(SettingsGroup):
         signing = self.jwt_secret or SecretStr(secrets.token_urlsafe(48))
         return tuple(key.get_secret_value() for key in (signing, self.jwt_secret_previous) if key)
 
-    def doubts(self) -> Iterator[str]:
+    def warnings(self, app_env: AppEnv) -> Iterator[str]:  # noqa: ARG002 - the same in each
         if self.jwt_secret is None:
             yield "JWT_SECRET: not set, so a random one is used and every restart logs everybody out"

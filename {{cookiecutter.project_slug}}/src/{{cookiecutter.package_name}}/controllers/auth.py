@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from ..chassis import access
-from ..models.auth import AccountChanges, AccountCursorPage, AccountOut, AccountPage, Credentials, PasswordChange, RefreshRequest, TokenPair
-from ..chassis.shapes.page import PageQuery, id_at
+from ..chassis.access import current_caller
+from ..chassis.auth import client_of
+from ..chassis.http import describe, json_response, read_body, read_id, read_query
+from ..chassis.shapes import PageQuery, id_at
+from ..models.auth import (
+    AccountChanges,
+    AccountCursorPage,
+    AccountOut,
+    AccountPage,
+    Credentials,
+    PasswordChange,
+    RefreshRequest,
+    TokenPair,
+)
 from ..models.user import UserCreate, UserOut
-from ..chassis.auth.authorizer import client_of
-from ..chassis.http.describe import describe
-from ..chassis.http.parsing import read_body, read_id, read_query
-from ..chassis.http.responses import json_response
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -27,7 +34,7 @@ _ADMIN_TAGS = ["admin"]
 
 
 class AuthController:
-    """What people do to become known callers, and to stop being ones."""
+    """What people do to become authenticated users, and to stop being ones."""
 
     def __init__(self, authentication: Authentication, directory: Directory) -> None:
         self._authentication = authentication
@@ -88,7 +95,7 @@ class AuthController:
         tags=_TAGS,
     )
     async def me(self, _request: Request) -> Response:
-        return json_response(await self._directory.get(access.caller.get().user_id))
+        return json_response(await self._directory.get(current_caller.get().user_id))
 
     @describe(
         summary="Change the own password",
@@ -100,7 +107,7 @@ class AuthController:
     )
     async def change_password(self, request: Request) -> Response:
         change = await read_body(request, PasswordChange)
-        await self._authentication.change_password(access.caller.get(), change)
+        await self._authentication.change_password(current_caller.get(), change)
         return Response(status_code=204)
 
 
@@ -137,5 +144,5 @@ class AdminController:
     async def update(self, request: Request) -> Response:
         user_id = read_id(request, "user_id")
         changes = await read_body(request, AccountChanges)
-        await self._accounts.change(access.caller.get(), user_id, changes)
+        await self._accounts.change(current_caller.get(), user_id, changes)
         return json_response(await self._directory.get(user_id))

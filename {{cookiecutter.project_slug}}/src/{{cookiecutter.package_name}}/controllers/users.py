@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from ..chassis.shapes.page import ListQuery, id_at
+from ..chassis.http import describe, json_response, read_body, read_id, read_query
+from ..chassis.shapes import ListQuery, id_at
 from ..models.user import UserChanges, UserCreate, UserCursorPage, UserItems, UserOut, UserPage
-from ..chassis.http.describe import describe
-from ..chassis.http.parsing import read_body, read_id, read_query
-from ..chassis.http.responses import json_response
 
 if TYPE_CHECKING:
     from starlette.requests import Request

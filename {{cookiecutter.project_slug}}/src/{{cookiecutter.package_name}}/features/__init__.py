@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..chassis.service import Feature
+from ..chassis import Feature
 # {% if cookiecutter.auth == 'yes' %}
 from .auth import AUTH
 # {% endif %}

@@ -1,22 +1,20 @@
-"""Wires the feature `auth`: known callers, roles, and the commands of their first admin."""
+"""Wires the feature `auth`: authenticated users, roles, and the commands of their first admin."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from .. import SERVICE_NAME
-from ..chassis import exit_codes
+from ..chassis import Command, Feature, Parts, exit_codes
 from ..config.auth import HARDENED_DEFAULTS, AuthSettings
-from ..chassis.service import Command, Core, Feature, Parts
 
 if TYPE_CHECKING:
     import argparse
 
-    from ..chassis.settings.core import Settings
-    from ..chassis.auth.attempts import Attempts
+    from ..chassis import Core
 
 
 MISUSED = 2
@@ -24,28 +22,36 @@ MISUSED = 2
 
 
 def build(core: Core) -> Parts:
-    """Everything that the feature adds; nothing is asked of the network yet."""
+    """Build the objects of the feature, bottom up; nothing is opened yet."""
+    from ..chassis.auth import BearerAuthorizer, Tokens, new_attempts
     from ..controllers.auth import AdminController, AuthController
-    from ..chassis.auth.authorizer import BearerGate
     from ..routes.auth import admin_routes, auth_routes
-    from ..services.auth import Authentication
+    from ..services.auth import Authentication, attempt_limits
     from ..services.auth_accounts import Accounts
     from ..services.auth_directory import Directory
     from ..services.auth_sessions import Sessions
-    from ..chassis.auth.tokens import Tokens
+    from ..services.users import Users
 
-    settings = core.settings.feature(AuthSettings)
+    settings, name, users = core.settings.group(AuthSettings), core.service.name, core.get(Users)
     accounts, directory = Accounts(core.database, core.cache), Directory(core.database)
-    core.users.watch(accounts)
-    attempts = _attempts(core.settings, settings)
+    users.watch(accounts)
+    attempts = new_attempts(
+        attempt_limits(
+            by_account_and_address=settings.account_attempts_per_minute,
+            by_address=settings.address_attempts_per_minute,
+        ),
+        redis_url=core.settings.redis.url,
+        prefix=f"{name}:attempts",
+    )
     tokens = Tokens(
         settings.signing_keys(),
+        issuer=name,
         access_seconds=settings.jwt_expires_in_seconds,
         refresh_seconds=settings.jwt_refresh_expires_in_seconds,
     )
     authentication = Authentication(
         database=core.database,
-        users=core.users,
+        users=users,
         accounts=accounts,
         passwords=core.passwords,
         tokens=tokens,
@@ -57,23 +63,10 @@ def build(core: Core) -> Parts:
             *auth_routes(AuthController(authentication, directory)),
             *admin_routes(AdminController(accounts, directory)),
         ],
-        gate=BearerGate(authentication),
-        closing={"attempts": attempts.close},
+        authorizer=BearerAuthorizer(authentication, hint="POST /api/auth/login returns one."),
+        lifespan={"attempts": lambda: aclosing(attempts)},
+        provides=[accounts, directory],
     )
-
-
-def _attempts(settings: Settings, auth: AuthSettings) -> Attempts:
-    from ..services.auth import attempt_limits
-    from ..chassis.auth.attempts import MemoryAttempts
-
-    limits = attempt_limits(
-        by_account_and_address=auth.account_attempts_per_minute, by_address=auth.address_attempts_per_minute
-    )
-    if settings.redis.url is None:
-        return MemoryAttempts(limits)
-    from ..chassis.auth.redis_attempts import RedisAttempts
-
-    return RedisAttempts(settings.redis.url.get_secret_value(), prefix=f"{SERVICE_NAME}:attempts", limits=limits)
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -95,8 +88,9 @@ async def _create_admin(core: Core, options: argparse.Namespace) -> int:
     from ..models.user import UserCreate
     from ..services.auth_accounts import COMMAND_LINE, Accounts
     from ..services.auth_directory import Directory
+    from ..services.users import Users
 
-    user_id = await Directory(core.database).id_of(options.email)
+    user_id = await core.get(Directory).id_of(options.email)
     if (user_id is not None) != options.promote:
         somebody = "a user has this e-mail: with --promote, they become an admin"
         nobody = "no user has this e-mail: without --promote, one is created"
@@ -109,10 +103,10 @@ async def _create_admin(core: Core, options: argparse.Namespace) -> int:
             for problem in error.errors(include_url=False, include_input=False):
                 sys.stderr.write(f"{problem['loc'][0]}: {problem['msg']}\n")
             return MISUSED
-        user_id = (await core.users.create(new)).id
+        user_id = (await core.get(Users).create(new)).id
     role = Role(options.role)
-    await Accounts(core.database, core.cache).change(COMMAND_LINE, user_id, AccountChanges(role=role, active=True))
-    structlog.get_logger(__name__).info("account is ready", user=user_id, role=role)
+    await core.get(Accounts).change(COMMAND_LINE, user_id, AccountChanges(role=role, active=True))
+    structlog.get_logger("security").info("account is ready", user=user_id, role=role)
     return exit_codes.CLEAN
 
 
@@ -128,7 +122,7 @@ def _password() -> SecretStr:
 AUTH = Feature(
     name="auth",
     build=build,
-    settings=AuthSettings,
+    settings=(AuthSettings,),
     hardened_defaults=HARDENED_DEFAULTS,
     commands=(
         Command(

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_core import PydanticCustomError
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ..chassis.database.types import Base, UTCDateTime, new_id
-from ..chassis.shapes.page import CursorPage, Page
-from .user import MAX_EMAIL_CHARACTERS, GivenPassword, Password
-
-MAX_TOKEN_CHARACTERS = 2048
+from ..chassis.access import Policy, owner_or, roles
+from ..chassis.auth import MAX_TOKEN_CHARACTERS
+from ..chassis.database import UTCDateTime
+from ..chassis.shapes import MAX_EMAIL_CHARACTERS, Changes, CursorPage, GivenPassword, Page, Password, new_id
+from .base import Base
 
 
 class Role(StrEnum):
@@ -28,6 +28,15 @@ class Role(StrEnum):
     @property
     def rank(self) -> int:
         return list(Role).index(self)
+
+
+ADMINS = roles(Role.ADMIN, Role.SUPERADMIN)
+"""The policy of what is for admins alone."""
+
+
+def owner_or_admins(parameter: str) -> Policy:
+    """The policy of what belongs to the user whose id is the path parameter *parameter*."""
+    return owner_or(parameter, Role.ADMIN, Role.SUPERADMIN)
 
 
 class Account(Base):
@@ -117,25 +126,8 @@ class AccountCursorPage(CursorPage[AccountOut]):
     """The accounts after a cursor, oldest first."""
 
 
-def _partial(schema: dict[str, Any]) -> None:
-    schema["minProperties"] = 1
-    for field in schema["properties"].values():
-        field.pop("default", None)
-
-
-class AccountChanges(BaseModel):
-    """What an admin changes about an account; each change ends all of its sessions.
-
-    `model_fields_set` says which fields were given: the defaults are never read.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_partial)
+class AccountChanges(Changes):
+    """What an admin changes about an account; each change ends all of its sessions."""
 
     role: Role = Role.USER
     active: bool = True
-
-    @model_validator(mode="after")
-    def _changes_something(self) -> Self:
-        if not self.model_fields_set:
-            raise PydanticCustomError("empty", "names nothing to change: give role or active")
-        return self

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..chassis.access import ADMINS, AUTHENTICATED, PUBLIC
-from ..chassis.http.routing import ApiRoute, allow
+from ..chassis.access import AUTHENTICATED, PUBLIC
+from ..chassis.http import ApiRoute, allow
+from ..models.auth import ADMINS
 
 if TYPE_CHECKING:
     from ..controllers.auth import AdminController, AuthController
 
 
 def auth_routes(controller: AuthController) -> list[ApiRoute]:
-    """Becoming a known caller, and ceasing to be one."""
+    """Becoming a authenticated user, and ceasing to be one."""
     return [
         ApiRoute("/api/auth/register", {"POST": allow(PUBLIC, controller.register)}, name="auth.register"),
         ApiRoute("/api/auth/login", {"POST": allow(PUBLIC, controller.log_in)}, name="auth.login"),

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..chassis.access import ADMINS, owner_or_admins
-from ..chassis.http.routing import ApiRoute, allow
+from ..chassis.http import ApiRoute, allow
 
 if TYPE_CHECKING:
+    from ..chassis.access import Policy
     from ..controllers.users import UsersController
 
-OWN = owner_or_admins("user_id")
 
-
-def user_routes(controller: UsersController) -> list[ApiRoute]:
-    """Both paths, with every method of each."""
+def user_routes(controller: UsersController, *, admins: Policy, owner: Policy) -> list[ApiRoute]:
+    """Both paths, with every method of each: *admins* may do all of it, *owner* what concerns one user."""
     return [
         ApiRoute(
             "/api/users",
-            {"GET": allow(ADMINS, controller.list), "POST": allow(ADMINS, controller.create)},
+            {"GET": allow(admins, controller.list), "POST": allow(admins, controller.create)},
             name="users",
         ),
         ApiRoute(
             "/api/users/{user_id}",
             {
-                "GET": allow(OWN, controller.get),
-                "PATCH": allow(OWN, controller.update),
-                "DELETE": allow(OWN, controller.delete),
+                "GET": allow(owner, controller.get),
+                "PATCH": allow(owner, controller.update),
+                "DELETE": allow(owner, controller.delete),
             },
             name="user",
         ),

@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy import bindparam, exc, select, update
 
-from ..chassis.access import Caller, subscriber
+from ..chassis.access import Caller
+from ..chassis.auth import CHALLENGE, Claims, TokenRejected
 from ..chassis.errors import FieldError, Invalid, TooManyRequests, Unauthenticated
+from ..chassis.rate_limits import subscriber
+from ..chassis.shapes import canonical_email
 from ..models.auth import Account, Credentials, PasswordChange, TokenPair
-from ..models.user import User, UserCreate, UserOut, canonical_email
-from .auth_accounts import stamp_of
-from ..chassis.auth.tokens import Claims, TokenRefused
+from ..models.user import User, UserCreate, UserOut
+from .auth_accounts import token_version_of
 
 if TYPE_CHECKING:
-    from .auth_accounts import Accounts, AccountState
-    from ..chassis.auth.attempts import Attempts
-    from .auth_sessions import Sessions
-    from ..chassis.auth.tokens import Tokens
-    from ..chassis.database.database import Database
+    from ..chassis.auth import Attempts, Tokens
+    from ..chassis.database import Database
     from ..chassis.passwords import Passwords
+    from .auth_accounts import Accounts, AccountState
+    from .auth_sessions import Sessions
     from .users import Users
 
 BY_ADDRESS, BY_ACCOUNT, BY_BOTH = "address", "account", "account and address"
 """What tries are counted by."""
 
-CHALLENGE = "Bearer"
 INVALID_TOKEN = 'Bearer error="invalid_token"'  # noqa: S105 - the name of an error
 """RFC 6750, section 3."""
 
@@ -107,12 +107,12 @@ class Authentication:
         )
         if row is None or not matches or row.active is False:
             reason = "unknown e-mail" if row is None else "deactivated" if matches else "wrong password"
-            raise _login_refused(row.id if row else "", client, reason)
+            raise _login_rejected(row.id if row else "", client, reason)
         await self._attempts.forget(BY_BOTH, _counted(BY_BOTH, client, email))
         try:
-            pair = await self._sessions.begin(row.id, stamp_of(row.password_hash, row.version or 0))
+            pair = await self._sessions.begin(row.id, token_version_of(row.password_hash, row.version or 0))
         except exc.IntegrityError:
-            raise _login_refused(row.id, client, "deleted meanwhile") from None
+            raise _login_rejected(row.id, client, "deleted meanwhile") from None
         _log.info("login", user=row.id, client=client, outcome="ok")
         return pair
 
@@ -121,11 +121,11 @@ class Authentication:
         await self._count(BY_ADDRESS, client)
         try:
             claims = self._tokens.read(self._tokens.refresh, token)
-        except TokenRefused as error:
-            raise self.refusal(str(error), client) from None
+        except TokenRejected as error:
+            raise self.rejection(str(error), client) from None
         state = await self._accounts.present_state(claims.user_id)
-        if reason := _dead(claims, state):
-            raise self.refusal(reason, client, user=claims.user_id)
+        if reason := _revocation(claims, state):
+            raise self.rejection(reason, client, user=claims.user_id)
         pair = await self._sessions.rotate(claims)
         if pair is None:
             await self._sessions.end(claims)
@@ -149,7 +149,7 @@ class Authentication:
             seen = (await connection.execute(_HASH, {"user_id": caller.user_id})).scalar_one_or_none() or ""
         known = await self._passwords.verify(change.current_password.get_secret_value(), seen)
         if not known or not await self._replace_hash(caller.user_id, seen, change.new_password.get_secret_value()):
-            _log.warning("password change refused", outcome="refused", **told)
+            _log.warning("password change rejected", outcome="rejected", **told)
             raise Invalid("The body is wrong.", (FieldError("/current_password", "is not the present password"),))
         _log.warning("password changed", outcome="changed", **told)
 
@@ -172,27 +172,27 @@ class Authentication:
         """Who brought the access *token*, and what it says; raises Unauthenticated."""
         try:
             claims = self._tokens.read_access(token)
-        except TokenRefused as error:
-            raise self.refusal(str(error), client) from None
+        except TokenRejected as error:
+            raise self.rejection(str(error), client) from None
         state, fresh = await self._accounts.state(claims.user_id)
-        if _dead(claims, state) and not fresh:
+        if _revocation(claims, state) and not fresh:
             # What is remembered may be older than the token: ask before turning away who has just logged in.
             state = await self._accounts.present_state(claims.user_id)
-        if reason := _dead(claims, state):
-            self._tokens.bury(token)
-            raise self.refusal(reason, client, user=claims.user_id)
+        if reason := _revocation(claims, state):
+            self._tokens.reject(token)
+            raise self.rejection(reason, client, user=claims.user_id)
         assert state is not None  # noqa: S101 - a state that is not dead is there
         return Caller(claims.user_id, state.role, client), claims
 
-    def refusal(self, reason: str, client: str, *, user: str = "") -> Unauthenticated:
+    def rejection(self, reason: str, client: str, *, user: str = "") -> Unauthenticated:
         """What to raise for a token that proves nothing, told to the log; the client does not learn the *reason*."""
-        _log.warning("access refused", user=user, client=client, outcome="refused", reason=reason)
+        _log.warning("access denied", user=user, client=client, outcome="rejected", reason=reason)
         return Unauthenticated("The token is not accepted.", challenge=INVALID_TOKEN)
 
     async def _count(self, kind: str, client: str, account: str = "", *, user: str = "") -> None:
         seconds = await self._attempts.hit(kind, _counted(kind, client, account))
         if seconds:
-            _log.warning("rate limit hit", user=user, limit=kind, client=client, outcome="refused")
+            _log.warning("rate limit hit", user=user, limit=kind, client=client, outcome="rejected")
             raise TooManyRequests("Too many tries.", retry_after_seconds=ceil(seconds))
 
     async def _decoy_hash(self) -> str:
@@ -207,19 +207,19 @@ def _counted(kind: str, client: str, account: str) -> str:
     return {BY_ADDRESS: subscriber(client), BY_ACCOUNT: account, BY_BOTH: f"{account} {subscriber(client)}"}[kind]
 
 
-def _login_refused(user_id: str, client: str, reason: str) -> Unauthenticated:
+def _login_rejected(user_id: str, client: str, reason: str) -> Unauthenticated:
     """What to raise, told to the log; the client does not learn the *reason*."""
-    _log.warning("login failed", user=user_id, client=client, outcome="refused", reason=reason)
+    _log.warning("login failed", user=user_id, client=client, outcome="rejected", reason=reason)
     return Unauthenticated("The e-mail or the password is wrong.", challenge=CHALLENGE)
 
 
-def _dead(claims: Claims, state: AccountState | None) -> str:
+def _revocation(claims: Claims, state: AccountState | None) -> str:
     """Why the token of *claims* counts no more; empty if it does."""
     if state is None:
         return "the user is gone"
     if not state.active:
         return "the account is deactivated"
-    if claims.stamp != state.stamp:
+    if claims.token_version != state.token_version:
         return "issued before a change of password, role or activity"
     if claims.session_id not in state.sessions:
         return "the session has ended"

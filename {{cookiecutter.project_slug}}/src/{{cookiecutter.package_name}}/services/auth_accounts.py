@@ -11,15 +11,14 @@ import structlog
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ..chassis import access
-from ..chassis.access import Caller
+from ..chassis.access import Caller, current_caller
 from ..chassis.errors import FieldError, Forbidden, Invalid, NotFound
 from ..models.auth import Account, AccountChanges, Role, Session
 from ..models.user import User
 
 if TYPE_CHECKING:
-    from ..chassis.cache.memory import Cache
-    from ..chassis.database.database import Database
+    from ..chassis.cache import Cache
+    from ..chassis.database import Database
 
 CACHE_SECONDS = 5.0
 """How long a process may go on with a state that another one changed, where no Redis tells it; see docs/auth.md."""
@@ -42,17 +41,17 @@ _log = structlog.get_logger("security")
 
 @dataclass(frozen=True, slots=True)
 class AccountState:
-    """What a request of a known caller is checked against."""
+    """What a request of a authenticated user is checked against."""
 
     role: str
     active: bool
-    stamp: str
+    token_version: str
     """Another one after each change of password, role or activity; a token carries the one of its time."""
     sessions: frozenset[str]
 
 
-def stamp_of(password_hash: str, version: int) -> str:
-    """The stamp of an account; a hash has a salt, so the same password set again is another stamp."""
+def token_version_of(password_hash: str, version: int) -> str:
+    """The token_version of an account; a hash has a salt, so the same password set again is another token_version."""
     return hashlib.blake2b(f"{version}:{password_hash}".encode(), digest_size=9).hexdigest()
 
 
@@ -86,9 +85,9 @@ class Accounts:
             return b"null"
         first = rows[0]
         sessions = [row.session_id for row in rows if row.session_id is not None]
-        stamp = stamp_of(first.password_hash, first.version)
+        token_version = token_version_of(first.password_hash, first.version)
         return orjson.dumps(
-            {"role": first.role, "active": bool(first.active), "stamp": stamp, "sessions": sessions},
+            {"role": first.role, "active": bool(first.active), "token_version": token_version, "sessions": sessions},
         )
 
     async def forget(self, user_id: str) -> None:
@@ -96,9 +95,9 @@ class Accounts:
 
     async def before_change(self, session: AsyncSession, user_id: str, fields: frozenset[str]) -> None:
         """Keep admins from taking over their superiors, and thieves of a token from setting a password."""
-        caller = access.caller.get()
+        caller = current_caller.get()
         if caller.user_id == user_id and "password" in fields:
-            _refuse(caller, user_id, "the password without the present one")
+            _reject(caller, user_id, "the password without the present one")
             wrong = FieldError("/password", "is changed at /api/auth/password, which asks for the present one")
             raise Invalid("The body is wrong.", (wrong,))
         if caller.user_id not in {"", user_id}:
@@ -108,7 +107,7 @@ class Accounts:
 
     def changed(self, user_id: str, fields: frozenset[str]) -> None:
         """Tell of what may lock an owner out, or let somebody in."""
-        caller = access.caller.get()
+        caller = current_caller.get()
         for event in ("user deleted",) if not fields else tuple(_EVENTS[name] for name in _EVENTS if name in fields):
             _log.warning(event, user=user_id, by=caller.user_id, client=caller.client, outcome="changed")
 
@@ -119,7 +118,7 @@ class Accounts:
         superadmin may all of it but for the first.
         """
         if caller.user_id == user_id:
-            _refuse(caller, user_id, "the own role or activity")
+            _reject(caller, user_id, "the own role or activity")
             raise Forbidden("Nobody changes their own role or activity: ask another admin.")
         values = changes.model_dump(include=changes.model_fields_set)
         await self.forget(user_id)
@@ -127,7 +126,7 @@ class Accounts:
             async with self._database.transaction() as session:
                 before = await _locked(session, user_id)
                 if before is None:
-                    raise NotFound(f"There is no user {user_id}.")
+                    raise NotFound(f"User {user_id} not found.")
                 _require_superior(caller, user_id, Role(before.role), values.get("role", Role.USER))
                 await _write(session, user_id, values)
         finally:
@@ -175,17 +174,17 @@ COMMAND_LINE = Caller(role=Role.SUPERADMIN)
 def _require_superior(caller: Caller, user_id: str, *roles: Role) -> None:
     """Raise Forbidden unless *caller* stands above each of *roles*, or nobody stands above it."""
     if caller.role != Role.SUPERADMIN and any(role.rank >= Role(caller.role).rank for role in roles):
-        _refuse(caller, user_id, "not a superior")
+        _reject(caller, user_id, "not a superior")
         raise Forbidden("Only a superadmin may do this to an admin, or make one.")
 
 
-def _refuse(caller: Caller, target: str, reason: str) -> None:
+def _reject(caller: Caller, target: str, reason: str) -> None:
     _log.warning(
-        "access refused",
+        "access denied",
         user=caller.user_id,
         client=caller.client,
         target=target,
-        outcome="refused",
+        outcome="rejected",
         reason=reason,
     )
 
@@ -205,7 +204,7 @@ def _state(kept: bytes) -> AccountState | None:
     state = orjson.loads(kept)
     if state is None:
         return None
-    return AccountState(state["role"], state["active"], state["stamp"], frozenset(state["sessions"]))
+    return AccountState(state["role"], state["active"], state["token_version"], frozenset(state["sessions"]))
 
 
 def _cache_key(user_id: str) -> str:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Row, bindparam, func, select
 
 from ..chassis.errors import NotFound
+from ..chassis.shapes import Pagination, canonical_email, cursor_after
 from ..models.auth import Account, AccountCursorPage, AccountOut, AccountPage, Role
-from ..chassis.shapes.page import Pagination, cursor_after
-from ..models.user import User, canonical_email
+from ..models.user import User
 from .auth_accounts import ACTIVE, ROLE
 
 if TYPE_CHECKING:
-    from ..chassis.database.database import Database
+    from ..chassis.database import Database
 
 AnyRow = Row[*tuple[Any, ...]]
 
@@ -62,7 +62,7 @@ class Directory:
         async with self._database.reading() as connection:
             row = (await connection.execute(_BY_ID, {"user_id": user_id})).one_or_none()
         if row is None:
-            raise NotFound(f"There is no user {user_id}.")
+            raise NotFound(f"User {user_id} not found.")
         return _shown(row)
 
 

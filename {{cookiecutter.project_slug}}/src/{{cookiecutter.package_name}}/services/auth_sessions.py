@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select, update
 
+from ..chassis.shapes import new_id
 from ..models.auth import Session, TokenPair
-from ..chassis.database.types import new_id
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
+    from ..chassis.auth import Claims, Tokens
+    from ..chassis.database import Database
     from .auth_accounts import Accounts
-    from ..chassis.auth.tokens import Claims, Tokens
-    from ..chassis.database.database import Database
 
 MAX_SESSIONS = 20
 """Of one user; a further login ends the oldest."""
@@ -29,7 +29,7 @@ class Sessions:
         self._accounts = accounts
         self._tokens = tokens
 
-    async def begin(self, user_id: str, stamp: str) -> TokenPair:
+    async def begin(self, user_id: str, token_version: str) -> TokenPair:
         """A new session of the user; IntegrityError if there is no such user any more."""
         session_id, token_id = new_id(), new_id()
         now = datetime.now(UTC)
@@ -40,7 +40,7 @@ class Sessions:
             await _make_room(session, user_id, now)
             await session.execute(insert(Session).values(**row))
         await self._accounts.forget(user_id)
-        return self._pair(user_id, session_id, stamp, token_id)
+        return self._pair(user_id, session_id, token_version, token_id)
 
     async def rotate(self, claims: Claims) -> TokenPair | None:
         """A new pair, if the refresh token of *claims* was the newest one of its session; else None."""
@@ -55,7 +55,7 @@ class Sessions:
         async with self._database.transaction() as session:
             if (await session.execute(statement)).first() is None:
                 return None
-        return self._pair(claims.user_id, claims.session_id, claims.stamp, token_id)
+        return self._pair(claims.user_id, claims.session_id, claims.token_version, token_id)
 
     async def end(self, claims: Claims) -> None:
         """Kill every token of the session, at once."""
@@ -64,9 +64,9 @@ class Sessions:
             await session.execute(delete(Session).where(Session.id == claims.session_id))
         await self._accounts.forget(claims.user_id)
 
-    def _pair(self, user_id: str, session_id: str, stamp: str, token_id: str) -> TokenPair:
+    def _pair(self, user_id: str, session_id: str, token_version: str, token_id: str) -> TokenPair:
         tokens = self._tokens
-        said = {"user_id": user_id, "session_id": session_id, "stamp": stamp}
+        said = {"user_id": user_id, "session_id": session_id, "token_version": token_version}
         return TokenPair(
             access_token=tokens.sign(tokens.access, **said),
             refresh_token=tokens.sign(tokens.refresh, **said, token_id=token_id),

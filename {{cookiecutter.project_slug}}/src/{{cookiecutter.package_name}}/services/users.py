@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sqlalchemy import Row, bindparam, delete, exc, func, insert, select, update
 
 from ..chassis.errors import Conflict, NotFound
-from ..chassis.database.types import new_id
-from ..chassis.shapes.page import Pagination, cursor_after
+from ..chassis.shapes import Pagination, cursor_after, new_id
 from ..models.user import User, UserChanges, UserCreate, UserCursorPage, UserItems, UserOut, UserPage
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from ..chassis.cache.memory import Cache
-    from ..chassis.database.database import Database
+    from ..chassis.cache import Cache
+    from ..chassis.database import Database
     from ..chassis.passwords import Passwords
 
 AnyRow = Row[*tuple[Any, ...]]
@@ -37,7 +36,7 @@ class UserWatcher(Protocol):
     """A feature that keeps something of its own about users."""
 
     async def before_change(self, session: AsyncSession, user_id: str, fields: frozenset[str]) -> None:
-        """Raise to refuse the change of *fields*, or the deletion if there are none; *session* will make it."""
+        """Raise to reject the change of *fields*, or the deletion if there are none; *session* will make it."""
 
     def changed(self, user_id: str, fields: frozenset[str]) -> None:
         """Take note of what `before_change` has let pass; it is stored."""
@@ -49,10 +48,11 @@ class UserWatcher(Protocol):
 class Users:
     """Raises NotFound, Conflict for an e-mail that is taken, and DatabaseUnavailable."""
 
-    def __init__(self, database: Database, cache: Cache, passwords: Passwords) -> None:
+    def __init__(self, database: Database, cache: Cache, passwords: Passwords, *, cache_seconds: float = 60.0) -> None:
         self._database = database
         self._cache = cache
         self._passwords = passwords
+        self._cache_seconds = cache_seconds
         self._watchers: list[UserWatcher] = []
 
     def watch(self, watcher: UserWatcher) -> None:
@@ -86,7 +86,7 @@ class Users:
             user = await self.get(user_id)
             return user.__pydantic_serializer__.to_json(user)
 
-        return await self._cache.get_or_load(_cache_key(user_id), load)
+        return await self._cache.get_or_load(_cache_key(user_id), load, ttl_seconds=self._cache_seconds)
 
     async def page(self, *, page: int, limit: int) -> UserPage:
         """One page, oldest first, with totals; its cost grows with the page's number."""
@@ -162,7 +162,7 @@ def _cache_key(user_id: str) -> str:
 
 
 def _not_found(user_id: str) -> NotFound:
-    return NotFound(f"There is no user {user_id}.")
+    return NotFound(f"User {user_id} not found.")
 
 
 def _conflict(error: exc.IntegrityError) -> Exception:

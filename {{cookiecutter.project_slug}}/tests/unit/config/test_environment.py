@@ -19,7 +19,7 @@ def write(directory: Path, name: str, text: str) -> Path:
     return path
 
 
-def refused(environ: dict[str, str], directory: Path) -> list[str]:
+def rejected(environ: dict[str, str], directory: Path) -> list[str]:
     with pytest.raises(SettingsError) as caught:
         load_settings(environ, directory)
     return [str(problem) for problem in caught.value.problems]
@@ -76,7 +76,7 @@ def test_a_line_is_read_as_written(tmp_path: Path, line: str, expected: str) -> 
 def test_every_line_that_cannot_be_read_is_named_by_number_and_not_shown(tmp_path: Path) -> None:
     write(tmp_path, ".env", f"PORT=1001\n\n{PASSWORD}\n# fine\nLOG_LEVEL='{PASSWORD}\n")
 
-    lines = refused({"DB_POOL_SIZE": "x"}, tmp_path)
+    lines = rejected({"DB_POOL_SIZE": "x"}, tmp_path)
 
     assert [".env: line 3 is", ".env: line 5 is", "DB_POOL_SIZE: e"] == [line[:15] for line in lines]
     assert PASSWORD not in "\n".join(lines)
@@ -88,37 +88,37 @@ def test_a_file_that_is_not_text_is_a_problem_beside_the_others(tmp_path: Path) 
     assert [
         ".env: byte 5 is not UTF-8 text",
         "DB_POOL_SIZE: expected a whole number from 1 to 1000, got 'x' (from environment)",
-    ] == refused({"DB_POOL_SIZE": "x"}, tmp_path)
+    ] == rejected({"DB_POOL_SIZE": "x"}, tmp_path)
 
 
 def test_a_directory_in_the_place_of_the_file_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / ".env").mkdir()
 
-    assert [".env: cannot be read: Is a directory"] == refused({}, tmp_path)
+    assert [".env: cannot be read: Is a directory"] == rejected({}, tmp_path)
 
 
 def test_a_misspelt_environment_is_one_problem_and_the_rest_is_checked_as_the_nearest(tmp_path: Path) -> None:
     write(tmp_path, ".env", "APP_ENV=prod\n")
     write(tmp_path, ".env.production", "DEBUG=true\n")
 
-    lines = refused({"PORT": "x"}, tmp_path)
+    lines = rejected({"PORT": "x"}, tmp_path)
 
     assert [
         "APP_ENV: expected one of development, test, staging, production, got 'prod' (from .env)",
         "PORT: expected a whole number from 0 to 65535, got 'x' (from environment)",
         "ALLOWED_HOSTS: missing; production needs the host names that clients use, such as api.example.com (not set)",
-        "DEBUG: true is refused in production (from .env.production)",
+        "DEBUG: true is rejected in production (from .env.production)",
     ] == lines
 
 
 @pytest.mark.parametrize("app_env", ["dev", "develop", "tests"])
 def test_a_misspelt_environment_of_developers_is_not_checked_as_production(tmp_path: Path, app_env: str) -> None:
-    assert ["APP_ENV"] == [line.partition(":")[0] for line in refused({"APP_ENV": app_env}, tmp_path)]
+    assert ["APP_ENV"] == [line.partition(":")[0] for line in rejected({"APP_ENV": app_env}, tmp_path)]
 
 
 @pytest.mark.parametrize("app_env", ["zzz", "../secrets", "production/../../x"])
 def test_an_environment_that_resembles_none_is_checked_as_production(tmp_path: Path, app_env: str) -> None:
-    lines = refused({"APP_ENV": app_env}, tmp_path)
+    lines = rejected({"APP_ENV": app_env}, tmp_path)
 
     assert ["APP_ENV", "ALLOWED_HOSTS"] == [line.partition(":")[0] for line in lines]
 
@@ -128,7 +128,7 @@ def test_the_file_of_an_environment_cannot_choose_another_one(tmp_path: Path) ->
 
     assert [
         "APP_ENV: this file is read when APP_ENV is test, and cannot set it to 'staging' (from .env.test)"
-    ] == refused({"APP_ENV": "test"}, tmp_path)
+    ] == rejected({"APP_ENV": "test"}, tmp_path)
 
 
 def test_the_file_of_an_environment_may_repeat_its_name(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_secret_is_read_from_the_file_that_is_named_without_its_newline(tmp_pa
 def test_a_wrong_value_in_a_secret_file_names_the_file_variable_and_not_the_value(tmp_path: Path) -> None:
     write(tmp_path, "url", f"mysql://service:{PASSWORD}@db/x")
 
-    lines = refused({"DATABASE_URL_FILE": "url"}, tmp_path)
+    lines = rejected({"DATABASE_URL_FILE": "url"}, tmp_path)
 
     assert [True] == [line.endswith("(from file named by DATABASE_URL_FILE)") for line in lines]
     assert PASSWORD not in lines[0]
@@ -224,22 +224,22 @@ def test_a_secret_file_that_cannot_be_used_is_named(tmp_path: Path, content: byt
     if content is not None:
         path.write_bytes(content)
 
-    assert [f"DATABASE_URL_FILE: {str(path)!r} {reason} (from environment)"] == refused(
+    assert [f"DATABASE_URL_FILE: {str(path)!r} {reason} (from environment)"] == rejected(
         {"DATABASE_URL_FILE": str(path)}, tmp_path
     )
 
 
-def test_a_secret_beside_the_name_of_its_file_is_refused_wherever_they_stand(tmp_path: Path) -> None:
+def test_a_secret_beside_the_name_of_its_file_is_rejected_wherever_they_stand(tmp_path: Path) -> None:
     write(tmp_path, "url", URL)
     write(tmp_path, ".env", f"DATABASE_URL={URL}\n")
 
-    lines = refused({"DATABASE_URL_FILE": "url"}, tmp_path)
+    lines = rejected({"DATABASE_URL_FILE": "url"}, tmp_path)
 
     assert ["DATABASE_URL_FILE: DATABASE_URL is set too (from .env); keep one of them (from environment)"] == lines
 
 
 def test_an_address_in_the_place_of_a_path_is_not_shown(tmp_path: Path) -> None:
-    lines = refused({"DATABASE_URL_FILE": URL}, tmp_path)
+    lines = rejected({"DATABASE_URL_FILE": URL}, tmp_path)
 
     assert [
         "DATABASE_URL_FILE: expected the path of a file that holds DATABASE_URL, got a URL (from environment)"

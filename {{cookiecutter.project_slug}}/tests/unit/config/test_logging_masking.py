@@ -97,11 +97,11 @@ def test_a_secret_inside_a_text_is_masked(text: str, expected: str) -> None:
 
 
 def test_what_pydantic_quotes_of_a_wrong_value_is_masked() -> None:
-    with pytest.raises(ValidationError) as refused:
+    with pytest.raises(ValidationError) as rejected:
         TypeAdapter(list[int]).validate_python(["hunter2"])
 
-    assert "hunter2" in str(refused.value)
-    assert "hunter2" not in str(masked(event=str(refused.value)))
+    assert "hunter2" in str(rejected.value)
+    assert "hunter2" not in str(masked(event=str(rejected.value)))
 
 
 def test_a_private_key_is_masked_to_its_end() -> None:

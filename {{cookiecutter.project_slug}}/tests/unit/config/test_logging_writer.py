@@ -19,7 +19,7 @@ from {{ cookiecutter.package_name }}.chassis.logs.console import console_format
 from {{ cookiecutter.package_name }}.chassis.logs.destinations import Descriptor, RotatedFile, Stream
 from {{ cookiecutter.package_name }}.chassis.logs.lines import ACCESS_LOGGER, Line, LogLines
 from {{ cookiecutter.package_name }}.chassis.logs.masking import Masker
-from {{ cookiecutter.package_name }}.chassis.logs.writer import Lane, LogWriter
+from {{ cookiecutter.package_name }}.chassis.logs.writer import LogQueue, LogWriter
 
 MASKER = Masker(["hunter2hunter2"])
 LINES = LogLines(environment="test", masker=MASKER)
@@ -57,7 +57,7 @@ class Broken:
 
 def test_lines_arrive_whole_and_in_order() -> None:
     output = io.BytesIO()
-    writer = LogWriter(LINES, everything=[Lane("test", Stream(output), finish=LINES.finished)])
+    writer = LogWriter(LINES, everything=[LogQueue("test", Stream(output), finish=LINES.finished)])
 
     for number in range(1_000):
         writer.write(b"%d\n" % number)
@@ -72,8 +72,8 @@ def test_a_full_lane_drops_and_counts_and_neither_blocks_nor_holds_up_another() 
     writer = LogWriter(
         LINES,
         everything=[
-            Lane("a", stuck, finish=LINES.finished, max_messages=100),
-            Lane("b", Stream(output), finish=LINES.finished),
+            LogQueue("a", stuck, finish=LINES.finished, max_messages=100),
+            LogQueue("b", Stream(output), finish=LINES.finished),
         ],
     )
 
@@ -92,7 +92,7 @@ def test_a_full_lane_drops_and_counts_and_neither_blocks_nor_holds_up_another() 
 
 def test_a_lane_is_bounded_in_bytes_too() -> None:
     stuck = Stuck()
-    writer = LogWriter(LINES, everything=[Lane("a", stuck, finish=LINES.finished, max_bytes=10_000)])
+    writer = LogWriter(LINES, everything=[LogQueue("a", stuck, finish=LINES.finished, max_bytes=10_000)])
 
     for _ in range(20):
         writer.write(b"x" * 999 + b"\n")
@@ -102,7 +102,7 @@ def test_a_lane_is_bounded_in_bytes_too() -> None:
 
 
 def test_a_lane_has_room_again_after_what_it_could_not_write() -> None:
-    writer = LogWriter(LINES, everything=[Lane("a", Broken(), finish=LINES.finished, max_messages=10)])
+    writer = LogWriter(LINES, everything=[LogQueue("a", Broken(), finish=LINES.finished, max_messages=10)])
 
     for _ in range(3):
         for _ in range(10):
@@ -114,7 +114,7 @@ def test_a_lane_has_room_again_after_what_it_could_not_write() -> None:
 
 def test_a_lane_has_room_for_as_many_bytes_again() -> None:
     output = io.BytesIO()
-    writer = LogWriter(LINES, everything=[Lane("a", Stream(output), finish=LINES.finished, max_bytes=1_000)])
+    writer = LogWriter(LINES, everything=[LogQueue("a", Stream(output), finish=LINES.finished, max_bytes=1_000)])
     access_log = AccessLog(writer)
 
     for _ in range(3):
@@ -127,7 +127,7 @@ def test_a_lane_has_room_for_as_many_bytes_again() -> None:
 
 def test_a_request_that_waits_to_be_written_takes_its_room_however_long_its_path_is() -> None:
     stuck = Stuck()
-    writer = LogWriter(LINES, everything=[Lane("a", stuck, finish=LINES.finished, max_bytes=10_000)])
+    writer = LogWriter(LINES, everything=[LogQueue("a", stuck, finish=LINES.finished, max_bytes=10_000)])
     access_log = AccessLog(writer)
 
     for _ in range(4):
@@ -142,7 +142,7 @@ def test_a_request_that_waits_to_be_written_takes_its_room_however_long_its_path
 
 def test_many_threads_lose_no_line() -> None:
     output = io.BytesIO()
-    writer = LogWriter(LINES, everything=[Lane("a", Stream(output), finish=LINES.finished)])
+    writer = LogWriter(LINES, everything=[LogQueue("a", Stream(output), finish=LINES.finished)])
 
     def write() -> None:
         for _ in range(2_000):
@@ -162,8 +162,8 @@ def test_only_errors_go_to_the_destination_of_errors() -> None:
     everything, errors = io.BytesIO(), io.BytesIO()
     writer = LogWriter(
         LINES,
-        everything=[Lane("a", Stream(everything), finish=LINES.finished)],
-        errors=[Lane("b", Stream(errors), finish=LINES.finished)],
+        everything=[LogQueue("a", Stream(everything), finish=LINES.finished)],
+        errors=[LogQueue("b", Stream(errors), finish=LINES.finished)],
     )
 
     writer.write(b"info\n")
@@ -175,7 +175,7 @@ def test_only_errors_go_to_the_destination_of_errors() -> None:
 
 def test_a_full_pipe_holds_only_whole_lines() -> None:
     reading, writing = os.pipe()
-    writer = LogWriter(LINES, everything=[Lane("a", Descriptor(writing), finish=LINES.finished)])
+    writer = LogWriter(LINES, everything=[LogQueue("a", Descriptor(writing), finish=LINES.finished)])
     lines = [orjson.dumps(["x" * (number * 37 % 6_000)]) + b"\n" for number in range(200)]
     for line in lines:
         writer.write(line)
@@ -194,7 +194,7 @@ def test_a_full_pipe_holds_only_whole_lines() -> None:
 def test_a_pipe_without_a_reader_costs_lines_and_nothing_else() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    writer = LogWriter(LINES, everything=[Lane("a", Descriptor(writing), finish=LINES.finished)])
+    writer = LogWriter(LINES, everything=[LogQueue("a", Descriptor(writing), finish=LINES.finished)])
 
     for _ in range(5):
         writer.write(b"x\n")
@@ -243,7 +243,7 @@ def test_two_processes_may_share_a_file_and_its_rotation(tmp_path: Path) -> None
     assert 3 == len(list(tmp_path.iterdir()))
 
 
-def test_a_log_file_that_cannot_be_is_refused_at_the_start(tmp_path: Path) -> None:
+def test_a_log_file_that_cannot_be_is_rejected_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(FileExistsError):
@@ -270,7 +270,7 @@ def test_a_log_file_that_cannot_be_is_refused_at_the_start(tmp_path: Path) -> No
 @pytest.mark.parametrize("client", ["203.0.113.7", "2001:db8::1", "Bearer abcDEF123"])
 def test_the_access_line_is_what_the_chain_would_write(path: str, client: str) -> None:
     output = io.BytesIO()
-    writer = LogWriter(LINES, everything=[Lane("a", Stream(output), finish=LINES.finished)])
+    writer = LogWriter(LINES, everything=[LogQueue("a", Stream(output), finish=LINES.finished)])
     fields: dict[str, Any] = {"request_id": "r-1", "method": "GET", "path": path, "route": "/{p}", "client": client}
     fields |= {"status": 200, "duration_ms": 1.5}
 
@@ -286,7 +286,7 @@ def test_the_access_line_is_what_the_chain_would_write(path: str, client: str) -
 
 def test_an_access_line_below_the_level_is_not_written() -> None:
     output = io.BytesIO()
-    writer = LogWriter(LINES, everything=[Lane("a", Stream(output), finish=LINES.finished)])
+    writer = LogWriter(LINES, everything=[LogQueue("a", Stream(output), finish=LINES.finished)])
 
     AccessLog(writer, level="info").line(**REQUEST | {"level": "debug"})
 
@@ -296,7 +296,7 @@ def test_an_access_line_below_the_level_is_not_written() -> None:
 
 def test_an_access_line_tells_the_time_of_the_answer_and_not_that_of_writing() -> None:
     stuck = Stuck()
-    writer = LogWriter(LINES, everything=[Lane("a", stuck, finish=LINES.finished)])
+    writer = LogWriter(LINES, everything=[LogQueue("a", stuck, finish=LINES.finished)])
     writer.write(b"first\n")
     time.sleep(0.1)  # the lane waits for more lines, and is then stuck
 
@@ -315,7 +315,7 @@ def test_a_status_that_is_a_member_of_an_enumeration_is_a_number() -> None:
         TEAPOT = 418
 
     output = io.BytesIO()
-    writer = LogWriter(LINES, everything=[Lane("a", Stream(output), finish=LINES.finished)])
+    writer = LogWriter(LINES, everything=[LogQueue("a", Stream(output), finish=LINES.finished)])
 
     AccessLog(writer).line(**REQUEST | {"status": Status.TEAPOT})
 
@@ -325,7 +325,7 @@ def test_a_status_that_is_a_member_of_an_enumeration_is_a_number() -> None:
 
 def test_a_path_template_is_escaped_and_masked_like_every_field() -> None:
     output = io.BytesIO()
-    writer = LogWriter(LINES, everything=[Lane("a", Stream(output), finish=LINES.finished)])
+    writer = LogWriter(LINES, everything=[LogQueue("a", Stream(output), finish=LINES.finished)])
 
     AccessLog(writer).line(**REQUEST | {"route": '/"\u2028hunter2hunter2'})
 
@@ -340,7 +340,7 @@ def test_a_line_that_cannot_be_finished_costs_no_other_its_place() -> None:
         return LINES.finished(line)
 
     output = io.BytesIO()
-    writer = LogWriter(LINES, everything=[Lane("a", Stream(output), finish=finish)])
+    writer = LogWriter(LINES, everything=[LogQueue("a", Stream(output), finish=finish)])
     for line in (b"before\n", b"bad", b"after\n"):
         writer.write(line)
 
@@ -369,7 +369,7 @@ def test_the_console_shows_a_traceback_of_a_line_that_was_too_long() -> None:
 def test_the_console_shows_requests() -> None:
     output = io.BytesIO()
     console = console_format(LINES, colours=False)
-    writer = LogWriter(LINES, everything=[Lane("a", Stream(output), finish=console)])
+    writer = LogWriter(LINES, everything=[LogQueue("a", Stream(output), finish=console)])
 
     AccessLog(writer).line(**REQUEST)
 

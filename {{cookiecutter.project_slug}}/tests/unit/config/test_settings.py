@@ -1,4 +1,4 @@
-"""What each setting accepts, what it refuses and in which words."""
+"""What each setting accepts, what it rejects and in which words."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def settings(**environ: str) -> Settings:
     return load_settings(environ, NOWHERE)
 
 
-def refused(**environ: str) -> list[str]:
+def rejected(**environ: str) -> list[str]:
     with pytest.raises(SettingsError) as caught:
         load_settings(environ, NOWHERE)
     return str(caught.value).splitlines()
@@ -69,7 +69,7 @@ def test_production_is_accepted_when_it_is_configured() -> None:
 
 
 def test_all_problems_of_all_groups_come_at_once() -> None:
-    lines = refused(
+    lines = rejected(
         APP_ENV="production",
         PORT="http",
         SHUTDOWN_DEADLINE_SECONDS="nan",
@@ -99,7 +99,7 @@ def test_all_problems_of_all_groups_come_at_once() -> None:
 @pytest.mark.parametrize("variable", ["PORT", "OPERATIONS_PORT"])
 @pytest.mark.parametrize("value", ["-1", "65536", "80.5", "http", "1e3", "0x50", "nan"])
 def test_a_port_is_a_whole_number_up_to_65535(variable: str, value: str) -> None:
-    assert [f"{variable}: expected a whole number from 0 to 65535, got {value!r} (from environment)"] == refused(
+    assert [f"{variable}: expected a whole number from 0 to 65535, got {value!r} (from environment)"] == rejected(
         **{variable: value}
     )
 
@@ -112,7 +112,7 @@ def test_the_ends_of_the_range_of_ports_are_ports(port: str) -> None:
 def test_the_second_port_differs_from_the_first_unless_the_system_chooses_both() -> None:
     assert [
         "OPERATIONS_PORT: 9000 is PORT already; expected a whole number from 0 to 65535 (from environment)"
-    ] == refused(PORT="9000", OPERATIONS_PORT="9000")
+    ] == rejected(PORT="9000", OPERATIONS_PORT="9000")
     assert settings(PORT="0", OPERATIONS_PORT="0").server.operations_port == 0
 
 
@@ -128,14 +128,14 @@ SECONDS = {
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "-0.1", "3601", "1e308", "soon", "1s"])
 @pytest.mark.parametrize("variable", SECONDS)
 def test_a_time_is_finite_and_bounded(variable: str, value: str) -> None:
-    assert [f"{variable}: expected {SECONDS[variable]}, got {value!r} (from environment)"] == refused(
+    assert [f"{variable}: expected {SECONDS[variable]}, got {value!r} (from environment)"] == rejected(
         **{variable: value}
     )
 
 
 @pytest.mark.parametrize("variable", [name for name, accepted in SECONDS.items() if "above 0" in accepted])
-def test_a_limit_of_no_time_is_refused(variable: str) -> None:
-    assert [f"{variable}: expected {SECONDS[variable]}, got '0' (from environment)"] == refused(**{variable: "0"})
+def test_a_limit_of_no_time_is_rejected(variable: str) -> None:
+    assert [f"{variable}: expected {SECONDS[variable]}, got '0' (from environment)"] == rejected(**{variable: "0"})
 
 
 def test_a_time_may_be_a_fraction() -> None:
@@ -161,7 +161,7 @@ def test_a_time_may_be_a_fraction() -> None:
     ],
 )
 def test_a_malformed_value_is_answered_with_what_is_accepted(variable: str, value: str, accepted: str) -> None:
-    line = next(line for line in refused(**{variable: value}) if line.startswith(variable))
+    line = next(line for line in rejected(**{variable: value}) if line.startswith(variable))
 
     assert line.startswith(f"{variable}: expected {accepted}, got {value[:60]!r}"[:-1])
     assert line.endswith("(from environment)")
@@ -178,7 +178,7 @@ def test_a_choice_may_be_written_in_capitals(variable: str) -> None:
 @pytest.mark.parametrize("character", ["\n", "\x00", "\x1b", "\u2028", "\udcff"])
 @pytest.mark.parametrize("variable", ["HOST", "PORT", "ALLOWED_HOSTS", "LOG_FILE", "DATABASE_URL", "REDIS_URL"])
 def test_a_control_character_neither_passes_nor_forges_a_line(variable: str, character: str) -> None:
-    lines = refused(**{variable: f"a{character}PORT: fine"})
+    lines = rejected(**{variable: f"a{character}PORT: fine"})
 
     assert len(lines) == 1
     assert lines[0].isprintable()
@@ -203,8 +203,8 @@ NO_HOSTS += ["bücher.example", "1.2.3", "256.1.1.1", "a" * 64, ".", "*."]
 
 
 @pytest.mark.parametrize("host", NO_HOSTS)
-def test_what_cannot_be_a_host_header_is_refused(host: str) -> None:
-    (line,) = refused(ALLOWED_HOSTS=f"fine.example.com,{host}")
+def test_what_cannot_be_a_host_header_is_rejected(host: str) -> None:
+    (line,) = rejected(ALLOWED_HOSTS=f"fine.example.com,{host}")
 
     assert line.startswith("ALLOWED_HOSTS: '")
     assert "is not accepted; expected host names without a port" in line
@@ -229,8 +229,8 @@ def test_an_origin_is_kept_as_a_browser_sends_it(given: str, expected: str) -> N
     "origin",
     ["a.example", "https://a/", "https://a/x", "null", "https://*.a", "https://a:99999", "https://", "https://a?b"],
 )
-def test_what_no_browser_sends_as_an_origin_is_refused(origin: str) -> None:
-    (line,) = refused(CORS_ORIGINS=origin)
+def test_what_no_browser_sends_as_an_origin_is_rejected(origin: str) -> None:
+    (line,) = rejected(CORS_ORIGINS=origin)
 
     assert "is not accepted; expected origins" in line
 
@@ -250,8 +250,8 @@ def test_a_proxy_is_an_address_or_a_network(given: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("proxy", ["10.0.0.1/8", "10.0.0.0/33", "proxy.example.com", "10.0.0", "10.0.0.1:80"])
-def test_what_is_neither_an_address_nor_a_network_is_refused(proxy: str) -> None:
-    (line,) = refused(TRUSTED_PROXIES=proxy)
+def test_what_is_neither_an_address_nor_a_network_is_rejected(proxy: str) -> None:
+    (line,) = rejected(TRUSTED_PROXIES=proxy)
 
     assert f"{proxy!r} is not accepted; expected IP addresses and networks" in line
 
@@ -262,46 +262,46 @@ def test_the_service_listens_on_an_address_or_a_name(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:80", "http://a", "a b", "*", "[::1]", "999.1.1.1"])
-def test_what_nobody_can_listen_on_is_refused(host: str) -> None:
-    (line,) = refused(HOST=host)
+def test_what_nobody_can_listen_on_is_rejected(host: str) -> None:
+    (line,) = rejected(HOST=host)
 
     assert line.startswith(f"HOST: {host!r} is not accepted")
 
 
-FORGED = "is refused in production: every client could then forge its address"
+FORGED = "is rejected in production: every client could then forge its address"
 
 
 @pytest.mark.parametrize(
     ("variable", "value", "reason"),
     [
         ("ALLOWED_HOSTS", "", "missing; production needs the host names that clients use, such as api.example.com"),
-        ("ALLOWED_HOSTS", "*", "'*' is refused in production: it lets every Host header through"),
-        ("ALLOWED_HOSTS", "a.example,*", "'*' is refused in production: it lets every Host header through"),
-        ("CORS_ORIGINS", "*", "'*' is refused in production: it lets every web page read the answers"),
+        ("ALLOWED_HOSTS", "*", "'*' is rejected in production: it lets every Host header through"),
+        ("ALLOWED_HOSTS", "a.example,*", "'*' is rejected in production: it lets every Host header through"),
+        ("CORS_ORIGINS", "*", "'*' is rejected in production: it lets every web page read the answers"),
         ("TRUSTED_PROXIES", "*", f"'*' {FORGED}"),
         ("TRUSTED_PROXIES", "0.0.0.0/0", f"'0.0.0.0/0' {FORGED}"),
         ("TRUSTED_PROXIES", "0::/0", f"'::/0' {FORGED}"),
-        ("DEBUG", "true", "true is refused in production"),
-        ("DOCS_ENABLED", "yes", "true is refused in production"),
+        ("DEBUG", "true", "true is rejected in production"),
+        ("DOCS_ENABLED", "yes", "true is rejected in production"),
     ],
 )
-def test_what_is_insecure_is_accepted_in_development_and_refused_where_it_counts(
+def test_what_is_insecure_is_accepted_in_development_and_rejected_where_it_counts(
     variable: str, value: str, reason: str
 ) -> None:
     source = "from environment" if value else "not set"
 
     settings(**SAFE | {"APP_ENV": "development", variable: value})
     settings(**SAFE | {"APP_ENV": "test", variable: value})
-    assert [f"{variable}: {reason} ({source})"] == refused(**SAFE | {variable: value})
-    assert [f"{variable}: {reason} ({source})".replace("production", "staging")] == refused(
+    assert [f"{variable}: {reason} ({source})"] == rejected(**SAFE | {variable: value})
+    assert [f"{variable}: {reason} ({source})".replace("production", "staging")] == rejected(
         **SAFE | {"APP_ENV": "staging", variable: value}
     )
 
 
 def test_a_malformed_element_does_not_hide_an_insecure_one() -> None:
-    (line,) = refused(**SAFE | {"CORS_ORIGINS": "*,app"})
+    (line,) = rejected(**SAFE | {"CORS_ORIGINS": "*,app"})
 
-    assert "'*' is refused in production" in line
+    assert "'*' is rejected in production" in line
     assert "'app' is not accepted" in line
 
 
@@ -354,13 +354,13 @@ DATABASES = "expected sqlite:///PATH (sqlite:////PATH when absolute) or postgres
         ),
     ],
 )
-def test_another_database_address_is_refused_without_being_shown(url: str, reason: str) -> None:
-    lines = refused(DATABASE_URL=url)
+def test_another_database_address_is_rejected_without_being_shown(url: str, reason: str) -> None:
+    lines = rejected(DATABASE_URL=url)
 
     assert [f"DATABASE_URL: {reason}; {DATABASES} (from environment)"] == lines
 
 
-GUESSED = "which is refused in production for a server on another machine"
+GUESSED = "which is rejected in production for a server on another machine"
 
 
 @pytest.mark.parametrize(
@@ -377,13 +377,13 @@ GUESSED = "which is refused in production for a server on another machine"
         ("1234567890", "has too few different characters"),
     ],
 )
-def test_a_password_that_can_be_guessed_is_refused_for_a_remote_database_in_production(
+def test_a_password_that_can_be_guessed_is_rejected_for_a_remote_database_in_production(
     password: str, reason: str
 ) -> None:
     url = f"postgresql://service-account:{password}@db/x"
 
     settings(DATABASE_URL=url)
-    assert refused(**SAFE | {"DATABASE_URL": url}) == [
+    assert rejected(**SAFE | {"DATABASE_URL": url}) == [
         f"DATABASE_URL: its password {reason}, {GUESSED} (from environment)"
     ]
 
@@ -416,7 +416,7 @@ def test_a_redis_address_is_accepted(url: str) -> None:
 
 @pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL"])
 def test_a_secret_that_is_not_text_is_not_shown_either(variable: str) -> None:
-    (line,) = refused(**{variable: "redis://:hunter2\udcff@cache"})
+    (line,) = rejected(**{variable: "redis://:hunter2\udcff@cache"})
 
     assert "hunter2" not in line
 
@@ -431,16 +431,16 @@ def test_a_secret_that_is_not_text_is_not_shown_either(variable: str) -> None:
         ("redis://hunter2@cache", "it has a user and no password; a password alone is written :PASSWORD@HOST"),
     ],
 )
-def test_another_redis_address_is_refused_without_being_shown(url: str, reason: str) -> None:
+def test_another_redis_address_is_rejected_without_being_shown(url: str, reason: str) -> None:
     accepted = "expected redis://USER:PASSWORD@HOST:PORT/NUMBER, rediss:// for TLS, or unix://PATH"
 
-    assert [f"REDIS_URL: {reason}; {accepted} (from environment)"] == refused(REDIS_URL=url)
+    assert [f"REDIS_URL: {reason}; {accepted} (from environment)"] == rejected(REDIS_URL=url)
 
 
-def test_a_sample_password_of_redis_is_refused_in_production() -> None:
+def test_a_sample_password_of_redis_is_rejected_in_production() -> None:
     line = f"REDIS_URL: its password is a sample value, {GUESSED} (from environment)"
 
-    assert [line] == refused(**SAFE | {"REDIS_URL": "redis://:redis@cache"})
+    assert [line] == rejected(**SAFE | {"REDIS_URL": "redis://:redis@cache"})
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -477,7 +477,7 @@ def test_what_a_feature_requires_is_missing_beside_the_problems_of_the_core() ->
     assert ["environment", "default", "environment"] == [problem.source for problem in caught.value.problems]
 
 
-def test_a_short_secret_of_a_feature_is_refused_without_being_shown() -> None:
+def test_a_short_secret_of_a_feature_is_rejected_without_being_shown() -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings({"SHOP_KEY": "short"}, NOWHERE, [ShopSettings])
 

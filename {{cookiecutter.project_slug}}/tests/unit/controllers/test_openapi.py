@@ -14,7 +14,7 @@ from starlette.responses import Response
 from {{ cookiecutter.package_name }}.chassis.access import PUBLIC
 from {{ cookiecutter.package_name }}.chassis.application import Process, create_app
 from {{ cookiecutter.package_name }}.chassis.settings.core import load_settings
-from {{ cookiecutter.package_name }}.chassis.http.openapi import Problem, Undescribed, openapi_document
+from {{ cookiecutter.package_name }}.chassis.http.openapi import Problem, MissingDescription, openapi_document
 from {{ cookiecutter.package_name }}.chassis.errors import FieldError
 from {{ cookiecutter.package_name }}.features import FEATURES
 from {{ cookiecutter.package_name }}.chassis.lifecycle import Lifecycle
@@ -90,11 +90,11 @@ def test_what_a_problem_document_holds_is_what_the_schema_says(document: Json) -
     assert body == Problem.model_validate(body, strict=True).model_dump()
 
 
-def test_a_route_without_a_description_is_refused() -> None:
+def test_a_route_without_a_description_is_rejected() -> None:
     async def silent(_request: Request) -> Response:
         return Response()
 
-    with pytest.raises(Undescribed, match="PATCH /api/silent has no description"):
+    with pytest.raises(MissingDescription, match="PATCH /api/silent has no description"):
         openapi_document([ApiRoute("/api/silent", {"PATCH": allow(PUBLIC, silent)}, name="silent")])
 
 

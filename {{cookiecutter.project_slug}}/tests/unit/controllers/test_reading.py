@@ -5,7 +5,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from {{ cookiecutter.package_name }}.chassis.http.parsing import read_body, read_query
-from {{ cookiecutter.package_name }}.chassis.errors import Invalid, Unreadable
+from {{ cookiecutter.package_name }}.chassis.errors import Invalid, MalformedRequest
 from {{ cookiecutter.package_name }}.chassis.shapes.page import PageQuery
 
 pytestmark = pytest.mark.anyio
@@ -63,7 +63,7 @@ async def test_colons_in_texts_are_not_taken_for_repeated_keys(body: bytes) -> N
 
 @pytest.mark.parametrize("body", [b'{"a": 1, "a": "\\u003a"}', b'{":": 1, ":": 2}', b'[{"a": {"b": 1, "b": 2}}]'])
 async def test_a_repeated_key_is_found_wherever_colons_are(body: bytes) -> None:
-    with pytest.raises(Unreadable, match="twice"):
+    with pytest.raises(MalformedRequest, match="twice"):
         await read_body(request(body), Order)
 
 

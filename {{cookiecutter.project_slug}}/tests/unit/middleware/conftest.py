@@ -22,10 +22,10 @@ from {{ cookiecutter.package_name }}.chassis import errors
 from {{ cookiecutter.package_name }}.chassis.access import PUBLIC
 from {{ cookiecutter.package_name }}.chassis.application import Application
 from {{ cookiecutter.package_name }}.chassis.metrics import Metrics
-from {{ cookiecutter.package_name }}.chassis.middleware.errors import Errors
-from {{ cookiecutter.package_name }}.chassis.middleware.hosts import AllowedHosts
-from {{ cookiecutter.package_name }}.chassis.middleware.limits import BodyLimit, RequestTimeout
-from {{ cookiecutter.package_name }}.chassis.middleware.instrumentation import Observation
+from {{ cookiecutter.package_name }}.chassis.middleware.errors import ErrorMiddleware
+from {{ cookiecutter.package_name }}.chassis.middleware.hosts import AllowedHostsMiddleware
+from {{ cookiecutter.package_name }}.chassis.middleware.limits import BodySizeLimitMiddleware, TimeoutMiddleware
+from {{ cookiecutter.package_name }}.chassis.middleware.instrumentation import InstrumentationMiddleware
 from {{ cookiecutter.package_name }}.chassis.http.routing import ApiRoute, allow
 
 
@@ -58,7 +58,7 @@ async def awaits_what_is_cancelled(_request: Request) -> Response:
     return Response()
 
 
-async def refuses(_request: Request) -> Response:
+async def rejects(_request: Request) -> Response:
     raise errors.Conflict("It is taken.")
 
 
@@ -150,7 +150,7 @@ LEAVING = {error.__name__: error for error in (SystemExit, KeyboardInterrupt, Ge
 HANDLERS: dict[str, Callable[[Request], Awaitable[Response]]] = {
     "/fails": fails,
     "/awaits-cancelled": awaits_what_is_cancelled,
-    "/refuses": refuses,
+    "/rejects": rejects,
     "/teapot": teapot,
     "/library": library_text,
     "/library-stream": library_stream,
@@ -193,11 +193,11 @@ class Stack:
                 ApiRoute("/health/ready", {"GET": allow(PUBLIC, takes_its_time)}, name="health.ready"),
             ],
             middleware=[
-                Middleware(Observation, metrics=self.metrics.requests, access_log=self.lines),
-                Middleware(Errors, count=self.metrics.count_exception, debug=debug),
-                Middleware(AllowedHosts, hosts=hosts),
-                Middleware(BodyLimit, max_bytes=100),
-                Middleware(RequestTimeout, seconds=0.2),
+                Middleware(InstrumentationMiddleware, metrics=self.metrics.requests, access_log=self.lines),
+                Middleware(ErrorMiddleware, count=self.metrics.count_exception, debug=debug),
+                Middleware(AllowedHostsMiddleware, hosts=hosts),
+                Middleware(BodySizeLimitMiddleware, max_bytes=100),
+                Middleware(TimeoutMiddleware, seconds=0.2),
             ],
         )
 

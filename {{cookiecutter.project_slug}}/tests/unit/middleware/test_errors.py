@@ -29,9 +29,9 @@ async def test_each_domain_error_has_a_status_in_the_table() -> None:
 @pytest.mark.parametrize(
     ("path", "status", "slug", "detail"),
     [
-        ("/refuses", 409, "conflict", "It is taken."),
+        ("/rejects", 409, "conflict", "It is taken."),
         ("/teapot", 418, "client-error", "Short and stout."),
-        ("/library", 410, "client-error", "The request was refused"),
+        ("/library", 410, "client-error", "The request was rejected"),
         ("/library-stream", 502, "server-error", "The service failed to answer"),
         ("/shuts", 503, "unavailable", "The service cannot answer now"),
         ("/unavailable", 503, "database-unavailable", "Come back later."),
@@ -60,7 +60,7 @@ async def test_a_wrong_method_is_405_and_names_the_right_ones(stack: Stack, meth
     assert response.json()["type"].endswith(":method-not-allowed")
 
 
-async def test_headers_of_a_library_s_refusal_stay(stack: Stack) -> None:
+async def test_headers_of_a_library_s_rejection_stay(stack: Stack) -> None:
     assert (await stack.request("GET", "/teapot")).headers["x-pot"] == "tea"
     assert (await stack.request("GET", "/library-stream")).headers["x-gateway"] == "east"
 
@@ -77,7 +77,7 @@ async def test_what_is_unavailable_says_when_to_come_back_and_logs_why(stack: St
 
     assert response.headers["retry-after"] == "7"
     assert "5432" not in response.text.replace(response.headers["x-request-id"], "")
-    assert [("request refused", "warning", "ConnectionRefusedError: port 5432")] == [
+    assert [("request rejected", "warning", "ConnectionRefusedError: port 5432")] == [
         (event["event"], event["log_level"], event["cause"]) for event in events
     ]
 

@@ -1,4 +1,4 @@
-"""Hosts, body size and time: what is refused, and what is not."""
+"""Hosts, body size and time: what is rejected, and what is not."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from starlette.applications import Starlette
 
 from {{ cookiecutter.package_name }}.chassis.context import Exchange
-from {{ cookiecutter.package_name }}.chassis.errors import HostRefused
-from {{ cookiecutter.package_name }}.chassis.middleware.cors import Cors
+from {{ cookiecutter.package_name }}.chassis.errors import HostNotAllowed
+from {{ cookiecutter.package_name }}.chassis.middleware.cors import CORSMiddleware
 
 from .conftest import Stack
 
@@ -26,20 +26,20 @@ async def test_a_listed_host_is_served(stack: Stack, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.test", "good.test.evil.test", "below.test", "[::2]:80", ""])
-async def test_any_other_host_is_refused(stack: Stack, host: str) -> None:
+async def test_any_other_host_is_rejected(stack: Stack, host: str) -> None:
     response = await stack.request("GET", "/echo/x", headers={"Host": host})
 
     assert response.status_code == 400
-    assert response.json()["type"].endswith(":host-refused")
+    assert response.json()["type"].endswith(":host-not-allowed")
 
 
-async def test_two_hosts_are_refused(stack: Stack) -> None:
+async def test_two_hosts_are_rejected(stack: Stack) -> None:
     response = await stack.request("GET", "/echo/x", headers=[("Host", "good.test"), ("Host", "good.test")])
 
     assert response.status_code == 400
 
 
-async def test_no_host_is_refused(stack: Stack) -> None:
+async def test_no_host_is_rejected(stack: Stack) -> None:
     await stack.call({})
 
     assert [400] == [line["status"] for line in stack.lines.written]
@@ -54,13 +54,13 @@ async def test_names_without_a_star_leave_no_other_host_open() -> None:
 
 
 async def test_a_websocket_needs_a_listed_host_too(stack: Stack) -> None:
-    with pytest.raises(HostRefused):
+    with pytest.raises(HostNotAllowed):
         await stack.call({"type": "websocket", "headers": [(b"host", b"evil.test")]})
 
 
 @pytest.mark.parametrize("hosts", [(), ("good.test",)])
 async def test_a_preflight_is_answered_where_no_host_is_listed_and_where_it_is(hosts: tuple[str, ...]) -> None:
-    app = Cors(Starlette(), hosts=hosts, allow_origins=["https://page.test"])
+    app = CORSMiddleware(Starlette(), hosts=hosts, allow_origins=["https://page.test"])
     headers = {"Origin": "https://page.test", "Access-Control-Request-Method": "GET"}
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://good.test") as client:
         assert 200 == (await client.options("/", headers=headers)).status_code
@@ -71,7 +71,7 @@ async def test_probes_may_name_any_host(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(("size", "status"), [(100, 200), (101, 413)])
-async def test_a_body_is_refused_by_its_declared_size(stack: Stack, size: int, status: int) -> None:
+async def test_a_body_is_rejected_by_its_declared_size(stack: Stack, size: int, status: int) -> None:
     assert status == (await stack.request("POST", "/echo/x", content=b"x" * size)).status_code
 
 
@@ -117,14 +117,14 @@ async def test_the_timeout_of_one_request_leaves_the_next_alone(stack: Stack) ->
 
 
 async def test_each_request_has_its_own_time_and_is_cancelled_once(stack: Stack) -> None:
-    async def seconds_until_refused() -> float:
+    async def seconds_until_rejected() -> float:
         started = perf_counter()
         assert (await stack.request("GET", "/cleans-up")).status_code == 503
         return perf_counter() - started
 
-    first = asyncio.create_task(seconds_until_refused())
+    first = asyncio.create_task(seconds_until_rejected())
     await asyncio.sleep(0.1)
-    second = asyncio.create_task(seconds_until_refused())
+    second = asyncio.create_task(seconds_until_rejected())
 
     # 0.2 s until the timeout, and 0.15 s for the handler to clean up undisturbed.
     assert min(await first, await second) > 0.3
@@ -137,7 +137,7 @@ async def test_nothing_is_kept_of_a_request_that_is_over(stack: Stack) -> None:
         return sum(isinstance(found, Exchange) for found in gc.get_objects())
 
     before = kept()
-    for path in ("/echo/x", "/nothing", "/refuses"):
+    for path in ("/echo/x", "/nothing", "/rejects"):
         await stack.request("GET", path)
 
     assert before == kept()

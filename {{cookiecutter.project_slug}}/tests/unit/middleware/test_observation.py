@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from {{ cookiecutter.package_name }}.chassis.context import RequestIds
 from {{ cookiecutter.package_name }}.chassis.errors import ClientGone, ResponseAborted
 from {{ cookiecutter.package_name }}.chassis.metrics import Metrics
-from {{ cookiecutter.package_name }}.chassis.middleware.instrumentation import Observation
+from {{ cookiecutter.package_name }}.chassis.middleware.instrumentation import InstrumentationMiddleware
 from {{ cookiecutter.package_name }}.chassis.shapes.headers import SECURITY_HEADERS
 
 from .conftest import Lines, Stack, accept, nothing
@@ -161,7 +161,7 @@ async def test_what_reaches_the_server_is_recorded_as_its_client_sees_it(
         raise error
 
     lines = Lines()
-    observed = Observation(crash, metrics=Metrics().requests, access_log=lines)
+    observed = InstrumentationMiddleware(crash, metrics=Metrics().requests, access_log=lines)
     scope: Scope = {"type": "http", "method": "GET", "path": "/", "scheme": "http", "client": None, "headers": []}
     with pytest.raises(error):
         await observed(scope, nothing, accept)

@@ -53,6 +53,6 @@ def test_a_time_comes_back_in_utc_whatever_zone_it_had(url: str) -> None:
     assert NOON == column.process_result_value(column.process_bind_param(elsewhere, dialect), dialect)
 
 
-def test_a_time_without_a_zone_is_refused() -> None:
+def test_a_time_without_a_zone_is_rejected() -> None:
     with pytest.raises(ValueError, match="time zone"):
         UTCDateTime().process_bind_param(NOON.replace(tzinfo=None), dialect_of("sqlite://"))

@@ -51,7 +51,7 @@ def test_an_address_is_accepted(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", NO_ADDRESSES)
-def test_what_is_no_address_is_refused(address: str) -> None:
+def test_what_is_no_address_is_rejected(address: str) -> None:
     with pytest.raises(ValidationError, match="is not an e-mail address"):
         kept(address)
 
@@ -60,7 +60,7 @@ def test_what_is_no_address_is_refused(address: str) -> None:
     ("password", "words"),
     [("x" * 7, "has fewer than 8 characters"), ("x" * 1025, "has more than 1024 characters"), ("password1", "common")],
 )
-def test_a_password_that_is_refused_is_told_why(password: str, words: str) -> None:
+def test_a_password_that_is_rejected_is_told_why(password: str, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         UserCreate.model_validate({"name": "Ada", "email": "ada@example.com", "password": password})
 

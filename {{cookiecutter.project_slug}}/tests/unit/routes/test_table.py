@@ -1,4 +1,4 @@
-"""A route says who may call it, and a gate holds it to that; without a gate everything is public."""
+"""A route says who may call it, and a authorizer holds it to that; without a authorizer everything is public."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.routing import Route, Router
 
 from {{ cookiecutter.package_name }}.chassis.access import ADMINS, ANONYMOUS, AUTHENTICATED, PUBLIC, Caller, Policy, caller, owner_or_admins
 from {{ cookiecutter.package_name }}.chassis.errors import Forbidden
-from {{ cookiecutter.package_name }}.chassis.http.routing import ApiRoute, UndeclaredPolicy, allow, declared
+from {{ cookiecutter.package_name }}.chassis.http.routing import ApiRoute, MissingPolicy, allow, declared
 
 pytestmark = pytest.mark.anyio
 
@@ -35,15 +35,15 @@ class Closed:
     def __init__(self) -> None:
         self.asked: list[Policy] = []
 
-    async def admit(self, policy: Policy, _request: Request) -> Caller:
+    async def authorize(self, policy: Policy, _request: Request) -> Caller:
         self.asked.append(policy)
         raise Forbidden("no")
 
 
-def guarded_route(gate: Closed | None) -> ApiRoute:
+def guarded_route(authorizer: Closed | None) -> ApiRoute:
     route = ApiRoute("/", {"GET": allow(PUBLIC, answer), "POST": allow(ADMINS, answer)}, name="any")
-    if gate:
-        route.guard(gate)
+    if authorizer:
+        route.guard(authorizer)
     return route
 
 
@@ -60,17 +60,17 @@ async def test_without_a_gate_everything_is_public() -> None:
 
 
 async def test_a_gate_is_asked_for_everything_but_the_public() -> None:
-    gate = Closed()
-    route = guarded_route(gate)
+    authorizer = Closed()
+    route = guarded_route(authorizer)
 
     assert [200, 200] == [await ask(route, "GET"), await ask(route, "HEAD")]
     with pytest.raises(Forbidden):
         await ask(route, "POST")
-    assert [ADMINS] == gate.asked
+    assert [ADMINS] == authorizer.asked
 
 
 class Open(Closed):
-    async def admit(self, _policy: Policy, _request: Request) -> Caller:
+    async def authorize(self, _policy: Policy, _request: Request) -> Caller:
         return Caller("ada", "user")
 
 
@@ -99,15 +99,15 @@ async def test_the_head_of_what_is_guarded_is_guarded() -> None:
         await ask(route, "HEAD")
 
 
-def test_a_route_without_a_policy_is_refused() -> None:
+def test_a_route_without_a_policy_is_rejected() -> None:
     undeclared: Any = {"GET": answer}
 
-    with pytest.raises(UndeclaredPolicy, match="GET /x does not say who may call it"):
+    with pytest.raises(MissingPolicy, match="GET /x does not say who may call it"):
         ApiRoute("/x", undeclared, name="x")
 
 
-def test_a_route_that_cannot_have_a_policy_is_refused() -> None:
-    with pytest.raises(UndeclaredPolicy, match="make it an ApiRoute"):
+def test_a_route_that_cannot_have_a_policy_is_rejected() -> None:
+    with pytest.raises(MissingPolicy, match="make it an ApiRoute"):
         list(declared([Route("/x", answer)]))
 
 

@@ -38,7 +38,7 @@ def test_a_full_table_of_descriptors_costs_those_who_wait_and_raises_nothing() -
         assert ([], []) == found
 
 
-def test_a_bound_port_refuses_connections_until_it_is_opened() -> None:
+def test_a_bound_port_rejects_connections_until_it_is_opened() -> None:
     (listener,) = bound_sockets("127.0.0.1", 0)
     with listener, pytest.raises(ConnectionRefusedError):
         socket.create_connection(listener.getsockname(), timeout=1)
@@ -52,6 +52,6 @@ def test_all_addresses_of_a_host_share_one_port() -> None:
         listener.close()
 
 
-def test_an_address_of_another_machine_is_refused() -> None:
+def test_an_address_of_another_machine_is_rejected() -> None:
     with pytest.raises(OSError, match="assign requested address"):
         bound_sockets("192.0.2.1", 0)

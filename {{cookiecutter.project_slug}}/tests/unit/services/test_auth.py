@@ -1,4 +1,4 @@
-"""What known callers cost, and what happens when things happen at once."""
+"""What authenticated users cost, and what happens when things happen at once."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ async def test_a_dead_token_costs_one_query_and_then_none(world: World, statemen
     assert 1 == len(statements)
 
 
-async def test_a_user_who_is_deleted_during_the_login_is_refused_like_any_other(world: World) -> None:
+async def test_a_user_who_is_deleted_during_the_login_is_rejected_like_any_other(world: World) -> None:
     ada = await world.ada()
     await world.log_in()
     world.passwords.meanwhile = lambda: world.users.delete(ada.user_id)
@@ -201,7 +201,7 @@ async def test_an_admin_sets_no_password_of_who_is_promoted_meanwhile(world: Wor
     await world.log_in()
 
 
-async def test_an_admin_waits_for_a_promotion_and_is_then_refused(world: World) -> None:
+async def test_an_admin_waits_for_a_promotion_and_is_then_rejected(world: World) -> None:
     ada = await world.ada()
     admin = Caller("01890000-0000-7000-8000-000000000000", "admin")
     await world.accounts.change(COMMAND_LINE, ada.user_id, AccountChanges(active=True))

@@ -152,7 +152,7 @@ async def test_closing_ends_every_thread(sqlite_url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["mysql://u:hunter2@localhost/db", "sqlite://", "sqlite:///:memory:", "hunter2"], ids=lambda url: url[:9]
 )
-async def test_an_address_of_no_supported_database_is_refused_without_repeating_it(url: str) -> None:
+async def test_an_address_of_no_supported_database_is_rejected_without_repeating_it(url: str) -> None:
     with pytest.raises(ValueError, match=r"support|memory|address") as raised:
         Database(url)
 
@@ -250,7 +250,7 @@ async def test_sqlite_loads_neither_asyncpg_nor_alembic(sqlite_url: str) -> None
     assert "[]\n" == output.stdout
 
 
-async def test_a_server_that_refuses_is_unavailable_at_once(tmp_path: Path) -> None:
+async def test_a_server_that_rejects_is_unavailable_at_once(tmp_path: Path) -> None:
     async with opened(f"postgresql://postgres@/test?host={tmp_path}") as database:
         started = perf_counter()
         for use in (database.ping(), write(database, INSERT)):

@@ -61,7 +61,7 @@ async def test_a_process_without_dependencies_is_ready(lifecycle: Lifecycle) -> 
 
 async def test_one_failing_dependency_is_enough_not_to_be_ready(lifecycle: Lifecycle) -> None:
     broken = Dependency()
-    broken.error = ConnectionRefusedError("refused")
+    broken.error = ConnectionRefusedError("rejected")
 
     assert not await Readiness({"database": broken.ping, "other": Dependency().ping}, lifecycle).check()
 

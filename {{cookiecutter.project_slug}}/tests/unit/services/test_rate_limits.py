@@ -32,7 +32,7 @@ def test_keys_are_counted_apart_and_one_can_begin_anew() -> None:
     assert [True, False] == [limit.hit(key) == 0 for key in ("a", "b")]
 
 
-def test_a_refused_hit_does_not_prolong_the_window() -> None:
+def test_a_rejected_hit_does_not_prolong_the_window() -> None:
     clock = Clock()
     limit = RateLimit(1, window_seconds=60, clock=clock)
     for _ in range(60):

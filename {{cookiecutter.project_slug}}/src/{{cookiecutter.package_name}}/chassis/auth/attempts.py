@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from pydantic import SecretStr
+
 from ..rate_limits import RateLimit
 
 WINDOW_SECONDS = 60.0
@@ -22,7 +24,7 @@ class Attempts(Protocol):
     async def forget(self, kind: str, key: str) -> None:
         """Begin anew for *key*, which has proved that it is no guesser."""
 
-    async def close(self) -> None: ...
+    async def aclose(self) -> None: ...
 
 
 class MemoryAttempts:
@@ -37,5 +39,14 @@ class MemoryAttempts:
     async def forget(self, kind: str, key: str) -> None:
         self._limits[kind].forget(key)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Nothing to do."""
+
+
+def new_attempts(limits: Mapping[str, int], *, redis_url: SecretStr | None, prefix: str) -> Attempts:
+    """Count in Redis under *prefix* where all processes share one, and else in this process; *limits* by kind."""
+    if redis_url is None:
+        return MemoryAttempts(limits)
+    from .redis_attempts import RedisAttempts  # noqa: PLC0415 - the client is 60 ms of start-up
+
+    return RedisAttempts(redis_url.get_secret_value(), prefix=prefix, limits=limits)

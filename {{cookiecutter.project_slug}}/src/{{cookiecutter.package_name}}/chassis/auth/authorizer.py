@@ -1,57 +1,88 @@
-"""The gate of the feature `auth`: bearer tokens (RFC 6750) tell callers apart."""
+"""An authorizer for bearer tokens (RFC 6750), over whatever knows whom a token belongs to."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
 from ..errors import Forbidden, NotFound, Unauthenticated
-from ...services.auth import CHALLENGE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection
 
     from ..access import Caller, Policy
-    from ...services.auth import Authentication
+
+CHALLENGE = "Bearer"
+"""RFC 6750, section 3."""
+SUBPROTOCOL = "bearer."
+"""A browser sends no Authorization with a websocket's handshake: there the token may follow this, as a subprotocol."""
 
 _log = structlog.get_logger("security")
 
 
-class BearerGate:
-    """Admits whom a policy names; see `routes.table.Gate`. What the token says is then in `request.state.claims`."""
+class Authentication(Protocol):
+    """Knows whom a token belongs to."""
+
+    async def identify(self, token: str, client: str) -> tuple[Caller, object]:
+        """The caller who presents *token* from the address *client*, and what the token says.
+
+        Raises Unauthenticated.
+        """
+
+    def rejection(self, reason: str, client: str) -> Unauthenticated:
+        """The error for a token that proves nothing, after logging the *reason*, which the client does not learn."""
+
+
+class BearerAuthorizer:
+    """Applies policies to the bearer of a token; what the token says is then in `connection.state.claims`.
+
+    *hint* tells clients where they get a token.
+    """
 
     scheme: Mapping[str, Any] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
-    def __init__(self, authentication: Authentication) -> None:
+    def __init__(self, authentication: Authentication, *, hint: str = "") -> None:
         self._authentication = authentication
+        self._hint = f" {hint}" if hint else ""
 
-    async def admit(self, policy: Policy, request: Request) -> Caller:
-        client = client_of(request)
-        given = [value for name, value in request.scope["headers"] if name == b"authorization"]
+    async def authorize(self, policy: Policy, connection: HTTPConnection) -> Caller:
+        client = client_of(connection)
+        given = list(_presented(connection))
         if not given:
-            _log.info("access refused", user="", client=client, outcome="refused", reason="no token")
-            raise Unauthenticated("This needs a token, as POST /api/auth/login answers it.", challenge=CHALLENGE)
-        scheme, _, token = given[0].partition(b" ")
-        if len(given) > 1 or scheme.lower() != b"bearer":
-            raise self._authentication.refusal("not one bearer token", client)
-        caller, claims = await self._authentication.identify(token.decode("latin-1"), client)
-        if not _admits(policy, caller, request):
-            _log.warning("access refused", user=caller.user_id, client=client, outcome="refused", reason=str(policy))
-            # Whether it is somebody else's or not there at all is not for this caller to know.
-            raise NotFound("There is nothing here for you.") if policy.owner else Forbidden("You may not do this.")
-        request.state.claims = claims
+            _log.info("access denied", user="", client=client, outcome="denied", reason="no token")
+            raise Unauthenticated(f"This needs a bearer token.{self._hint}", challenge=CHALLENGE)
+        scheme, _, token = given[0].partition(" ")
+        if len(given) > 1 or scheme.lower() != "bearer":
+            raise self._authentication.rejection("not one bearer token", client)
+        caller, claims = await self._authentication.identify(token, client)
+        if not _admits(policy, caller, connection):
+            _log.warning("access denied", user=caller.user_id, client=client, outcome="denied", reason=str(policy))
+            # Whether it belongs to another user or is not there at all is not for this caller to know.
+            raise NotFound("Resource not found.") if policy.owner else Forbidden("Permission denied.")
+        connection.state.claims = claims
         return caller
 
 
-def client_of(request: Request) -> str:
-    """The address that asks, as the access line has it."""
-    return request.client.host if request.client else ""
+def client_of(connection: HTTPConnection) -> str:
+    """The client's address, as the access line has it."""
+    return connection.client.host if connection.client else ""
 
 
-def _admits(policy: Policy, caller: Caller, request: Request) -> bool:
-    if policy.owner and request.path_params[policy.owner] == caller.user_id:
+def _presented(connection: HTTPConnection) -> Iterator[str]:
+    """Yield every credential of the request, each as the value of an Authorization field."""
+    websocket = connection.scope["type"] == "websocket"
+    for name, value in connection.scope["headers"]:
+        if name == b"authorization":
+            yield value.decode("latin-1")
+        elif websocket and name == b"sec-websocket-protocol":
+            offered = (part.strip() for part in value.decode("latin-1").split(","))
+            yield from (f"Bearer {part[len(SUBPROTOCOL) :]}" for part in offered if part.startswith(SUBPROTOCOL))
+
+
+def _admits(policy: Policy, caller: Caller, connection: HTTPConnection) -> bool:
+    if policy.owner and connection.path_params[policy.owner] == caller.user_id:
         return True
     return caller.role in policy.roles if policy.roles or policy.owner else True

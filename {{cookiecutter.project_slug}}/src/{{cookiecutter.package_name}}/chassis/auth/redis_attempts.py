@@ -26,7 +26,7 @@ if hits <= tonumber(ARGV[1]) then return 0 end
 return redis.call('PTTL', KEYS[1])
 """
 
-_log = structlog.get_logger(__name__)
+_log = structlog.get_logger("chassis.auth.redis_attempts")
 
 
 class RedisAttempts:
@@ -46,7 +46,7 @@ class RedisAttempts:
             async with asyncio.timeout(COMMAND_SECONDS):
                 milliseconds = await self._hit([self._key(kind, key)], arguments)
         except Exception as error:
-            raise Unavailable("Nobody can log in at the moment. Try again soon.") from error
+            raise Unavailable("Login attempts cannot be counted at the moment. Try again soon.") from error
         return float(milliseconds) / 1000
 
     async def forget(self, kind: str, key: str) -> None:
@@ -56,7 +56,7 @@ class RedisAttempts:
         except Exception as error:  # noqa: BLE001 - the window ends by itself soon
             _log.warning("attempts not forgotten", reason=f"{type(error).__name__}: {error}")
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         await self._redis.aclose()
 
     def _key(self, kind: str, key: str) -> str:

@@ -11,11 +11,10 @@ from typing import Any
 
 import jwt
 
-from ... import SERVICE_NAME
-from ...models.auth import MAX_TOKEN_CHARACTERS
-from ..database.types import ID_PATTERN, new_id
+from ..shapes.ids import ID_PATTERN, new_id
 
 ALGORITHM = "HS256"
+MAX_TOKEN_CHARACTERS = 2048
 REQUIRED = ["iss", "aud", "sub", "iat", "exp", "jti"]
 MAX_REMEMBERED = 4096
 """How many tokens are remembered as good, and how many as dead, at half a kilobyte each."""
@@ -25,17 +24,17 @@ MAX_SKEW_SECONDS = 60
 _ID = re.compile(ID_PATTERN)
 
 
-class TokenRefused(Exception):
+class TokenRejected(Exception):
     """The token proves nothing; the message says why, for the log alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says: whose it is, of which login, and of which state of the account (`stamp`)."""
+    """What a token says: whose it is, of which login, and of which state of the account (`token_version`)."""
 
     user_id: str
     session_id: str
-    stamp: str
+    token_version: str
     token_id: str
     issued_at: int
     """Whole seconds since 1970, as the next."""
@@ -51,73 +50,75 @@ class Kind:
 
 
 class Tokens:
-    """Signs and reads both kinds. The first of *keys* signs, all of them are accepted.
+    """Signs and reads both kinds for *issuer*. The first of *keys* signs, all of them are accepted.
 
-    A verified access token is remembered, because checking its signature is most of what a request of a known caller
-    would cost.
+    A verified access token is remembered, because checking its signature is most of what a request of an authenticated
+    user would cost.
     """
 
     def __init__(
         self,
         keys: Sequence[str],
         *,
+        issuer: str,
         access_seconds: int,
         refresh_seconds: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = tuple(keys)
         self._clock = clock
-        self.access = Kind(SERVICE_NAME, access_seconds)
-        self.refresh = Kind(f"{SERVICE_NAME}:refresh", refresh_seconds)
+        self._issuer = issuer
+        self.access = Kind(issuer, access_seconds)
+        self.refresh = Kind(f"{issuer}:refresh", refresh_seconds)
         self._verified: OrderedDict[str, Claims] = OrderedDict()
-        self._buried: OrderedDict[str, None] = OrderedDict()
+        self._rejected: OrderedDict[str, None] = OrderedDict()
 
-    def sign(self, kind: Kind, *, user_id: str, session_id: str, stamp: str, token_id: str = "") -> str:
+    def sign(self, kind: Kind, *, user_id: str, session_id: str, token_version: str, token_id: str = "") -> str:
         """A token of *kind*, from now on and for its lifetime; without a *token_id* it gets a new one."""
         now = int(self._clock())
         payload = {
-            "iss": SERVICE_NAME,
+            "iss": self._issuer,
             "aud": kind.audience,
             "sub": user_id,
             "iat": now,
             "exp": now + kind.lifetime_seconds,
             "jti": token_id or new_id(),
             "sid": session_id,
-            "stamp": stamp,
+            "token_version": token_version,
         }
         return jwt.encode(payload, self._keys[0], algorithm=ALGORITHM)
 
     def read_access(self, token: str) -> Claims:
-        """What an access *token* says; raises TokenRefused."""
+        """What an access *token* says; raises TokenRejected."""
         claims = self._verified.get(token)
         if claims is None:
-            if token in self._buried:
-                raise TokenRefused("dead before")
+            if token in self._rejected:
+                raise TokenRejected("dead before")
             claims = self._verified[token] = self.read(self.access, token)
             if len(self._verified) > MAX_REMEMBERED:
                 self._verified.popitem(last=False)
         elif claims.expires_at <= self._clock():
             del self._verified[token]
-            raise TokenRefused("expired")
+            raise TokenRejected("expired")
         return claims
 
-    def bury(self, token: str) -> None:
+    def reject(self, token: str) -> None:
         """Remember that *token* is dead, which it stays: asking about it again costs nothing."""
         self._verified.pop(token, None)
-        self._buried[token] = None
-        if len(self._buried) > MAX_REMEMBERED:
-            self._buried.popitem(last=False)
+        self._rejected[token] = None
+        if len(self._rejected) > MAX_REMEMBERED:
+            self._rejected.popitem(last=False)
 
     def read(self, kind: Kind, token: str) -> Claims:
-        """What a *token* of *kind* says; raises TokenRefused."""
+        """What a *token* of *kind* says; raises TokenRejected."""
         if len(token) > MAX_TOKEN_CHARACTERS:
-            raise TokenRefused("too long")
+            raise TokenRejected("too long")
         claims = _claims(self._verified_payload(kind, token))
         now = self._clock()
         if now >= claims.expires_at:
-            raise TokenRefused("expired")
+            raise TokenRejected("expired")
         if claims.issued_at > now + MAX_SKEW_SECONDS or claims.expires_at - claims.issued_at > kind.lifetime_seconds:
-            raise TokenRefused("from the future, or for a longer life than ours")
+            raise TokenRejected("from the future, or for a longer life than ours")
         return claims
 
     def _verified_payload(self, kind: Kind, token: str) -> dict[str, Any]:
@@ -128,23 +129,23 @@ class Tokens:
                     key,
                     algorithms=[ALGORITHM],
                     audience=kind.audience,
-                    issuer=SERVICE_NAME,
-                    # The times are checked with our own clock, and a life longer than ours is refused.
+                    issuer=self._issuer,
+                    # The times are checked with our own clock, and a life longer than ours is rejected.
                     options={"require": REQUIRED, "verify_exp": False, "verify_iat": False, "strict_aud": True},
                 )
             except jwt.InvalidSignatureError:
                 continue
             except jwt.InvalidTokenError as error:
-                raise TokenRefused(type(error).__name__) from None
-        raise TokenRefused("the signature is not ours")
+                raise TokenRejected(type(error).__name__) from None
+        raise TokenRejected("the signature is not ours")
 
 
 def _claims(payload: dict[str, Any]) -> Claims:
-    texts = [payload["sub"], payload.get("sid"), payload.get("stamp"), payload["jti"]]
+    texts = [payload["sub"], payload.get("sid"), payload.get("token_version"), payload["jti"]]
     numbers = [payload["iat"], payload["exp"]]
     if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
-        raise TokenRefused("a claim of another type")
-    user_id, session_id, stamp, token_id = texts
+        raise TokenRejected("a claim of another type")
+    user_id, session_id, token_version, token_id = texts
     if not all(_ID.fullmatch(text) for text in (user_id, session_id, token_id)):
-        raise TokenRefused("a claim that is no id of ours")
-    return Claims(user_id, session_id, stamp, token_id, *numbers)
+        raise TokenRejected("a claim that is no id of ours")
+    return Claims(user_id, session_id, token_version, token_id, *numbers)

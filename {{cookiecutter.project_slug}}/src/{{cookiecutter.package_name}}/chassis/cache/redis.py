@@ -52,7 +52,7 @@ return 1
 
 MAX_CONNECTIONS = 20
 
-_log = structlog.get_logger(__name__)
+_log = structlog.get_logger("chassis.cache.redis")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,8 @@ class RedisCache:
         timing: Timing | None = None,
     ) -> None:
         self.stats = CacheStats()
-        self._reachable = self._trusted = False
-        self._trust_from = float("-inf")
+        self._reachable = self._healthy = False
+        self._healthy_from = float("-inf")
         self._remembered: dict[str, None] = {}
         self._max_remembered = max_remembered
         self._flights = SingleFlight[bytes]()
@@ -109,9 +109,9 @@ class RedisCache:
         self._read_or_lease = self._redis.register_script(READ_OR_LEASE)
         self._store_under_lease = self._redis.register_script(STORE_UNDER_LEASE)
 
-    def trusts_redis(self) -> bool:
+    def is_healthy(self) -> bool:
         """Whether values are read from Redis now, and not loaded each time."""
-        return self._trusted
+        return self._healthy
 
     async def get_or_load(self, key: str, load: Load, *, ttl_seconds: float = inf) -> bytes:
         held = await self._read(key)
@@ -136,7 +136,7 @@ class RedisCache:
             self._remember(key)
             return
         try:
-            await self._ask(self._bury(key))
+            await self._ask(self._set_tombstone(key))
         except RedisLost:
             self._remember(key)
         except BaseException:
@@ -149,7 +149,7 @@ class RedisCache:
             await self._ask(self._probe())
         except RedisLost:
             return
-        self._reachable = self._trusted = True
+        self._reachable = self._healthy = True
 
     async def close(self) -> None:
         """Deliver what is still remembered, if Redis answers, and hang up."""
@@ -163,9 +163,9 @@ class RedisCache:
         """Keep finding out whether Redis can be trusted, for ever."""
         while True:
             await asyncio.sleep(self._timing.probe)
-            await self._tend()
+            await self._probe_and_flush()
 
-    async def _tend(self) -> None:
+    async def _probe_and_flush(self) -> None:
         try:
             await self._ask(self._probe())
             await self._deliver()
@@ -174,31 +174,31 @@ class RedisCache:
         now = time.monotonic()
         if not self._reachable:
             self._reachable = True
-            self._trust_from = max(self._trust_from, now + self._timing.settle)
-        elif not self._trusted and now >= self._trust_from and not self._remembered:
-            self._trusted = True
+            self._healthy_from = max(self._healthy_from, now + self._timing.settle)
+        elif not self._healthy and now >= self._healthy_from and not self._remembered:
+            self._healthy = True
             _log.info("redis trusted again")
 
     async def _read(self, key: str) -> bytes:
         """What stands under *key*, our new lease if nothing did; empty when Redis is not to be trusted."""
-        if not self.trusts_redis():
+        if not self.is_healthy():
             return b""
         lease = LEASE + next(self._unique)
         try:
             held: bytes = await self._ask(self._read_or_lease([self._prefix + key], [lease, self._tombstone_ms]))
         except RedisLost:
             return b""
-        return held if self.trusts_redis() else b""
+        return held if self.is_healthy() else b""
 
     async def _store(self, key: str, lease: bytes, value: bytes, seconds: float) -> None:
-        if not self.trusts_redis():
+        if not self.is_healthy():
             return
         try:
             await self._ask(self._store_under_lease([self._prefix + key], [lease, VALUE + value, _ms(seconds)]))
         except RedisLost:
             return
 
-    async def _bury(self, key: str) -> None:
+    async def _set_tombstone(self, key: str) -> None:
         await self._redis.set(self._prefix + key, TOMBSTONE + next(self._unique), px=self._tombstone_ms)
 
     async def _probe(self) -> None:
@@ -206,12 +206,12 @@ class RedisCache:
         await self._redis.set(self._prefix + "probe", b"", px=self._tombstone_ms)
 
     def _remember(self, key: str) -> None:
-        self._trusted = False
+        self._healthy = False
         self._remembered[key] = None
         if len(self._remembered) > self._max_remembered:
             del self._remembered[next(iter(self._remembered))]
             # What was forgotten here is gone from Redis when everything that stands there now is too old.
-            self._trust_from = time.monotonic() + self._ttl_seconds + self._timing.tombstone
+            self._healthy_from = time.monotonic() + self._ttl_seconds + self._timing.tombstone
 
     async def _deliver(self) -> None:
         """Bury every remembered key; one that cannot be delivered stays remembered."""
@@ -219,7 +219,7 @@ class RedisCache:
             key = next(iter(self._remembered))
             del self._remembered[key]  # before the command, so that the same key can be remembered anew during it
             try:
-                await self._ask(self._bury(key))
+                await self._ask(self._set_tombstone(key))
             except BaseException:
                 self._remember(key)
                 raise
@@ -234,9 +234,9 @@ class RedisCache:
             raise RedisLost from error
 
     def _lose(self, error: Exception) -> None:
-        if self._reachable or self._trusted:
+        if self._reachable or self._healthy:
             _log.warning("redis lost", reason=f"{type(error).__name__}: {error}")
-        self._reachable = self._trusted = False
+        self._reachable = self._healthy = False
 
 
 def _ms(seconds: float) -> int:

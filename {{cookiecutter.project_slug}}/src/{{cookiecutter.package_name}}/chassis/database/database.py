@@ -17,10 +17,10 @@ from .engines import Limits, follow_file, is_sqlite, parse_url, postgresql, sqli
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-_SQLITE_PASSING = {5, 6, 8, 9, 10, 13, 14}
+_SQLITE_TRANSIENT = {5, 6, 8, 9, 10, 13, 14}
 """BUSY, LOCKED, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN (sqlite.org/rescode.html): not the statement's fault."""
 
-_POSTGRESQL_PASSING = ("08", "53", "57", "58", "40001", "40P01", "55P03", "25P03")
+_POSTGRESQL_TRANSIENT = ("08", "53", "57", "58", "40001", "40P01", "55P03", "25P03")
 """Classes and codes (PostgreSQL manual, appendix A): connection, resources, operator, system, deadlock, lock."""
 
 
@@ -30,10 +30,11 @@ class Database:
     SQLite has one connection for writing and a pool for reading; PostgreSQL has one pool for both.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one value for each setting
         self,
         url: str,
         *,
+        application_name: str = "",
         pool_size: int = 10,
         max_overflow: int = 10,
         pool_timeout_seconds: float = 3.0,
@@ -55,7 +56,7 @@ class Database:
                 follow_file(engine, self._url)
             self._pools = [_pool(self._writer), _pool(self._reader)]
         else:
-            self._writer = postgresql(self._url, limits)
+            self._writer = postgresql(self._url, limits, application_name=application_name)
             self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
             self._pools = [_pool(self._writer)]
 
@@ -97,7 +98,7 @@ class Database:
                 yield session
                 await session.commit()
             except (exc.SQLAlchemyError, ConnectionError, TimeoutError) as error:
-                if _is_passing(error):
+                if _is_transient(error):
                     raise _unavailable(error) from error
                 raise
 
@@ -112,7 +113,7 @@ class Database:
         try:
             yield connection
         except (exc.SQLAlchemyError, ConnectionError, TimeoutError) as error:
-            if _is_passing(error):
+            if _is_transient(error):
                 raise _unavailable(error) from error
             raise
         finally:
@@ -151,7 +152,7 @@ def _unavailable(error: Exception) -> Exception:
     return DatabaseUnavailable("The database cannot be reached.")
 
 
-def _is_passing(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     """Whether trying again later may help: drivers also raise bare ConnectionError and TimeoutError."""
     if not isinstance(error, exc.DBAPIError):
         return not isinstance(error, exc.SQLAlchemyError) or isinstance(error, exc.TimeoutError)
@@ -159,6 +160,6 @@ def _is_passing(error: Exception) -> bool:
         return True
     sqlite_code = getattr(error.orig, "sqlite_errorcode", None)
     if sqlite_code is not None:
-        return (sqlite_code & 0xFF) in _SQLITE_PASSING
+        return (sqlite_code & 0xFF) in _SQLITE_TRANSIENT
     state = getattr(error.orig, "sqlstate", None)
-    return state is not None and state.startswith(_POSTGRESQL_PASSING)
+    return state is not None and state.startswith(_POSTGRESQL_TRANSIENT)

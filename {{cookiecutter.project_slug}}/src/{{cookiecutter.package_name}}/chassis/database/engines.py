@@ -15,8 +15,6 @@ from sqlalchemy import event, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from ... import SERVICE_NAME
-
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
@@ -114,7 +112,7 @@ def follow_file(engine: AsyncEngine, url: URL) -> None:
     path = Path(url.database or "")
 
     @event.listens_for(engine.sync_engine, "do_connect")
-    def refuse_to_make_it(*_arguments: object) -> None:
+    def reject_to_make_it(*_arguments: object) -> None:
         path.stat()
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -136,7 +134,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-_STEPS_BETWEEN_QUESTIONS = 100_000
+_PROGRESS_HANDLER_OPCODES = 100_000
 
 _SQLITE_PRAGMAS = ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", "PRAGMA temp_store = MEMORY"]
 
@@ -166,7 +164,7 @@ def _limit_statements(engine: AsyncEngine, seconds: float) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def watch(connection: Any, record: Any) -> None:
         deadline = record.info["deadline"] = _Deadline()
-        connection.run_async(lambda driver: driver.set_progress_handler(deadline.is_over, _STEPS_BETWEEN_QUESTIONS))
+        connection.run_async(lambda driver: driver.set_progress_handler(deadline.is_over, _PROGRESS_HANDLER_OPCODES))
 
     @event.listens_for(engine.sync_engine, "before_cursor_execute")
     def begin(connection: Any, *_statement: object) -> None:
@@ -178,8 +176,10 @@ def _limit_statements(engine: AsyncEngine, seconds: float) -> None:
         record.info["deadline"].at = 0.0
 
 
-def postgresql(url: URL, limits: Limits, *, settings: dict[str, str] | None = None) -> AsyncEngine:
-    """A pool of asyncpg connections; *settings* are those of the server's session.
+def postgresql(
+    url: URL, limits: Limits, *, application_name: str, settings: dict[str, str] | None = None
+) -> AsyncEngine:
+    """A pool of asyncpg connections, which the server lists as *application_name*; *settings* are of its session.
 
     asyncpg itself reads the address, so that everything libpq accepts in one (`sslmode`, several hosts, a socket's
     folder) is accepted. The server ends a statement at its limit; a server too frozen to do so is left by the client.
@@ -189,7 +189,7 @@ def postgresql(url: URL, limits: Limits, *, settings: dict[str, str] | None = No
     dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
     limit_seconds = limits.statement_timeout_seconds
     session = {
-        "application_name": SERVICE_NAME,
+        "application_name": application_name,
         "statement_timeout": str(round(limit_seconds * 1000)),
         "idle_in_transaction_session_timeout": str(round(limit_seconds * 1000) * 2),
         **(settings or {}),

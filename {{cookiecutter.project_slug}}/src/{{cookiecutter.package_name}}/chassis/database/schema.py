@@ -14,16 +14,14 @@ from sqlalchemy.exc import DBAPIError
 if TYPE_CHECKING:
     from .database import Database
 
-VERSIONS = Path(__file__).parents[1] / "migrations" / "versions"
+
+def newest_revision(versions: Path) -> str:
+    """The revision that `migrate` leads to, of those in the folder *versions*."""
+    return max(path.name.partition("_")[0] for path in versions.glob("[0-9]*.py"))
 
 
-def newest_revision() -> str:
-    """The revision that `migrate` leads to."""
-    return max(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*.py"))
-
-
-async def is_current(database: Database) -> bool:
-    """Whether the schema has every revision that this version of the service knows.
+async def is_current(database: Database, versions: Path) -> bool:
+    """Whether the schema has every revision in *versions*, those that this version of the service knows.
 
     A newer schema counts as current: during a rolling update the old version runs on it for a while. Raises
     DatabaseUnavailable.
@@ -33,4 +31,4 @@ async def is_current(database: Database) -> bool:
             revision = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
     except DBAPIError:
         return False  # the table is not there yet
-    return revision is not None and revision >= newest_revision()
+    return revision is not None and revision >= newest_revision(versions)

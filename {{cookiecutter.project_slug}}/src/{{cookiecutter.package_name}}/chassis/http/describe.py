@@ -16,7 +16,7 @@ Handler = TypeVar("Handler", bound=Callable[..., object])
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. `problems` are the statuses of the problem documents it may answer.
+    """One method of one path. `problems` are the statuses of the problem details it may answer.
 
     `text_type` is the media type of an answer whose shape is `str`.
     """

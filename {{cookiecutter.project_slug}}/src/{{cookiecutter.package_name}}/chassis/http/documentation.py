@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 from openapi_ui_bundles import swagger_ui
 from starlette.responses import FileResponse, Response
 
-from ... import SERVICE_NAME
+from ..access import PUBLIC
 from ..errors import NotFound
 from ..shapes.operations import OpenApiDocument
 from .describe import describe
 from .openapi import openapi_document
+from .routing import ApiRoute, allow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
+
+    from ..service import Service
 
 _TAGS = ["documentation"]
 
@@ -65,18 +68,28 @@ PAGE_POLICY = (
 )
 
 
-class DocumentationController:
-    """Describes *routes*, its own included; the document is built when it is first asked for.
+def documentation_routes(controller: DocumentationController) -> list[ApiRoute]:
+    """The document, the page that shows it, and what the page loads."""
+    return [
+        ApiRoute("/openapi.json", {"GET": allow(PUBLIC, controller.openapi)}, name="openapi"),
+        ApiRoute("/docs", {"GET": allow(PUBLIC, controller.page)}, name="docs"),
+        ApiRoute("/docs/assets/{edition}/{name}", {"GET": allow(PUBLIC, controller.asset)}, name="docs.asset"),
+    ]
 
-    *scheme* says how callers prove who they are, if anything asks them to.
+
+class DocumentationController:
+    """Describes the *routes* of *service*, its own included; the document is built when it is first asked for.
+
+    *scheme* is how callers authenticate, if any have to.
     """
 
-    def __init__(self, routes: Sequence[BaseRoute], scheme: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, service: Service, routes: Sequence[BaseRoute], scheme: Mapping[str, Any] | None = None) -> None:
+        self._service = service
         self._routes = routes
         self._scheme = scheme
         self._document = b""
         self._edition = _edition()
-        page = PAGE.format(title=escape(SERVICE_NAME), edition=self._edition)
+        page = PAGE.format(title=escape(service.title), edition=self._edition)
         self._page = page.encode()
 
     @describe(
@@ -87,7 +100,7 @@ class DocumentationController:
     )
     async def openapi(self, _request: Request) -> Response:
         if not self._document:
-            self._document = await asyncio.to_thread(openapi_document, self._routes, self._scheme)
+            self._document = await asyncio.to_thread(openapi_document, self._service, self._routes, self._scheme)
         return Response(self._document, media_type="application/json")
 
     @describe(

@@ -6,29 +6,39 @@ Specification: https://spec.openapis.org/oas/v3.1.1.html. It is built once, so n
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
+from starlette.convertors import Convertor, FloatConvertor, IntegerConvertor, StringConvertor, UUIDConvertor
 
-from ... import SERVICE_NAME, __version__
 from ..access import PUBLIC, Policy
 from ..context import REQUEST_ID_PATTERN
-from ..database.types import ID_PATTERN
+from ..shapes.ids import ID_PATTERN
 from ..shapes.problem import CONTENT_TYPE
 from .describe import Operation, Shape
+from .routing import ApiRoute
+
+if TYPE_CHECKING:
+    from ..service import Service
 
 Json = dict[str, Any]
 Mode = Literal["validation", "serialization"]
 
 SCHEME = "caller"
-PASSING = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+RETRYABLE_STATUSES = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 SCHEMAS = "#/components/schemas/"
 REQUEST_ID = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
 RETRY_AFTER = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
+CONVERTORS: Mapping[type[Convertor[Any]], Json] = {
+    IntegerConvertor: {"type": "integer", "minimum": 0},
+    FloatConvertor: {"type": "number", "minimum": 0},
+    UUIDConvertor: {"type": "string", "format": "uuid"},
+}
+"""What a path parameter of each of Starlette's convertors is; those of others are texts."""
 HEADERS: Json = {
     "RequestId": {
         "description": "Names the request in each log line about it; the caller's own, if it sent an acceptable one.",
@@ -58,33 +68,10 @@ class Problem(BaseModel):
     errors: list[ProblemError] = Field(default=[], description="Every wrong place, when the content was wrong.")
 
 
-class DescribedEndpoint(Protocol):
-    """What is read of one method of a route."""
+def openapi_document(service: Service, routes: Iterable[object], scheme: Mapping[str, Any] | None = None) -> bytes:
+    """The document of *service* for those of *routes* that are API routes, as JSON.
 
-    @property
-    def policy(self) -> Policy: ...
-
-    @property
-    def handler(self) -> Callable[..., object]: ...
-
-
-@runtime_checkable
-class DescribedRoute(Protocol):
-    """What is read of a route."""
-
-    path: str
-    name: str
-    endpoints: Mapping[str, DescribedEndpoint]
-
-
-class Undescribed(Exception):
-    """A handler without `@describe`: it would be missing in the document."""
-
-
-def openapi_document(routes: Iterable[object], scheme: Mapping[str, Any] | None = None) -> bytes:
-    """The document for *routes*, as JSON; *scheme* says how callers prove who they are, if anything asks them to.
-
-    Raises Undescribed for a handler that says nothing about itself.
+    *scheme* is how callers authenticate, if any have to.
     """
     operations = list(_operations(routes))
     schemas = _Schemas(operation for *_, operation in operations)
@@ -98,9 +85,10 @@ def openapi_document(routes: Iterable[object], scheme: Mapping[str, Any] | None 
     document: Json = {
         "openapi": "3.1.1",
         "info": {
-            "title": SERVICE_NAME,
-            "version": __version__,
-            "description": "Every answer of 400 and above is a problem document (RFC 9457).",
+            "title": service.title,
+            "version": service.version,
+            "description": f"{service.description}\n\nEvery response of 400 and above that the service itself makes is "
+            "problem details (RFC 9457).",
         },
         "paths": paths,
         "components": {"schemas": schemas.definitions, "headers": HEADERS},
@@ -110,15 +98,11 @@ def openapi_document(routes: Iterable[object], scheme: Mapping[str, Any] | None 
     return orjson.dumps(document)
 
 
-def _operations(routes: Iterable[object]) -> Iterator[tuple[DescribedRoute, str, Operation]]:
+def _operations(routes: Iterable[object]) -> Iterator[tuple[ApiRoute, str, Operation]]:
     for route in routes:
-        if not isinstance(route, DescribedRoute):
-            raise Undescribed(f"{route!r} is no ApiRoute")
-        for method, endpoint in route.endpoints.items():
-            operation = getattr(endpoint.handler, "operation", None)
-            if not isinstance(operation, Operation):
-                raise Undescribed(f"{method} {route.path} has no description: put @describe on its handler")
-            yield route, method, operation
+        if isinstance(route, ApiRoute):
+            for method, endpoint in route.endpoints.items():
+                yield route, method, endpoint.handler.operation  # type: ignore[union-attr] # `describe` has put it there
 
 
 class _Schemas:
@@ -150,7 +134,7 @@ def _models(shape: Shape) -> tuple[type[BaseModel], ...]:
     return (shape,) if isinstance(shape, type) and issubclass(shape, BaseModel) else ()
 
 
-def _operation(route: DescribedRoute, method: str, operation: Operation, schemas: _Schemas) -> Json:
+def _operation(route: ApiRoute, method: str, operation: Operation, schemas: _Schemas) -> Json:
     described: Json = {
         "operationId": re.sub(r"\W+", "_", f"{method.lower()}_{route.name}"),
         "summary": operation.summary,
@@ -158,7 +142,7 @@ def _operation(route: DescribedRoute, method: str, operation: Operation, schemas
         "tags": list(operation.tags),
         "responses": _responses(operation, schemas),
     }
-    if parameters := [*_path_parameters(route.path), *_query_parameters(operation, schemas)]:
+    if parameters := [*_path_parameters(route), *_query_parameters(operation, schemas)]:
         described["parameters"] = parameters
     if operation.body:
         content = {"application/json": {"schema": schemas.reference(operation.body, "validation")}}
@@ -166,10 +150,10 @@ def _operation(route: DescribedRoute, method: str, operation: Operation, schemas
     return described
 
 
-def _path_parameters(path: str) -> Iterator[Json]:
-    for name in re.findall(r"{(\w+)(?::\w+)?}", path):
-        schema: Json = {"type": "string"}
-        if name.endswith("_id"):
+def _path_parameters(route: ApiRoute) -> Iterator[Json]:
+    for name, convertor in route.param_convertors.items():
+        schema: Json = dict(CONVERTORS.get(type(convertor), {"type": "string"}))
+        if name.endswith("_id") and type(convertor) is StringConvertor:
             schema["pattern"] = ID_PATTERN
         description = f"The {name.replace('_', ' ')}."
         yield {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
@@ -207,7 +191,7 @@ def _problem(status: HTTPStatus | None, schemas: _Schemas) -> Json:
     """The answer of a failure; without a *status*, of any other one."""
     return {
         "description": status.phrase if status else "Any other failure",
-        "headers": REQUEST_ID | RETRY_AFTER if status in PASSING else REQUEST_ID,
+        "headers": REQUEST_ID | RETRY_AFTER if status in RETRYABLE_STATUSES else REQUEST_ID,
         "content": {CONTENT_TYPE.decode(): {"schema": schemas.reference(Problem, "serialization")}},
     }
 
@@ -215,8 +199,8 @@ def _problem(status: HTTPStatus | None, schemas: _Schemas) -> Json:
 def _restricted(policy: Policy, responses: Json, schemas: _Schemas) -> Json:
     """What an operation says besides, that not everybody may call; `x-policy` is the route's own declaration."""
     statuses = [HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND if policy.owner else HTTPStatus.FORBIDDEN]
-    refused = {str(status.value): _problem(status, schemas) for status in statuses}
-    return {"security": [{SCHEME: []}], "x-policy": str(policy), "responses": refused | responses}
+    rejected = {str(status.value): _problem(status, schemas) for status in statuses}
+    return {"security": [{SCHEME: []}], "x-policy": str(policy), "responses": rejected | responses}
 
 
 def _content(shape: Shape, text_type: str, schemas: _Schemas) -> Json:

@@ -7,24 +7,39 @@ from typing import TYPE_CHECKING, Literal
 
 from starlette.responses import Response
 
-from ... import SERVICE_NAME, __version__
+from ..access import PUBLIC
 from ..errors import NotReady
 from ..metrics import CONTENT_TYPE as METRICS_CONTENT_TYPE
-from ..shapes.operations import Health, ServiceIdentity
+from ..shapes.operations import LIVE_PATH, METRICS_PATH, READY_PATH, Health, ServiceIdentity
 from .describe import describe
+from .routing import ApiRoute, allow
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from ..metrics import Metrics
     from ..health import Readiness
+    from ..metrics import Metrics
+
+
+def identity_routes(controller: IdentityController) -> list[ApiRoute]:
+    """Who answers here."""
+    return [ApiRoute("/", {"GET": allow(PUBLIC, controller.identity)}, name="identity")]
+
+
+def operations_routes(controller: OperationsController) -> list[ApiRoute]:
+    """Health and metrics: on the main listener, or on OPERATIONS_PORT alone when it is set."""
+    return [
+        ApiRoute(LIVE_PATH, {"GET": allow(PUBLIC, controller.live)}, name="health.live"),
+        ApiRoute(READY_PATH, {"GET": allow(PUBLIC, controller.ready)}, name="health.ready"),
+        ApiRoute(METRICS_PATH, {"GET": allow(PUBLIC, controller.metrics)}, name="metrics"),
+    ]
 
 
 class IdentityController:
     """Answers `GET /`."""
 
-    def __init__(self, environment: str) -> None:
-        identity = ServiceIdentity(service=SERVICE_NAME, version=__version__, environment=environment)
+    def __init__(self, service: str, version: str, environment: str) -> None:
+        identity = ServiceIdentity(service=service, version=version, environment=environment)
         self._body = identity.model_dump_json().encode()
 
     @describe(

@@ -1,7 +1,7 @@
 """Strict reading of bodies and query strings into models.
 
-What cannot be parsed raises Unreadable (400) and names where; what can be parsed and is wrong raises Invalid (422) and
-names every wrong place. Nothing that a client sent is repeated in a message, but for the names of its fields.
+What cannot be parsed raises MalformedRequest (400) and names where; what can be parsed and is wrong raises Invalid
+(422) and names every wrong place. Nothing that a client sent is repeated in a message, but for the names of its fields.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from ..errors import FieldError, Invalid, Unreadable, UnsupportedMediaType
-from ..database.types import ID_PATTERN
+from ..errors import FieldError, Invalid, MalformedRequest, UnsupportedMediaType
+from ..shapes.ids import ID_PATTERN
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -32,9 +32,9 @@ _ID = re.compile(ID_PATTERN[:-1] + r"\Z")
 
 
 async def read_body(request: Request, model: type[Model]) -> Model:
-    """The JSON body as *model*: strictly, so that "1" is no integer and an unknown field is refused.
+    """The JSON body as *model*: strictly, so that "1" is no integer and an unknown field is rejected.
 
-    Raises UnsupportedMediaType, Unreadable and Invalid.
+    Raises UnsupportedMediaType, MalformedRequest and Invalid.
     """
     _require_json(request)
     body = await request.body()
@@ -42,14 +42,14 @@ async def read_body(request: Request, model: type[Model]) -> Model:
     try:
         validated: Model = model.__pydantic_validator__.validate_json(body, strict=True)
     except ValidationError as error:
-        _refuse_body(error)
+        _reject_body(error)
     return validated
 
 
 def read_query(request: Request, model: type[Model]) -> Model:
     """The query string as *model*, each parameter given at most once.
 
-    Raises Unreadable and Invalid, which names a parameter as `?name`.
+    Raises MalformedRequest and Invalid, which names a parameter as `?name`.
     """
     values = _query_values(request.scope["query_string"])
     try:
@@ -69,7 +69,7 @@ def read_id(request: Request, name: str) -> str:
 
 
 def _require_json(request: Request) -> None:
-    """Refuse also what says it twice: whoever reads the other of two fields takes the body for something else."""
+    """Reject also what says it twice: whoever reads the other of two fields takes the body for something else."""
     types = request.headers.getlist("content-type")
     if len(types) != 1 or not _JSON_TYPE.fullmatch(types[0]):
         raise UnsupportedMediaType("The body must be application/json in UTF-8, and its Content-Type must say so.")
@@ -79,20 +79,20 @@ def _require_json(request: Request) -> None:
 
 
 def _require_sound_json(body: bytes) -> None:
-    """Refuse what is not JSON (RFC 8259), what would be read differently elsewhere, and duplicate keys.
+    """Reject what is not JSON (RFC 8259), what would be read differently elsewhere, and duplicate keys.
 
-    orjson refuses NaN, numbers without end, lone surrogates and depth. It keeps the last of duplicate keys: an object's
+    orjson rejects NaN, numbers without end, lone surrogates and depth. It keeps the last of duplicate keys: an object's
     key has one colon, so as many keys as colons means that none was lost; only otherwise are the keys looked at.
     """
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Unreadable(_unreadable(body, error)) from None
+        raise MalformedRequest(_malformed(body, error)) from None
     if _keys(document) != body.count(b":"):
-        _refuse_duplicate_keys(body)
+        _reject_duplicate_keys(body)
 
 
-def _unreadable(body: bytes, error: orjson.JSONDecodeError) -> str:
+def _malformed(body: bytes, error: orjson.JSONDecodeError) -> str:
     if not body.strip():
         return "The body is empty."
     try:
@@ -116,14 +116,14 @@ def _keys(document: object) -> int:
     return count
 
 
-def _refuse_duplicate_keys(body: bytes) -> None:
+def _reject_duplicate_keys(body: bytes) -> None:
     try:
         json.loads(body, object_pairs_hook=_object)
     except _DuplicateKey as error:
         pointer = _pointer((error.key,))[1:]
-        raise Unreadable(f"The body has an object with the key {pointer!r} twice.") from None
+        raise MalformedRequest(f"The body has an object with the key {pointer!r} twice.") from None
     except RecursionError:
-        raise Unreadable("The body is nested too deeply.") from None
+        raise MalformedRequest("The body is nested too deeply.") from None
 
 
 class _DuplicateKey(Exception):
@@ -141,10 +141,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _refuse_body(error: ValidationError) -> NoReturn:
-    """An Invalid; or Unreadable for the depth between pydantic's limit and orjson's."""
+def _reject_body(error: ValidationError) -> NoReturn:
+    """An Invalid; or MalformedRequest for the depth between pydantic's limit and orjson's."""
     if any(detail["type"] == "json_invalid" for detail in _details(error)):
-        raise Unreadable("The body is nested too deeply.") from None
+        raise MalformedRequest("The body is nested too deeply.") from None
     raise Invalid("The body is wrong.", _field_errors(error, "/")) from None
 
 
@@ -154,9 +154,9 @@ def _query_values(query: bytes) -> dict[str, str]:
             query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_FIELDS
         )
     except UnicodeDecodeError:
-        raise Unreadable("The query is not UTF-8.") from None
+        raise MalformedRequest("The query is not UTF-8.") from None
     except ValueError:
-        raise Unreadable(f"The query has more than {MAX_QUERY_FIELDS} parameters.") from None
+        raise MalformedRequest(f"The query has more than {MAX_QUERY_FIELDS} parameters.") from None
     values = dict(pairs)
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]

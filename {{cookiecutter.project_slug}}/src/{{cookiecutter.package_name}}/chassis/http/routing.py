@@ -1,123 +1,159 @@
-"""How a route is declared: one path, and for each of its methods the handler and who may call it."""
+"""Declaration of a route: one path, and for each of its methods the handler and the access policy."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from .. import access
-from ..access import Caller, Policy
+from ..access import Caller, Policy, current_caller
+from ..errors import ConfigurationError, Forbidden
 
-ASK_AGAIN_SECONDS = 1.0
+REAUTHORIZE_SECONDS = 1.0
 
-Handler = Callable[[Request], Awaitable[Response]]
+AsyncHandler = Callable[[Request], Awaitable[Response]]
+Handler = AsyncHandler | Callable[[Request], Response]
+"""A coroutine function, or a plain one, which runs in the thread pool."""
+
+
+class Authorizer(Protocol):
+    """Identifies callers and applies access policies."""
+
+    scheme: Mapping[str, Any]
+    """How callers authenticate, as an OpenAPI security scheme."""
+
+    async def authorize(self, policy: Policy, connection: HTTPConnection) -> Caller:
+        """The caller of the request, or websocket, if *policy* admits them.
+
+        Raises Unauthenticated, Forbidden, and NotFound for what belongs to another user.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What answers one method of one path, and for whom."""
+    """The handler of one method of one path, and its policy."""
 
     policy: Policy
     handler: Handler
+    call: AsyncHandler = field(init=False, repr=False, compare=False)
+    """*handler* as a coroutine function."""
+
+    def __post_init__(self) -> None:
+        call = self.handler if _is_async(self.handler) else _in_thread(self.handler)
+        object.__setattr__(self, "call", call)
 
 
 def allow(policy: Policy, handler: Handler) -> Endpoint:
-    """Declare that *handler* answers those whom *policy* admits."""
+    """Declare that *handler* serves the callers whom *policy* admits."""
     return Endpoint(policy, handler)
-
-
-class Gate(Protocol):
-    """Tells callers apart, and turns away whom a policy does not admit."""
-
-    scheme: Mapping[str, Any]
-    """How callers prove who they are, as an OpenAPI security scheme."""
-
-    async def admit(self, policy: Policy, request: Request) -> Caller:
-        """Who is asking, if *policy* admits them.
-
-        Raises Unauthenticated, Forbidden, and NotFound for what belongs to somebody else.
-        """
-
-
-class UndeclaredPolicy(Exception):
-    """A route does not say who may call it."""
 
 
 class ApiRoute(Route):
     """All methods of one path, so that a 405 names every one of them in `Allow`.
 
     The path's template stands in `scope["route"]` while the request is served: metrics and the access line label it.
+    Until `protect` has given it an authorizer, only its public methods are served.
     """
 
     def __init__(self, path: str, endpoints: Mapping[str, Endpoint], *, name: str) -> None:
         for method, endpoint in endpoints.items():
             if not isinstance(endpoint, Endpoint):
-                raise UndeclaredPolicy(f"{method} {path} does not say who may call it: write allow(POLICY, handler)")
+                raise ConfigurationError(f"{method} {path} has no access policy: write allow(POLICY, handler)")
         self.endpoints = dict(endpoints)
         self._endpoint_of = dict(endpoints)
         if "GET" in endpoints:
             self._endpoint_of["HEAD"] = endpoints["GET"]
         self._allow = ", ".join(sorted(self._endpoint_of))
-        self._gate: Gate | None = None
+        self._authorizer: Authorizer | None = None
         super().__init__(path, self._unused, methods=list(endpoints), name=name)
+        for method, endpoint in endpoints.items():
+            require_owner(endpoint.policy, self.param_convertors, f"{method} {path}")
 
-    def guard(self, gate: Gate) -> None:
-        """From now on let *gate* decide who is answered; a public method does not ask it."""
-        self._gate = gate
+    def policies(self) -> Iterator[tuple[str, Policy]]:
+        """Yield each method and its policy."""
+        for method, endpoint in self.endpoints.items():
+            yield method, endpoint.policy
+
+    def protect(self, authorizer: Authorizer | None) -> None:
+        """From now on let *authorizer* decide who is served; a public method does not ask it."""
+        self._authorizer = authorizer
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with the method's handler, without Starlette's own exception wrapper: ours stands outside."""
+        """Respond with the method's handler, without Starlette's own exception wrapper: ours stands outside."""
         scope["route"] = self.path
         endpoint = self._endpoint_of.get(scope["method"])
         if endpoint is None:
             raise HTTPException(405, headers={"Allow": self._allow})
         request = Request(scope, receive, send)
-        if self._gate is None or endpoint.policy.public:
-            await _answer(endpoint, request)
+        if endpoint.policy.public:
+            await _respond(endpoint, request)
             return
-        known = access.caller.set(await self._gate.admit(endpoint.policy, request))
+        authorizer = required(self._authorizer)
+        caller = await authorizer.authorize(endpoint.policy, request)
+        previous = current_caller.set(caller)
         try:
-            await _answer(endpoint, Request(scope, _still_admitted(self._gate, endpoint.policy, request), send))
+            await _respond(endpoint, Request(scope, _still_authorized(authorizer, endpoint.policy, request), send))
         finally:
-            access.caller.reset(known)  # whoever is served next in this context is somebody else
+            current_caller.reset(previous)  # whoever is served next in this context is somebody else
 
     async def _unused(self, _request: Request) -> Response:
         """Starlette wants one handler for all methods; `handle` never asks it."""
         raise NotImplementedError
 
 
-def declared(routes: Iterable[object]) -> Iterator[ApiRoute]:
-    """Yield *routes*; raises UndeclaredPolicy for one that cannot say who may call it."""
-    for route in routes:
-        if not isinstance(route, ApiRoute):
-            raise UndeclaredPolicy(f"{route!r} does not say who may call it: make it an ApiRoute")
-        yield route
+def required(authorizer: Authorizer | None) -> Authorizer:
+    """*authorizer*; raises Forbidden without one: what is not public is served to nobody then."""
+    if authorizer is None:
+        raise Forbidden("No authorizer identifies callers here.")
+    return authorizer
 
 
-def _still_admitted(gate: Gate, policy: Policy, request: Request) -> Receive:
-    """The request's `receive`, which asks *gate* again after a body that took its time.
+def require_owner(policy: Policy, parameters: Mapping[str, object], place: str) -> None:
+    """Raise ConfigurationError if *policy* compares the caller with a parameter that the path does not have."""
+    if policy.owner and policy.owner not in parameters:
+        raise ConfigurationError(f"{place} is for the owner {policy.owner!r}, but its path has no {{{policy.owner}}}")
+
+
+def _is_async(handler: Handler) -> bool:
+    while hasattr(handler, "func"):  # functools.partial
+        handler = handler.func
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004 - an object with an asynchronous __call__ is one
+
+
+def _in_thread(handler: Handler) -> AsyncHandler:
+    blocking = cast("Callable[[Request], Response]", handler)
+
+    async def call(request: Request) -> Response:
+        return await run_in_threadpool(blocking, request)
+
+    return call
+
+
+def _still_authorized(authorizer: Authorizer, policy: Policy, request: Request) -> Receive:
+    """The request's `receive`, which asks *authorizer* again after a body that took its time.
 
     Otherwise a request that was begun before its caller was locked out could end long after that.
     """
-    admitted_at = monotonic()
+    authorized_at = monotonic()
 
     async def receive() -> Message:
         message = await request.receive()
-        if not message.get("more_body", False) and monotonic() - admitted_at > ASK_AGAIN_SECONDS:
-            await gate.admit(policy, request)
+        if not message.get("more_body", False) and monotonic() - authorized_at > REAUTHORIZE_SECONDS:
+            await authorizer.authorize(policy, request)
         return message
 
     return receive
 
 
-async def _answer(endpoint: Endpoint, request: Request) -> None:
-    response = await endpoint.handler(request)
+async def _respond(endpoint: Endpoint, request: Request) -> None:
+    response = await endpoint.call(request)
     await response(request.scope, request.receive, request._send)  # noqa: SLF001 - Starlette has no other name for it

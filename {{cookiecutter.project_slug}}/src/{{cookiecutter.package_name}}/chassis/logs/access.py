@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from time import time_ns
 
-from .lines import LEVELS
+from .lines import ACCESS_LOGGER, LEVELS
 from .writer import LogWriter
 
 _LONGEST_QUEUED = 256
 
 
 class AccessLog:
-    """Writes one line per request to *writer*, unless its level is below *level*."""
+    """Writes one line per request to *writer*, unless its level is below *level*; *fields* gives it more members."""
 
-    def __init__(self, writer: LogWriter, *, level: str = "info") -> None:
+    def __init__(
+        self, writer: LogWriter, *, level: str = "info", fields: Callable[[], Mapping[str, object]] | None = None
+    ) -> None:
         self._writer = writer
+        self._fields = fields
         self._levels = frozenset(name for name, number in LEVELS.items() if number >= LEVELS[level])
 
     def line(  # noqa: PLR0913 - these are the fields of the line
@@ -31,6 +35,13 @@ class AccessLog:
     ) -> None:
         """Log that a request was answered; never raises."""
         if level not in self._levels:
+            return
+        if (
+            self._fields is not None
+        ):  # asked for now, in the task of the request: the writer's thread is another context
+            more = {"status": status, "duration_ms": round(duration_ms, 3), "client": client}
+            known = {"event": "request", "request_id": request_id, "method": method, "path": path, "route": route}
+            self._writer.write(self._writer.lines.line(level, ACCESS_LOGGER, known | more))
             return
         fields = (time_ns(), level, request_id, method, path, route, status, duration_ms, client)
         # The queue counts its bytes, and reckons with short fields.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 import structlog
@@ -10,15 +10,18 @@ import structlog
 from .lines import LEVELS
 from .writer import LogWriter
 
+Processor = Callable[[Any, str, Any], Any]
+"""As structlog calls them: logger, level, event dictionary."""
 
-def configure_structlog(writer: LogWriter, level: str) -> None:
-    """Let every structlog logger write to *writer*, from *level* on."""
+
+def configure_structlog(writer: LogWriter, level: str, processors: Sequence[Processor] = ()) -> None:
+    """Let every structlog logger write to *writer*, from *level* on, what *processors* make of an event."""
 
     def render(output: _Output, method_name: str, event_dict: MutableMapping[str, Any]) -> bytes:
         return writer.lines.line(method_name, output.name, event_dict)
 
     structlog.configure(
-        processors=[render],
+        processors=[*processors, render],
         wrapper_class=_bound_logger(level),
         context_class=dict,
         logger_factory=lambda *names: _Output(writer, str(names[0]) if names else "root"),
@@ -47,7 +50,7 @@ class _Output:
 def _bound_logger(level: str) -> Any:
     """Return structlog's filtering logger, except that no field's name and no format string makes a call fail.
 
-    Its own methods take `event` by name too, so that `log.info("refused", **fields)` raises TypeError as soon as the
+    Its own methods take `event` by name too, so that `log.info("rejected", **fields)` raises TypeError as soon as the
     fields, perhaps a client's, hold a member `event`.
     """
     methods = {name: _method(name) if number >= LEVELS[level] else _nothing for name, number in LEVELS.items()}

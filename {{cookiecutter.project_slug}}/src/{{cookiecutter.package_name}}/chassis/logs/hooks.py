@@ -11,16 +11,16 @@ from typing import Any
 
 import structlog
 
-_log = structlog.get_logger(__name__)
+_log = structlog.get_logger("chassis.logs.hooks")
 
 
-class LastResort:
+class UnhandledExceptionHooks:
     """Handlers for what escapes the main thread, other threads, finalisers and the event loop.
 
-    *on_unhandled* is called with the place (`main`, `thread`, `finaliser` or `loop`) once per exception.
+    *on_unhandled* is called once per exception, with the place (`main`, `thread`, `finaliser` or `loop`).
     """
 
-    def __init__(self, on_unhandled: Callable[[str], None] | None = None) -> None:
+    def __init__(self, on_unhandled: Callable[[str, BaseException | None], None] | None = None) -> None:
         self._on_unhandled = on_unhandled
 
     def install(self) -> None:
@@ -58,6 +58,6 @@ class LastResort:
         try:
             _log.error("unhandled exception", place=place, message=message, exc_info=error, **details)
             if self._on_unhandled is not None:
-                self._on_unhandled(place)
+                self._on_unhandled(place, error)
         except Exception:  # noqa: BLE001, S110 - nothing is left that could be told
             pass

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import orjson
 
-from ... import SERVICE_NAME, __version__
 from ..context import request_id as current_request_id
 from .exceptions import describe, exception_of, text_of
 from .masking import Masker
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
-ACCESS_LOGGER = f"{__name__.partition('.')[0]}.access"
+ACCESS_LOGGER = "chassis.access"
 RequestFields = tuple[int, str, str, str, str, str, int, float, str]
 """Nanoseconds since the epoch, level, request id, method, path, route, status, milliseconds, client."""
 Line = bytes | RequestFields
@@ -36,11 +35,20 @@ _BOUNDS: tuple[tuple[int, int, int], ...] = ((4_096, 100, 10), (512, 40, 6), (64
 
 
 class LogLines:
-    """Builds the lines of one process; never raises."""
+    """Builds the lines of one process, each with what *fields* returns; never raises."""
 
-    def __init__(self, *, environment: str, masker: Masker) -> None:
+    def __init__(
+        self,
+        *,
+        service: str,
+        version: str,
+        environment: str,
+        masker: Masker,
+        fields: Callable[[], Mapping[str, object]] | None = None,
+    ) -> None:
         self.masker = masker
-        self._tail = _members({"service": SERVICE_NAME, "version": __version__, "environment": environment}) + b"}\n"
+        self._fields = fields
+        self._tail = _members({"service": service, "version": version, "environment": environment}) + b"}\n"
         self._tails: dict[str, bytes] = {}
         self._second = (0, b"")
         self._routes: dict[str, str] = {}
@@ -48,6 +56,8 @@ class LogLines:
     def line(self, level: str, logger: str, fields: MutableMapping[str, Any]) -> bytes:
         """Return the line of the event `fields["event"]`; `exc_info` among the *fields* becomes `exception`."""
         try:
+            if self._fields is not None:
+                fields = {**self._fields(), **fields}
             return self._assemble(time.time_ns(), level, logger, self._members(_completed(fields)))
         except Exception as error:  # noqa: BLE001 - a line that cannot be built must not fail what it tells about
             members = _members({"event": "a log line could not be built", "reason": type(error).__name__})

@@ -10,19 +10,22 @@ import logging
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, TextIO
+from typing import IO, TYPE_CHECKING, TextIO
 
 from .access import AccessLog
 from .chain import configure_structlog
 from .console import console_format
 from .destinations import RotatedFile, destination_of
-from .hooks import LastResort
+from .hooks import UnhandledExceptionHooks
 from .lines import LEVELS, LogLines
 from .masking import Masker
 from .stdout import log_what_is_printed
-from .writer import Lane, LogWriter
+from .writer import LogQueue, LogWriter
 
-__all__ = ["AccessLog", "LastResort", "LogWriter", "configure_logging", "log_what_is_printed"]
+if TYPE_CHECKING:
+    from ..service import Logging
+
+__all__ = ["AccessLog", "LogWriter", "UnhandledExceptionHooks", "configure_logging", "log_what_is_printed"]
 
 _NOISY = (
     "aiosqlite",
@@ -49,39 +52,48 @@ def configure_logging(  # noqa: PLR0913 - one value for each setting
     level: str,
     json_lines: bool,
     file: Path | None,
+    service: str,
+    version: str,
     environment: str,
     secrets: Iterable[str] = (),
+    own: Logging | None = None,
     stream: IO[bytes] | None = None,
 ) -> LogWriter:
     """Send every log line of the process to *stream* (stdout if `None`) and *file*, and return what writes them.
 
-    *file* is in JSON whatever *json_lines* says, and `FILE.error` holds the lines of level error and above. What is
-    queued is written when the interpreter ends; who ends the process by `os._exit` calls `flush` before.
+    *own* is what the service adds to the lines. *file* is in JSON whatever *json_lines* says, and `FILE.error` holds
+    the lines of level error and above. What is queued is written when the interpreter ends; who ends the process by `os._exit` calls `flush` before.
 
     Raises OSError if *file* cannot be opened, except on a full disk.
     """
     level = level.lower()
     masker = Masker(secrets)
     destination = destination_of(stream)
-    lines = LogLines(environment=environment, masker=masker)
+    lines = LogLines(
+        service=service,
+        version=version,
+        environment=environment,
+        masker=masker,
+        fields=own.fields if own else None,
+    )
     finish = lines.finished if json_lines else console_format(lines, colours=destination.is_terminal)
-    writer = _open_writer(lines, Lane("stdout", destination, finish=finish), file)
+    writer = _open_writer(lines, LogQueue("stdout", destination, finish=finish), file)
     atexit.register(writer.flush, _EXIT_FLUSH_SECONDS)
-    configure_structlog(writer, level)
+    configure_structlog(writer, level, own.processors if own else ())
     _configure_standard_library(writer, LEVELS[level])
-    LastResort().install()  # from the first line on, so that a failing import is told of too; serve counts as well
+    UnhandledExceptionHooks().install()  # so that a failing import is logged too; `serve` counts as well
     return writer
 
 
-def _open_writer(lines: LogLines, stdout: Lane, file: Path | None) -> LogWriter:
+def _open_writer(lines: LogLines, stdout: LogQueue, file: Path | None) -> LogWriter:
     if file is None:
         return LogWriter(lines, everything=[stdout])
     everything = RotatedFile(file)
     errors = RotatedFile(file.with_name(f"{file.name}.error"))
     return LogWriter(
         lines,
-        everything=[stdout, Lane("file", everything, finish=lines.finished)],
-        errors=[Lane("errors", errors, finish=lines.finished)],
+        everything=[stdout, LogQueue("file", everything, finish=lines.finished)],
+        errors=[LogQueue("errors", errors, finish=lines.finished)],
     )
 
 

@@ -36,7 +36,7 @@ class Destination(Protocol):
         """Write *lines* in order and return how many of them arrived whole."""
 
 
-class Lane:
+class LogQueue:
     """A queue of at most *max_messages* lines and *max_bytes* bytes, and the thread that empties it.
 
     *finish* makes bytes of a queued line; one that it fails on is dropped.
@@ -125,7 +125,7 @@ class Lane:
 class LogWriter:
     """Hands each line to every destination; *lines* builds them."""
 
-    def __init__(self, lines: LogLines, *, everything: Sequence[Lane], errors: Sequence[Lane] = ()) -> None:
+    def __init__(self, lines: LogLines, *, everything: Sequence[LogQueue], errors: Sequence[LogQueue] = ()) -> None:
         self.lines = lines
         self._everything = tuple(everything)
         self._errors = tuple(errors)

@@ -1,13 +1,119 @@
-"""The layers around the router, outermost first.
+"""The layers around the router, each made from the core's settings; a service lists them in its own stack.
 
-    Observation      request id, headers of every answer, metrics, access line
-    (proxy headers)  the client's address and scheme, from TRUSTED_PROXIES alone
-    (Cors)           only when CORS_ORIGINS is set; leaves a preflight to another's host to AllowedHosts
-    Errors           every exception becomes one problem document
-    (AllowedHosts)   only when ALLOWED_HOSTS is set
-    (RateLimited)    429; only when RATE_LIMIT_PER_MINUTE is not 0
-    BodyLimit        413
-    RequestTimeout   503
+    instrumentation   request id, headers of every response, metrics, access line
+    proxies           the client's address and scheme, from TRUSTED_PROXIES alone
+    cors              only when CORS_ORIGINS is set; leaves a preflight to another's host to `allowed_hosts`
+    errors            every exception becomes problem details
+    allowed_hosts     only when ALLOWED_HOSTS is set
+    rate_limit        429; only when RATE_LIMIT_PER_MINUTE is not 0
+    body_size_limit   413
+    time_limit        503
 
-The operations application (health and metrics on a listener of their own) has the first and the errors alone.
+What is not configured is None, and costs no request anything. `order.py` says which order is required.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.middleware import Middleware
+
+from .errors import ErrorMiddleware
+from .hosts import AllowedHostsMiddleware
+from .instrumentation import InstrumentationMiddleware
+from .limits import BodySizeLimitMiddleware, TimeoutMiddleware
+from .rate_limit import RateLimitMiddleware
+
+if TYPE_CHECKING:
+    from ..service import Core
+
+__all__ = [
+    "allowed_hosts",
+    "body_size_limit",
+    "cors",
+    "errors",
+    "instrumentation",
+    "proxies",
+    "rate_limit",
+    "time_limit",
+]
+
+
+def instrumentation(core: Core) -> Middleware:
+    """The outermost layer: request id, headers of every response, metrics and access line."""
+    return Middleware(
+        InstrumentationMiddleware,
+        metrics=core.metrics.requests,
+        access_log=core.access_log,
+        problems=core.problems,
+    )
+
+
+def proxies(core: Core) -> Middleware | None:
+    """The client's address and scheme, as one of TRUSTED_PROXIES forwards them."""
+    trusted = core.settings.server.trusted_proxies
+    if not trusted:
+        return None
+    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware  # noqa: PLC0415 - unused without proxies
+
+    return Middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted))
+
+
+def cors(
+    core: Core,
+    *,
+    methods: tuple[str, ...] = ("GET", "POST", "PATCH", "DELETE"),
+    headers: tuple[str, ...] = ("Authorization", "Content-Type", "X-Request-ID"),
+    exposed: tuple[str, ...] = ("X-Request-ID", "Retry-After", "Location"),
+) -> Middleware | None:
+    """What web pages of CORS_ORIGINS may send, and which headers of responses they may read."""
+    server = core.settings.server
+    if not server.cors_origins:
+        return None
+    from .cors import CORSMiddleware  # noqa: PLC0415 - unused without browsers
+
+    return Middleware(
+        CORSMiddleware,
+        hosts=server.allowed_hosts,
+        allow_origins=server.cors_origins,
+        allow_methods=methods,
+        allow_headers=headers,
+        expose_headers=exposed,
+    )
+
+
+def errors(core: Core) -> Middleware:
+    """Every exception becomes problem details, logged once if it is unexpected."""
+    return Middleware(
+        ErrorMiddleware,
+        problems=core.problems,
+        on_exception=core.report_exception,
+        debug=core.settings.server.debug,
+    )
+
+
+def allowed_hosts(core: Core) -> Middleware | None:
+    """Rejects a Host that is not one of ALLOWED_HOSTS."""
+    hosts = core.settings.server.allowed_hosts
+    return Middleware(AllowedHostsMiddleware, hosts=hosts) if hosts else None
+
+
+def rate_limit(core: Core) -> Middleware | None:
+    """Rejects a client that sends more than RATE_LIMIT_PER_MINUTE."""
+    server = core.settings.server
+    if not server.rate_limit_per_minute:
+        return None
+    from ..rate_limits import RateLimit  # noqa: PLC0415 - unused without a limit
+
+    limit = RateLimit(server.rate_limit_per_minute)
+    return Middleware(RateLimitMiddleware, hit=limit.hit, proxies_trusted=bool(server.trusted_proxies))
+
+
+def body_size_limit(core: Core) -> Middleware:
+    """Rejects a body of more than MAX_BODY_BYTES."""
+    return Middleware(BodySizeLimitMiddleware, max_bytes=core.settings.server.max_body_bytes)
+
+
+def time_limit(core: Core) -> Middleware:
+    """Cancels a request that has no response after REQUEST_TIMEOUT_SECONDS."""
+    return Middleware(TimeoutMiddleware, seconds=core.settings.server.request_timeout_seconds)

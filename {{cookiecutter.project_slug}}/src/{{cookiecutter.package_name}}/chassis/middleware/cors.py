@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
-from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware import cors
 
 from .hosts import HostList
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-class Cors(CORSMiddleware):
-    """Starlette's, with its *options*; but a preflight to a host that *hosts* do not list goes on to `AllowedHosts`.
+class CORSMiddleware(cors.CORSMiddleware):
+    """Starlette's, with its *options*; a preflight to a host that *hosts* do not list goes on to the inner layers.
 
-    It stands outside `Errors`, so that a listed origin can read problem documents, and would answer a preflight before
-    anything has looked at the host. Without *hosts* every one is served.
+    It stands outside `ErrorMiddleware`, so that a listed origin can read problem details, and would respond to a
+    preflight before anything has looked at the host. Without *hosts* every one is served.
     """
 
     def __init__(self, app: ASGIApp, /, *, hosts: Collection[str], **options: Any) -> None:
@@ -27,7 +27,7 @@ class Cors(CORSMiddleware):
         self._hosts = HostList(hosts) if hosts else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "OPTIONS" and self._hosts and self._hosts.refusal(scope):
+        if scope["type"] == "http" and scope["method"] == "OPTIONS" and self._hosts and self._hosts.rejection(scope):
             await self.simple_response(scope, receive, send, request_headers=Headers(scope=scope))
             return
         await super().__call__(scope, receive, send)

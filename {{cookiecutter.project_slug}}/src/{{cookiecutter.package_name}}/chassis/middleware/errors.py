@@ -1,6 +1,6 @@
-"""The one path of failure: every exception becomes one problem document, and an unexpected one a single log event.
+"""The one path of failure: every exception becomes problem details, and an unexpected one a single log event.
 
-It stands just inside the observation of the request and outside the guards, so that what they refuse takes this path
+It stands just inside the observation of the request and outside the guards, so that what they reject takes this path
 too. (An `Exception` handler of Starlette runs outside all middleware and raises again: the request id would be gone
 and the server would log a second traceback.)
 """
@@ -27,21 +27,33 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from ..context import Exchange
+    from ..shapes.problem import ProblemDetails
 
 ROUTER_DETAILS = {
     404: "No route has this path.",
     405: "The Allow header names the methods that this path has.",
 }
 
-_log = structlog.get_logger(__name__)
+_log = structlog.get_logger("chassis.middleware.errors")
 
 
-class Errors:
-    """ASGI middleware; *count* is told each unexpected exception, *debug* adds message and frames to the document."""
+class ErrorMiddleware:
+    """ASGI middleware.
 
-    def __init__(self, app: ASGIApp, *, count: Callable[[BaseException, Scope], None], debug: bool) -> None:
+    *on_exception* is told each unexpected exception with its scope; *debug* adds message and frames to the document.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        problems: ProblemDetails,
+        on_exception: Callable[[BaseException, Scope], None],
+        debug: bool,
+    ) -> None:
         self.app = app
-        self._count = count
+        self._problems = problems
+        self._on_exception = on_exception
         self._debug = debug
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,16 +66,15 @@ class Errors:
             return
         except BaseException as error:  # the one place that must catch everything
             if isinstance(error, asyncio.CancelledError) and _is_asked_to_end():
-                await _answer_cut_off(scope["exchange"], send)
+                await self._respond_cut_off(scope["exchange"], send)
                 raise
-            await _send(self._refusal(error, scope), scope["exchange"], send)
+            await self._send(self._rejection(error, scope), scope["exchange"], send)
 
-    def _refusal(self, error: BaseException, scope: Scope) -> _Refusal:
+    def _rejection(self, error: BaseException, scope: Scope) -> _Rejection:
         if isinstance(error, errors.ServiceError):
             return _of_service_error(error)
         if isinstance(error, HTTPException):
             return _of_http_exception(error)
-        self._count(error, scope)
         _log.error(
             "unhandled exception",
             method=scope["method"],
@@ -73,11 +84,46 @@ class Errors:
             response_truncated=scope["exchange"].status != 0 and not scope["exchange"].complete,
             exc_info=error,
         )
-        return _Refusal(problem.INTERNAL, extensions=_revealed(error) if self._debug else None)
+        self._on_exception(error, scope)
+        return _Rejection(problem.INTERNAL, extensions=_revealed(error) if self._debug else None)
+
+    async def _send(self, rejection: _Rejection, exchange: Exchange, send: Send) -> None:
+        """Send *rejection*, unless the answer began already: then cut it off where it stands.
+
+        Raises ResponseAborted when the client holds half an answer.
+        """
+        if exchange.complete:
+            return
+        if exchange.status:
+            exchange.outcome = rejection.status or rejection.problem.status
+            raise errors.ResponseAborted
+        body = self._problems.body(
+            rejection.problem,
+            instance=exchange.request_id,
+            detail=rejection.detail,
+            status=rejection.status,
+            errors=rejection.errors,
+            extensions=rejection.extensions,
+        )
+        headers = [
+            (b"content-type", problem.CONTENT_TYPE),
+            (b"content-length", str(len(body)).encode()),
+            *rejection.headers,
+        ]
+        status = rejection.status or rejection.problem.status
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _respond_cut_off(self, exchange: Exchange, send: Send) -> None:
+        """The shutdown deadline cancelled the request: say so, if nothing was said yet."""
+        if exchange.status:
+            exchange.outcome = 0 if exchange.complete else problem.SHUTTING_DOWN.status
+            return
+        await self._send(_of_service_error(errors.ShuttingDown()), exchange, send)
 
 
 @dataclass(frozen=True, slots=True)
-class _Refusal:
+class _Rejection:
     """What to answer instead of what was asked for."""
 
     problem: problem.ProblemType
@@ -88,53 +134,17 @@ class _Refusal:
     extensions: dict[str, Any] | None = None
 
 
-async def _send(refusal: _Refusal, exchange: Exchange, send: Send) -> None:
-    """Send *refusal*, unless the answer began already: then cut it off where it stands.
-
-    Raises ResponseAborted when the client holds half an answer.
-    """
-    if exchange.complete:
-        return
-    if exchange.status:
-        exchange.outcome = refusal.status or refusal.problem.status
-        raise errors.ResponseAborted
-    body = problem.problem_body(
-        refusal.problem,
-        instance=exchange.request_id,
-        detail=refusal.detail,
-        status=refusal.status,
-        errors=refusal.errors,
-        extensions=refusal.extensions,
-    )
-    headers = [
-        (b"content-type", problem.CONTENT_TYPE),
-        (b"content-length", str(len(body)).encode()),
-        *refusal.headers,
-    ]
-    status = refusal.status or refusal.problem.status
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
 def _is_asked_to_end() -> bool:
     """Whether the request's task was cancelled; not when something that it waited for was, which is a failure."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
-async def _answer_cut_off(exchange: Exchange, send: Send) -> None:
-    """The shutdown deadline cancelled the request: say so, if nothing was said yet."""
-    if exchange.status:
-        exchange.outcome = 0 if exchange.complete else problem.SHUTTING_DOWN.status
-        return
-    await _send(_of_service_error(errors.ShuttingDown()), exchange, send)
-
-
-def _of_service_error(error: errors.ServiceError) -> _Refusal:
-    kind = problem.type_of_error(error)
+def _of_service_error(error: errors.ServiceError) -> _Rejection:
+    kind = error.problem
     if isinstance(error, errors.Unavailable) and not isinstance(error, errors.NotReady):
-        _log.warning("request refused", problem=kind.slug, detail=error.detail, cause=_cause(error))
-    return _Refusal(
+        _log.warning("request rejected", problem=kind.slug, detail=error.detail, cause=_cause(error))
+    return _Rejection(
         kind,
         detail=error.detail,
         errors=error.errors if isinstance(error, errors.Invalid) else (),
@@ -151,10 +161,10 @@ def _headers_of(error: errors.ServiceError) -> Iterator[tuple[bytes, bytes]]:
         yield b"connection", b"close"
 
 
-def _of_http_exception(error: HTTPException) -> _Refusal:
-    """What a library refused: its status and headers stay, its text gives way to ours where it says no more."""
+def _of_http_exception(error: HTTPException) -> _Rejection:
+    """What a library rejected: its status and headers stay, its text gives way to ours where it says no more."""
     says_no_more = error.detail in {status.phrase for status in HTTPStatus}
-    return _Refusal(
+    return _Rejection(
         problem.type_for_status(error.status_code),
         detail=ROUTER_DETAILS.get(error.status_code, "") if says_no_more else error.detail,
         status=error.status_code,

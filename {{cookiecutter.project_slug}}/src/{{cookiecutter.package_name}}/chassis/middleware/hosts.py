@@ -1,10 +1,10 @@
-"""Which Host headers this service answers to; a wrong one is refused before anything trusts it."""
+"""Which Host headers this service answers to; a wrong one is rejected before anything trusts it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import HostRefused
+from ..errors import HostNotAllowed
 from .instrumentation import QUIET_ROUTES
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class HostList:
         self._served: set[bytes] = set()
         """Fields that were found to be right, as they were sent."""
 
-    def refusal(self, scope: Scope) -> str:
+    def rejection(self, scope: Scope) -> str:
         """Why the request of *scope* is not for us; empty if it is."""
         if scope["path"] in QUIET_ROUTES:
             return ""
@@ -47,7 +47,7 @@ class HostList:
         return f"The host {name!r} is not served here."
 
 
-class AllowedHosts:
+class AllowedHostsMiddleware:
     """ASGI middleware; *hosts* are those of a `HostList`."""
 
     def __init__(self, app: ASGIApp, *, hosts: Iterable[str]) -> None:
@@ -55,8 +55,8 @@ class AllowedHosts:
         self._hosts = HostList(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in {"http", "websocket"} and (refusal := self._hosts.refusal(scope)):
-            raise HostRefused(refusal)
+        if scope["type"] in {"http", "websocket"} and (rejection := self._hosts.rejection(scope)):
+            raise HostNotAllowed(rejection)
         await self.app(scope, receive, send)
 
 

@@ -1,7 +1,7 @@
 """The outermost middleware: who the request is, and what became of it.
 
 It gives the request its id, puts the headers that every answer carries, counts and times the request, writes its
-access line, and turns an error that some library answered as text into a problem document. One wrapper around
+access line, and turns an error that some library answered as text into problem details. One wrapper around
 `send` does all of it, because each further wrapper costs every request.
 """
 
@@ -16,7 +16,7 @@ from ..errors import ClientGone
 from ..metrics import route_of
 from ..shapes.headers import SECURITY_HEADERS, TRANSPORT_SECURITY
 from ..shapes.operations import LIVE_PATH, METRICS_PATH, READY_PATH
-from ..shapes.problem import CONTENT_TYPE, INTERNAL, problem_body, type_for_status
+from ..shapes.problem import CONTENT_TYPE, INTERNAL, ProblemDetails, type_for_status
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -49,13 +49,16 @@ class AccessLine(Protocol):
     ) -> None: ...
 
 
-class Observation:
+class InstrumentationMiddleware:
     """ASGI middleware; see the module's docstring."""
 
-    def __init__(self, app: ASGIApp, *, metrics: RequestMetrics, access_log: AccessLine) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: RequestMetrics, access_log: AccessLine, problems: ProblemDetails
+    ) -> None:
         self.app = app
         self._metrics = metrics
         self._access_log = access_log
+        self._problems = problems
         self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,10 +70,10 @@ class Observation:
         current_request_id.set(exchange.request_id)
         self._metrics.in_progress += 1
         try:
-            await self.app(scope, receive, _observed(exchange, scope, send))
+            await self.app(scope, receive, _observed(exchange, scope, send, self._problems))
         except ClientGone:
             raise
-        except Exception:  # of a layer outside `Errors`; the server logs and answers it
+        except Exception:  # of a layer outside `ErrorMiddleware`; the server logs and answers it
             if not exchange.complete:
                 exchange.outcome = exchange.outcome or INTERNAL.status
             raise
@@ -95,7 +98,7 @@ class Observation:
         )
 
 
-def _observed(exchange: Exchange, scope: Scope, send: Send) -> Send:
+def _observed(exchange: Exchange, scope: Scope, send: Send, problems: ProblemDetails) -> Send:
     """*send*, which notes the status, adds the headers of every answer, and replaces errors written as text."""
     replacement: bytes | None = None
 
@@ -105,7 +108,7 @@ def _observed(exchange: Exchange, scope: Scope, send: Send) -> Send:
             headers = list(message["headers"])
             exchange.status = message["status"]
             if exchange.status >= 400 and (b"content-type", CONTENT_TYPE) not in headers:  # noqa: PLR2004 - where errors begin
-                replacement = problem_body(
+                replacement = problems.body(
                     type_for_status(exchange.status), instance=exchange.request_id, status=exchange.status
                 )
                 headers = _described_as_problem(headers, len(replacement))

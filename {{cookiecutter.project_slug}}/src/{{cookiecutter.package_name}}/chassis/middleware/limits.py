@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ..context import Exchange
 
 
-class BodyLimit:
-    """ASGI middleware; refuses a body by its declared size, and one without a declared size by what is counted."""
+class BodySizeLimitMiddleware:
+    """ASGI middleware; rejects a body by its declared size, and one without a declared size by what is counted."""
 
     def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
         self.app = app
@@ -29,12 +29,12 @@ class BodyLimit:
         if scope["type"] == "http" and scope["path"] not in QUIET_ROUTES:
             for name, value in scope["headers"]:
                 if name == b"content-length":
-                    self._refuse_above(int(value))
+                    self._reject_above(int(value))
                 elif name == b"transfer-encoding":
                     receive = self._counted(receive)
         await self.app(scope, receive, send)
 
-    def _refuse_above(self, size: int) -> None:
+    def _reject_above(self, size: int) -> None:
         if size > self._max_bytes:
             raise ContentTooLarge(f"The body is larger than the {self._max_bytes} bytes that are accepted.")
 
@@ -45,14 +45,14 @@ class BodyLimit:
             nonlocal total
             message = await receive()
             total += len(message.get("body", b""))
-            self._refuse_above(total)
+            self._reject_above(total)
             return message
 
         return receive_counted
 
 
-class RequestTimeout:
-    """ASGI middleware; a request whose answer has not begun after *seconds* is cancelled and refused.
+class TimeoutMiddleware:
+    """ASGI middleware; a request whose answer has not begun after *seconds* is cancelled and rejected.
 
     An answer that has begun (a stream) is exempt. One timer serves all requests: they expire in the order in which
     they came, so it is armed for the oldest alone and fires once per *seconds* under steady load, where

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ..access import subscriber
 from ..errors import TooManyRequests
+from ..rate_limits import subscriber
 from .instrumentation import QUIET_ROUTES
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("security")
 
 
-class RateLimited:
+class RateLimitMiddleware:
     """ASGI middleware; *hit* counts a request of a client and says how many seconds too early it came.
 
-    A client is whom `access.subscriber` takes for one. Health and metrics are exempt.
+    A client is whom `rate_limits.subscriber` takes for one. Health and metrics are exempt.
     """
 
     def __init__(self, app: ASGIApp, *, hit: Callable[[str], float], proxies_trusted: bool) -> None:
@@ -40,11 +40,11 @@ class RateLimited:
         seconds = self._hit(subscriber(client))
         if seconds:
             self._warn_of_unknown_proxy(scope)
-            _log.warning("rate limit hit", user="", limit="client", client=client, outcome="refused")
+            _log.warning("rate limit hit", user="", limit="client", client=client, outcome="rejected")
             raise TooManyRequests("This client asks too often.", retry_after_seconds=ceil(seconds))
 
     def _warn_of_unknown_proxy(self, scope: Scope) -> None:
-        """Say once why everybody may be refused: all clients of a proxy that is not trusted count as one."""
+        """Say once why everybody may be rejected: all clients of a proxy that is not trusted count as one."""
         if self._warns and any(name == b"x-forwarded-for" for name, _ in scope["headers"]):
             self._warns = False
             _log.warning(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..shapes import problem
-from .rejection import Refused
+from .rejection import Rejected
 
 if TYPE_CHECKING:
     from .options import ServerOptions
@@ -67,7 +67,7 @@ class Deadlines:
     def _tick_without_request(self, connection: Connection) -> None:
         if connection.head_bytes:
             if self._waited > self._options.header_timeout_seconds:
-                connection.refuse(Refused(problem.REQUEST_TIMEOUT, "The header did not arrive in time."))
+                connection.reject(Rejected(problem.REQUEST_TIMEOUT, "The header did not arrive in time."))
         elif self._waited > self._limit_of_silence(connection):
             connection.finish()
 
@@ -78,7 +78,7 @@ class Deadlines:
     def _tick_body(self, connection: Connection) -> None:
         received = connection.active.received_bytes if connection.active is not None else 0
         if self._waited > self._options.body_timeout_seconds + received / SLOWEST_BODY_BYTES_PER_SECOND:
-            connection.refuse(Refused(problem.REQUEST_TIMEOUT, "The body did not arrive in time."))
+            connection.reject(Rejected(problem.REQUEST_TIMEOUT, "The body did not arrive in time."))
 
     def _tick_half_closed(self, connection: Connection) -> None:
         """A client that only stopped sending cannot be told from one that left, until something is written."""

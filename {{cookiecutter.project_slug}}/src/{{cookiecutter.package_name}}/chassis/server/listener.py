@@ -14,7 +14,7 @@ from uvicorn.config import Config
 
 from ..shapes import problem
 from .protocol import Connection
-from .rejection import Refused
+from .rejection import Rejected
 from .sockets import BACKLOG, accepted_but_waiting, bound_sockets, duplicates
 from .state import ListenerState
 from .websocket import WebSocketConnection
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .options import ServerOptions
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("chassis.server.listener")
 
 IDLE_GRACE_SECONDS: Final = 0.25
 """A request that was on the wire when the listener closed is still served."""
@@ -81,7 +81,7 @@ class Listener:
         for connection in list(self._connections()):
             connection.tick(elapsed_seconds)
 
-    def ask_to_leave(self) -> None:
+    def start_draining(self) -> None:
         """From now on every answer closes its connection."""
         self.state.draining = True
 
@@ -89,12 +89,12 @@ class Listener:
         """Stop accepting and return when all is answered: how many requests the deadline cut off."""
         loop = asyncio.get_running_loop()
         started = loop.time()
-        self.ask_to_leave()
+        self.start_draining()
         await self._stop_accepting()
         connections = len(self.state.connections)
         log.info("stopped accepting", listener=self.name, connections=connections, in_flight=self.in_flight)
         await _until(self._empty, min(IDLE_GRACE_SECONDS, deadline_seconds))
-        reminder = loop.call_later(min(GOODBYE_SECONDS, deadline_seconds / 2), self._end_the_patient)
+        reminder = loop.call_later(min(GOODBYE_SECONDS, deadline_seconds / 2), self._close_waiting_connections)
         finished = await _until(self._all_answered, started + deadline_seconds - loop.time())
         reminder.cancel()
         cut_off = 0 if finished else await self._cut_off()
@@ -133,13 +133,13 @@ class Listener:
                 answered = answered and not connection.busy
         return answered
 
-    def _end_the_patient(self) -> None:
+    def _close_waiting_connections(self) -> None:
         """Say goodbye to websockets whose handlers did not, and to clients in the middle of a header."""
         for connection in list(self._connections()):
             if isinstance(connection, WebSocketConnection):
                 connection.shutdown()
             elif connection.active is None and connection.head_bytes:
-                connection.refuse(Refused(problem.SHUTTING_DOWN, "The service stopped before the request was whole."))
+                connection.reject(Rejected(problem.SHUTTING_DOWN, "The service stopped before the request was whole."))
 
     async def _cut_off(self) -> int:
         """Cancel what still runs; an application that does not heed it is answered for."""

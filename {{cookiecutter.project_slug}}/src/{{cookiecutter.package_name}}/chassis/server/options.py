@@ -6,11 +6,15 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..shapes.problem import ProblemDetails
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
     """Where to listen, and how long and how much to take from a client."""
 
+    problems: ProblemDetails
+    """Writes the documents of what the server itself rejects."""
     host: str
     port: int
     """0 lets the system choose; the `listening` log line names the port."""
@@ -29,8 +33,8 @@ class ServerOptions:
     write_timeout_seconds: float = 30.0
     keep_alive_seconds: float = 5.0
     websocket_max_bytes: int = 65_536
-    on_refusal: Callable[[str, int], None] | None = None
-    """Told the method and the status of each request, or websocket's handshake, that the server refused."""
+    on_rejection: Callable[[str, int], None] | None = None
+    """Told the method and the status of each request, or websocket's handshake, that the server rejected."""
     on_exception: Callable[[BaseException, MutableMapping[str, Any]], None] | None = None
     """Told each exception that no middleware caught, with the scope of its request; it is logged already."""
 

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..shapes import problem
 from .deadlines import Deadlines
-from .rejection import OTHER_METHOD, Refused, refusal_of
+from .rejection import OTHER_METHOD, Rejected, rejection_of
 from .target import check_host, split_target
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ LENGTH_DIGITS: Final = 19
 
 
 class RequestReader(HttpToolsProtocol):
-    """Calls `begin` for each request, in order, and `refuse` for what is none; `Connection` says what follows."""
+    """Calls `begin` for each request, in order, and `reject` for what is none; `Connection` says what follows."""
 
     def __init__(self, config: Config, server_state: ListenerState, app_state: dict[str, Any]) -> None:
         super().__init__(config, server_state, app_state)
@@ -60,7 +60,7 @@ class RequestReader(HttpToolsProtocol):
     def begin(self, scope: Scope, *, keep_alive: bool) -> Transfer:
         raise NotImplementedError
 
-    def refuse(self, refused: Refused) -> None:
+    def reject(self, rejected: Rejected) -> None:
         raise NotImplementedError
 
     @property
@@ -77,7 +77,7 @@ class RequestReader(HttpToolsProtocol):
             if self.upgrading:
                 self.handle_websocket_upgrade()
         except httptools.HttpParserError as error:
-            self.refuse(refusal_of(error, b"" if self.advanced else data))
+            self.reject(rejection_of(error, b"" if self.advanced else data))
         else:
             if not self.advanced:
                 self._grow()
@@ -89,7 +89,7 @@ class RequestReader(HttpToolsProtocol):
         else:
             self.framing_bytes += self.piece_bytes
         if max(self.head_bytes, self.framing_bytes) > self.options.max_header_bytes:
-            self.refuse(self._head_too_large())
+            self.reject(self._head_too_large())
 
     # What the parser calls
 
@@ -103,7 +103,7 @@ class RequestReader(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         self.url += url
         if len(self.url) > self.options.max_target_bytes:
-            raise Refused(problem.URI_TOO_LONG, f"At most {self.options.max_target_bytes} bytes are accepted.")
+            raise Rejected(problem.URI_TOO_LONG, f"At most {self.options.max_target_bytes} bytes are accepted.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.reading_head:
@@ -121,7 +121,7 @@ class RequestReader(HttpToolsProtocol):
         elif name == b"expect":
             self.expect_100_continue = value.lower() == b"100-continue"
         elif len(value) > LENGTH_DIGITS:
-            raise Refused(problem.BAD_REQUEST, f"The Content-Length has more than {LENGTH_DIGITS} digits.")
+            raise Rejected(problem.BAD_REQUEST, f"The Content-Length has more than {LENGTH_DIGITS} digits.")
 
     def on_headers_complete(self) -> None:
         parser = self.parser
@@ -193,12 +193,12 @@ class RequestReader(HttpToolsProtocol):
             self.feeding.feed_end()
             self.feeding = None
 
-    # What is refused
+    # What is rejected
 
-    def _head_too_large(self) -> Refused:
+    def _head_too_large(self) -> Rejected:
         options = self.options
         limits = f"At most {options.max_header_bytes} bytes and {options.max_header_fields} fields are accepted."
-        return Refused(problem.HEADERS_TOO_LARGE, limits)
+        return Rejected(problem.HEADERS_TOO_LARGE, limits)
 
     def _check_size(self) -> None:
         """Count exactly; the caller's sum may hold bytes that are not of this head."""
@@ -208,19 +208,21 @@ class RequestReader(HttpToolsProtocol):
 
     def _check_host_and_version(self, version: str) -> None:
         if version not in {"1.0", "1.1"}:
-            raise Refused(
+            raise Rejected(
                 problem.SERVER_ERROR, "This server speaks HTTP/1.1.", status=HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
             )
         if self.hosts > 1 or (self.hosts == 0 and version == "1.1"):
-            raise Refused(problem.HOST_REFUSED, "A request names exactly one Host.")
+            raise Rejected(problem.HOST_NOT_ALLOWED, "A request names exactly one Host.")
 
     def _check_upgrade(self, method: str) -> None:
-        """Find out whether it is for a websocket, ignore any other one, and refuse either if a body would be lost."""
+        """Find out whether it is for a websocket, ignore any other one, and reject either if a body would be lost."""
         if method == "CONNECT":
-            raise Refused(problem.NOT_IMPLEMENTED, "This server is no proxy.")
+            raise Rejected(problem.NOT_IMPLEMENTED, "This server is no proxy.")
         self.upgrading = self._should_upgrade()
         if any(name in BODY_FIELDS and value != b"0" for name, value in self.headers):
-            raise Refused(problem.NOT_IMPLEMENTED, "The protocol changes only behind a request without a body.")
+            raise Rejected(problem.NOT_IMPLEMENTED, "The protocol changes only behind a request without a body.")
         longest = max(len(self.url), *(len(name) + len(value) for name, value in self.headers))
         if self.upgrading and longest > WEBSOCKET_LINE_BYTES:
-            raise Refused(problem.HEADERS_TOO_LARGE, f"A websocket's fields have at most {WEBSOCKET_LINE_BYTES} bytes.")
+            raise Rejected(
+                problem.HEADERS_TOO_LARGE, f"A websocket's fields have at most {WEBSOCKET_LINE_BYTES} bytes."
+            )

@@ -24,7 +24,7 @@ from .watchdog import Watchdog
 
 __all__ = ["ServerOptions", "serve"]
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("chassis.server.process")
 
 STARTUP_CANCEL_SECONDS: Final = 0.5
 THREADS_SECONDS: Final = 0.25
@@ -54,8 +54,8 @@ def serve(
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(process.run())
         watchdog.limit(THREADS_SECONDS, code or exit_codes.CUT_OFF, "threads that do not end")
-    nobody_reads_the_log = flush(FLUSH_SECONDS) is False
-    forced_code = code if nobody_reads_the_log else code or exit_codes.CUT_OFF
+    flush_timed_out = flush(FLUSH_SECONDS) is False
+    forced_code = code if flush_timed_out else code or exit_codes.CUT_OFF
     watchdog.limit(LAST_SECONDS, forced_code, "threads that do not end")
     return code
 
@@ -83,7 +83,7 @@ class Process:
         self._starting: asyncio.Task[None] | None = None
         self._end = asyncio.Event()
         self._signal = 0
-        self._reminded = False
+        self._signal_taken_over = False
         """Of the first signal, whose handler has yet to run."""
         self._failure = ""
 
@@ -91,19 +91,19 @@ class Process:
 
     def on_signal(self, number: int) -> None:
         """The first signal asks for the end, the second one forces it."""
-        if self._reminded:
-            self._reminded = False
+        if self._signal_taken_over:
+            self._signal_taken_over = False
         elif self._signal:
             self._watchdog.force(number)
         else:
             self._begin_by_signal(number)
 
-    def on_reminder(self, number: int, count: int) -> None:
+    def on_unhandled_signal(self, number: int, count: int) -> None:
         """See that the *count*th signal has its effect, if the main thread is deaf; called in another one."""
         if count > 1:
             self._watchdog.force(number)
         elif not self._signal:
-            self._reminded = True
+            self._signal_taken_over = True
             self._begin_by_signal(number)
 
     def _begin_by_signal(self, number: int) -> None:
@@ -137,7 +137,7 @@ class Process:
     async def run(self) -> int:
         """From the first connection of the application to its last; the exit code."""
         self._loop = asyncio.get_running_loop()
-        SignalWatch(self.on_reminder).start()
+        SignalWatch(self.on_unhandled_signal).start()
         self._starting = self._loop.create_task(self._start(), name="start")
         if self._signal:
             self._starting.cancel()
@@ -207,7 +207,7 @@ class Process:
     async def _drain(self) -> None:
         """Be not ready and go on serving, until the balancer has noticed."""
         self._lifecycle.advance(Phase.DRAINING)
-        self._main.ask_to_leave()
+        self._main.start_draining()
         delay = self._options.drain_delay_seconds
         cause = signal.Signals(self._signal).name if self._signal else self._failure
         log.info("draining", cause=cause, drain_delay_seconds=delay, in_flight=self._main.in_flight)

@@ -12,7 +12,7 @@ import structlog
 from ..context import given_request_id
 from ..shapes import problem
 from .parsing import RequestReader
-from .rejection import Refused, log_refusal, problem_answer
+from .rejection import Rejected, log_rejection, problem_response
 from .transfer import Transfer
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .state import ListenerState, Scope
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("chassis.server.protocol")
 
 LINGER_BYTES: Final = 16 * 1024 * 1024
 """What a client may still send after its answer, so that it gets to read that instead of a reset."""
@@ -39,7 +39,7 @@ class Connection(RequestReader):
         self.half_closed = False
         self.lingering = False
         self.lingered_bytes = 0
-        self.refused: Refused | None = None
+        self.rejected: Rejected | None = None
         """To be sent after the answers before it."""
 
     @property
@@ -59,7 +59,7 @@ class Connection(RequestReader):
             self.lingered_bytes += len(data)
             if self.lingered_bytes > LINGER_BYTES:
                 self.transport.close()
-        elif self.refused is None:
+        elif self.rejected is None:
             super().data_received(data)
 
     def eof_received(self) -> bool:  # type: ignore[override]
@@ -92,7 +92,7 @@ class Connection(RequestReader):
             return transfer
         if len(self.queue) >= MOST_PIPELINED:
             detail = f"At most {MOST_PIPELINED} requests may wait on one connection."
-            raise Refused(problem.CLIENT_ERROR, detail, status=HTTPStatus.TOO_MANY_REQUESTS)
+            raise Rejected(problem.CLIENT_ERROR, detail, status=HTTPStatus.TOO_MANY_REQUESTS)
         self.flow.pause_reading()
         self.queue.append(transfer)
         return transfer
@@ -100,7 +100,7 @@ class Connection(RequestReader):
     def _check_upgrade(self, method: str) -> None:
         super()._check_upgrade(method)
         if self.upgrading and self.active is not None:
-            raise Refused(problem.BAD_REQUEST, "A websocket can begin only after the answers before it.")
+            raise Rejected(problem.BAD_REQUEST, "A websocket can begin only after the answers before it.")
 
     def _start(self, transfer: Transfer) -> None:
         self.active = transfer
@@ -125,47 +125,49 @@ class Connection(RequestReader):
             self.flow.resume_reading()
             if self.queue:
                 self._start(self.queue.popleft())
-            elif self.refused is not None:
-                self._send_refusal(self.refused)
+            elif self.rejected is not None:
+                self._send_rejection(self.rejected)
 
-    def refuse(self, refused: Refused) -> None:
+    def reject(self, rejected: Rejected) -> None:
         """Answer in place of the application, in turn; a request whose body breaks off has the turn already."""
         broken, self.feeding = self.feeding, None
         if broken is not None and broken is not self.active:
             self.queue.remove(broken)
         if self.active is None:
-            self._send_refusal(refused)
+            self._send_rejection(rejected)
         elif broken is self.active:
-            self._refuse_active(broken, refused)
+            self._reject_active(broken, rejected)
         else:
-            self.refused = refused
+            self.rejected = rejected
 
-    def _refuse_active(self, transfer: Transfer, refused: Refused) -> None:
-        """Take the request from the application, which records it itself if it observes it, as refused."""
+    def _reject_active(self, transfer: Transfer, rejected: Rejected) -> None:
+        """Take the request from the application, which records it itself if it observes it, as rejected."""
         transfer.disconnect()
         self.active = None
         exchange = transfer.scope.get("exchange")
         if exchange is not None:
-            exchange.outcome = refused.status
+            exchange.outcome = rejected.status
         if transfer.on_wire:
             self.transport.close()
         elif exchange is not None:
-            self._answer(refused, exchange.request_id)
+            self._answer(rejected, exchange.request_id)
         else:
-            self._send_refusal(refused)
+            self._send_rejection(rejected)
 
-    def _send_refusal(self, refused: Refused) -> None:
+    def _send_rejection(self, rejected: Rejected) -> None:
         method = self.method
         request_id = given_request_id(self.headers) or self.state.request_ids.next()
-        log_refusal(refused, request_id=request_id, method=method, client=self.client)
-        if self.options.on_refusal is not None:
-            self.options.on_refusal(method, refused.status)
-        self._answer(refused, request_id)
+        log_rejection(rejected, request_id=request_id, method=method, client=self.client)
+        if self.options.on_rejection is not None:
+            self.options.on_rejection(method, rejected.status)
+        self._answer(rejected, request_id)
 
-    def _answer(self, refused: Refused, request_id: str) -> None:
+    def _answer(self, rejected: Rejected, request_id: str) -> None:
         self.head_bytes = 0
         bodyless = self.method == "HEAD"
-        self.transport.write(problem_answer(refused, request_id, self.state.date_line, bodyless=bodyless))
+        self.transport.write(
+            problem_response(self.options.problems, rejected, request_id, self.state.date_line, bodyless=bodyless)
+        )
         self.finish()
 
     # Ends

@@ -1,4 +1,4 @@
-"""Answers that the server gives itself: problem documents, like every other answer of 400 and above."""
+"""Answers that the server gives itself: problem details, like every other answer of 400 and above."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import structlog
 
 from ..shapes import problem
 from ..shapes.headers import SECURITY_HEADERS
-from ..shapes.problem import ProblemType
+from ..shapes.problem import ProblemDetails, ProblemType
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("chassis.server.rejection")
 
 OTHER_METHOD = "other"
 
@@ -21,8 +21,8 @@ _METHOD_AND_SPACE = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]+ ")
 _SECURITY_LINES = b"".join(name + b": " + value + b"\r\n" for name, value in SECURITY_HEADERS)
 
 
-class Refused(Exception):
-    """The request is refused before the application sees it; *detail* is for the client."""
+class Rejected(Exception):
+    """The request is rejected before the application sees it; *detail* is for the client."""
 
     def __init__(self, kind: ProblemType, detail: str, *, status: int = 0) -> None:
         super().__init__(detail)
@@ -36,8 +36,9 @@ def status_line(status: int) -> bytes:
     return STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode()
 
 
-def problem_answer(
-    refused: Refused,
+def problem_response(  # noqa: PLR0913 - the parts of the response
+    problems: ProblemDetails,
+    rejected: Rejected,
     request_id: str,
     date_line: bytes,
     *,
@@ -45,29 +46,29 @@ def problem_answer(
     bodyless: bool = False,
 ) -> bytes:
     """The whole answer on the wire; it asks the client to close the connection."""
-    body = problem.problem_body(refused.kind, instance=request_id, detail=refused.detail, status=refused.status)
+    body = problems.body(rejected.kind, instance=request_id, detail=rejected.detail, status=rejected.status)
     retry = f"retry-after: {retry_after_seconds}\r\n" if retry_after_seconds is not None else ""
     head = (
         f"content-type: {problem.CONTENT_TYPE.decode()}\r\ncontent-length: {len(body)}\r\n"
         f"x-request-id: {request_id}\r\n{retry}connection: close\r\n\r\n"
     )
-    parts = [status_line(refused.status), date_line, _SECURITY_LINES, head.encode()]
+    parts = [status_line(rejected.status), date_line, _SECURITY_LINES, head.encode()]
     return b"".join(parts if bodyless else [*parts, body])
 
 
-def log_refusal(refused: Refused, *, request_id: str, method: str, client: tuple[str, int] | None) -> None:
+def log_rejection(rejected: Rejected, *, request_id: str, method: str, client: tuple[str, int] | None) -> None:
     """Write the one line about a request of which the application writes none."""
-    log.info("request refused", request_id=request_id, method=method, status=refused.status,
-             problem=refused.kind.slug, detail=refused.detail, client=client[0] if client else "")  # fmt: skip
+    log.info("request rejected", request_id=request_id, method=method, status=rejected.status,
+             problem=rejected.kind.slug, detail=rejected.detail, client=client[0] if client else "")  # fmt: skip
 
 
-def refusal_of(error: httptools.HttpParserError, received: bytes) -> Refused:
+def rejection_of(error: httptools.HttpParserError, received: bytes) -> Rejected:
     """Why the parser stopped at *received*; its own words name the place and repeat nothing of the input."""
-    if isinstance(error.__context__, Refused):  # raised by us, inside one of its callbacks
+    if isinstance(error.__context__, Rejected):  # raised by us, inside one of its callbacks
         return error.__context__
     if isinstance(error, httptools.HttpParserInvalidMethodError) and _METHOD_AND_SPACE.match(received):
-        return Refused(problem.NOT_IMPLEMENTED, "The method is not one that this server knows.")
+        return Rejected(problem.NOT_IMPLEMENTED, "The method is not one that this server knows.")
     if isinstance(error, httptools.HttpParserCallbackError):
         log.error("unhandled exception", exc_info=error)
-        return Refused(problem.INTERNAL, "")
-    return Refused(problem.BAD_REQUEST, f"The request is not valid HTTP/1.1: {error}.")
+        return Rejected(problem.INTERNAL, "")
+    return Rejected(problem.BAD_REQUEST, f"The request is not valid HTTP/1.1: {error}.")

@@ -17,15 +17,15 @@ from typing import Final
 
 from .signals import ENDING_SIGNALS
 
-HEARING_SECONDS: Final = 0.2
+HANDLER_GRACE_SECONDS: Final = 0.2
 """A main thread that has not run its handler after this will not run it soon."""
 
 
 class SignalWatch:
-    """Calls *remind* a moment after each ending signal, with its number and how many there have been by then."""
+    """Calls *on_unhandled* a moment after each ending signal, with its number and how many there have been by then."""
 
-    def __init__(self, remind: Callable[[int, int], None]) -> None:
-        self._remind = remind
+    def __init__(self, on_unhandled: Callable[[int, int], None]) -> None:
+        self._on_unhandled = on_unhandled
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._writing, False)
         self._event_loop = -1
@@ -48,10 +48,10 @@ class SignalWatch:
             for number, handler in self._handlers.items():
                 if number in numbers and signal.getsignal(number) is handler:  # else the application took it over
                     count += numbers.count(number)
-                    self._remind_later(number, count)
+                    self._check_later(number, count)
 
-    def _remind_later(self, number: int, count: int) -> None:
-        timer = threading.Timer(HEARING_SECONDS, self._remind, [number, count])
+    def _check_later(self, number: int, count: int) -> None:
+        timer = threading.Timer(HANDLER_GRACE_SECONDS, self._on_unhandled, [number, count])
         timer.daemon = True
         with suppress(RuntimeError):  # no thread to be had: then what the main thread hears must do
             timer.start()

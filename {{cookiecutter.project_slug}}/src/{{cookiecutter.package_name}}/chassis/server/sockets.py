@@ -16,7 +16,7 @@ def bound_sockets(host: str, port: int) -> list[socket.socket]:
     """One bound, not yet listening, socket for each address of *host*, all on one port.
 
     Binding first means that a port in use is found before the application connects to anything, while a balancer's
-    probe is still refused until it is up. Raises OSError.
+    probe is still rejected until it is up. Raises OSError.
     """
     addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     bound: list[socket.socket] = []

@@ -7,11 +7,11 @@ import socket
 
 import structlog
 
-from ..errors import SchemaOutdated, Unavailable
+from ..errors import ConfigurationError, SchemaOutdated, Unavailable
 from .lifespan import LifespanFailed
 from .options import ServerOptions
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("chassis.server.startup_failure")
 
 
 def report_startup_failure(error: Exception, options: ServerOptions) -> None:
@@ -19,7 +19,7 @@ def report_startup_failure(error: Exception, options: ServerOptions) -> None:
     cause = (error.cause or error) if isinstance(error, LifespanFailed) else error
     hint = _hint(cause, options)
     # Of a port, or of a schema that has its remedy in the message: where in our code it was found helps nobody.
-    expected = isinstance(error, OSError) or isinstance(cause, SchemaOutdated)
+    expected = isinstance(error, OSError) or isinstance(cause, (SchemaOutdated, ConfigurationError))
     log.critical(
         "start-up failed",
         cause=str(cause),
@@ -29,13 +29,15 @@ def report_startup_failure(error: Exception, options: ServerOptions) -> None:
     )
 
 
-def _hint(cause: BaseException, options: ServerOptions) -> str:
+def _hint(cause: BaseException, options: ServerOptions) -> str:  # noqa: PLR0911 - one for each kind of cause
     if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
         return "another process listens there: stop it, or set PORT or OPERATIONS_PORT"
     if isinstance(cause, socket.gaierror) or (isinstance(cause, OSError) and cause.errno == errno.EADDRNOTAVAIL):
         return f"HOST must be an address of this machine, and {options.host!r} is not"
     if isinstance(cause, PermissionError):
         return "a port below 1024 needs a privilege: set PORT to a higher one"
+    if isinstance(cause, ConfigurationError):
+        return "mend the service's code as the cause says"
     if isinstance(cause, SchemaOutdated):
         return "run that command with the same settings, then start again"
     if isinstance(cause, OSError | Unavailable):

@@ -12,13 +12,13 @@ from ..context import request_id as current_request_id
 from ..errors import ClientGone, ResponseAborted, ShuttingDown
 from ..shapes import problem
 from .framing import Framing
-from .rejection import Refused, problem_answer, status_line
+from .rejection import Rejected, problem_response, status_line
 
 if TYPE_CHECKING:
     from .protocol import Connection
     from .state import ListenerState, Scope
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("chassis.server.transfer")
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 DISCONNECT: Final = {"type": "http.disconnect"}
@@ -27,14 +27,14 @@ SMALL_REST_BYTES: Final = 65_536
 SMALL_BODY_BYTES: Final = 65_536
 """An answer up to this is copied into one write together with its head."""
 
-CRASHED = Refused(problem.INTERNAL, "")
+CRASHED = Rejected(problem.INTERNAL, "")
 CUT_OFF = ShuttingDown()
 
 
 class Transfer:
     """The head of the answer is held back until its first body message, as ASGI asks.
 
-    So an application that fails in between can still be answered with a problem document. Attributes that the
+    So an application that fails in between can still be answered with problem details. Attributes that the
     connection reads: `keep_alive`, `more_body`, `received_bytes`, `response_complete`, `progressed`.
     """
 
@@ -110,8 +110,8 @@ class Transfer:
     def cut_off(self) -> None:
         """Answer in place of an application that overran the shutdown deadline."""
         if not self.response_complete and not self.disconnected:
-            refused = Refused(problem.SHUTTING_DOWN, CUT_OFF.detail)
-            self._answer(refused, retry_after_seconds=CUT_OFF.retry_after_seconds)
+            rejected = Rejected(problem.SHUTTING_DOWN, CUT_OFF.detail)
+            self._answer(rejected, retry_after_seconds=CUT_OFF.retry_after_seconds)
 
     # The application's side
 
@@ -219,13 +219,14 @@ class Transfer:
         if not self.response_complete and not self.disconnected:
             self._answer(CRASHED)
 
-    def _answer(self, refused: Refused, *, retry_after_seconds: int | None = None) -> None:
+    def _answer(self, rejected: Rejected, *, retry_after_seconds: int | None = None) -> None:
         if self.on_wire:
             self._break_off()
             return
         self._head, self.on_wire, self.keep_alive = None, True, False
-        answer = problem_answer(
-            refused,
+        answer = problem_response(
+            self.state.options.problems,
+            rejected,
             self.request_id(),
             self.state.date_line,
             retry_after_seconds=retry_after_seconds,

@@ -14,7 +14,7 @@ from .. import exit_codes
 
 FLUSH_SECONDS = 0.3
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("chassis.server.watchdog")
 
 
 class Watchdog:

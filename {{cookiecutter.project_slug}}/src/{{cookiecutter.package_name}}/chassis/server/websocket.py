@@ -17,41 +17,45 @@ from ..context import request_id as current_request_id
 from ..errors import ServiceError, ShuttingDown
 from ..shapes import problem
 from ..shapes.headers import SECURITY_HEADERS
-from .rejection import OTHER_METHOD, Refused, log_refusal
+from .rejection import OTHER_METHOD, Rejected, log_rejection
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
     from websockets.http11 import Request, Response
 
+    from ..shapes.problem import ProblemDetails
     from .state import ListenerState
 
 SERVICE_RESTART: Final = 1012
 INTERNAL_ERROR: Final = 1011
-CRASHED: Final = Refused(problem.INTERNAL, "")
-CUT_OFF: Final = Refused(problem.SHUTTING_DOWN, ShuttingDown().detail)
+CRASHED: Final = Rejected(problem.INTERNAL, "")
+CUT_OFF: Final = Rejected(problem.SHUTTING_DOWN, ShuttingDown().detail)
 CLOSE_REPLY_SECONDS: Final = 2.0
 """For the peer's own Close frame; the TCP connection ends after it, and so without a reset."""
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("chassis.server.websocket")
 
 
 class _Handshake(ServerProtocol):
-    """Refuses with a problem document, as the rest of the service does; *on_refusal* is told of every refusal."""
+    """Rejects with problem details, as the rest of the service does; *on_rejection* is told of every rejection."""
 
-    def __init__(self, on_refusal: Callable[[Refused], None], request_id: str, **options: Any) -> None:
+    def __init__(
+        self, problems: ProblemDetails, on_rejection: Callable[[Rejected], None], request_id: str, **options: Any
+    ) -> None:
         super().__init__(**options)
+        self._problems = problems
         self.request_id = request_id
-        self._on_refusal = on_refusal
-        self._refused: Refused | None = None
+        self._on_rejection = on_rejection
+        self._rejected: Rejected | None = None
 
     def reject(self, status: int, text: str) -> Response:
-        return self.refuse(Refused(problem.type_for_status(status), text.strip(), status=int(status)))
+        return self.reject_as(Rejected(problem.type_for_status(status), text.strip(), status=int(status)))
 
-    def refuse(self, refused: Refused) -> Response:
-        self._refused = refused
-        kind, detail = refused.kind, refused.detail
-        body = problem.problem_body(kind, instance=self.request_id, detail=detail, status=refused.status)
-        response = super().reject(refused.status, body.decode())
+    def reject_as(self, rejected: Rejected) -> Response:
+        self._rejected = rejected
+        kind, detail = rejected.kind, rejected.detail
+        body = self._problems.body(kind, instance=self.request_id, detail=detail, status=rejected.status)
+        response = super().reject(rejected.status, body.decode())
         del response.headers["Content-Type"]
         response.headers["Content-Type"] = problem.CONTENT_TYPE.decode()
         response.headers["X-Request-ID"] = self.request_id
@@ -62,7 +66,7 @@ class _Handshake(ServerProtocol):
     def send_response(self, response: Response) -> None:
         status = response.status_code
         if status != HTTPStatus.SWITCHING_PROTOCOLS:  # one that is not ours is the application's own
-            self._on_refusal(self._refused or Refused(problem.type_for_status(status), "", status=status))
+            self._on_rejection(self._rejected or Rejected(problem.type_for_status(status), "", status=status))
         super().send_response(response)
 
 
@@ -76,7 +80,13 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.state = server_state
         self.close_timeout = CLOSE_REPLY_SECONDS
         request_id = server_state.request_ids.next()
-        self.conn: _Handshake = _Handshake(self._record, request_id, max_size=config.ws_max_size, logger=self.logger)
+        self.conn: _Handshake = _Handshake(
+            server_state.options.problems,
+            self._record,
+            request_id,
+            max_size=config.ws_max_size,
+            logger=self.logger,
+        )
         self.app = self._guarded(self.app)
         self.method = OTHER_METHOD
         self.failed = False
@@ -87,29 +97,29 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.conn.request_id = given_request_id(fields) or self.conn.request_id
         super().handle_connect(event)
 
-    def _record(self, refused: Refused) -> None:
+    def _record(self, rejected: Rejected) -> None:
         if not self.failed:  # a crash has its line
-            log_refusal(refused, request_id=self.conn.request_id, method=self.method, client=self.client)
-        if self.state.options.on_refusal is not None:
-            self.state.options.on_refusal(self.method, refused.status)
+            log_rejection(rejected, request_id=self.conn.request_id, method=self.method, client=self.client)
+        if self.state.options.on_rejection is not None:
+            self.state.options.on_rejection(self.method, rejected.status)
 
     @property
     def _answered(self) -> bool:
         return self.handshake_complete or self.close_sent
 
-    def _refuse(self, refused: Refused) -> None:
+    def _reject(self, rejected: Rejected) -> None:
         """Answer a handshake in place of the handler, if that has not answered it."""
         if self._answered:
             return
         self.handshake_complete = self.close_sent = True
-        self.conn.send_response(self.conn.refuse(refused))
+        self.conn.send_response(self.conn.reject_as(rejected))
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.transport.close()
 
     def shutdown(self) -> None:
         """Send Close 1012, tell the handler, and leave it to the peer's reply to end the connection."""
         if not self.handshake_complete:
-            self._refuse(CUT_OFF)
+            self._reject(CUT_OFF)
             return
         self.queue.put_nowait({"type": "websocket.disconnect", "code": SERVICE_RESTART})
         self._say_close(SERVICE_RESTART)
@@ -130,14 +140,14 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         """Do nothing: uvicorn's ping finds a peer that is gone."""
 
     def _guarded(self, app: Any) -> Any:
-        """*app*, whose failure is reported once, and refuses the handshake or ends the websocket with 1011."""
+        """*app*, whose failure is reported once, and rejects the handshake or ends the websocket with 1011."""
 
         async def guarded(scope: Any, receive: Any, send: Any) -> None:
             current_request_id.set(self.conn.request_id)
             try:
                 await app(scope, receive, send)
             except (ClientDisconnected, asyncio.CancelledError):
-                self._refuse(CUT_OFF)
+                self._reject(CUT_OFF)
             except Exception as error:  # noqa: BLE001 - the last one that can catch it
                 self._failed_with(error, scope)
             else:
@@ -151,7 +161,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     def _failed_with(self, error: Exception, scope: Any) -> None:
         if isinstance(error, ServiceError) and not self._answered:
-            self._refuse(Refused(problem.type_of_error(error), error.detail))
+            self._reject(Rejected(error.problem, error.detail))
         else:
             self._crashed(error, scope)
 
@@ -160,4 +170,4 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         log.error("unhandled exception", method="WEBSOCKET", path=scope["path"], exc_info=error)
         if self.state.options.on_exception is not None:
             self.state.options.on_exception(error, scope)
-        self._refuse(CRASHED)
+        self._reject(CRASHED)

@@ -1,36 +1,17 @@
-"""Every setting of the core, declared once: its variable, kind, bounds, default and meaning.
-
-Nothing is read at import: `load_settings` is given the environment and the directory of the `.env` files.
-"""
+"""The settings of the chassis, each declared once: its variable, kind, bounds, default and meaning."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from ... import SERVICE_NAME
-from .environment import DEFAULT, AppEnv, Given, SettingProblem, read_environment
-from .groups import G, SettingsError, SettingsGroup, read_group, variables
-from .secrets import DatabaseUrl, RedisUrl, SecretUrl, weakness
+from .environment import AppEnv
+from .groups import SettingsGroup
+from .secrets import DatabaseUrl, RedisUrl
 from .values import Hosts, Listener, LowerCase, Origins, Proxies, Switch
-
-__all__ = [
-    "AppEnv",
-    "DatabaseSettings",
-    "LoggingSettings",
-    "RedisSettings",
-    "ServerSettings",
-    "SettingProblem",
-    "Settings",
-    "SettingsError",
-    "load_settings",
-    "masked_lines",
-    "secret_values",
-]
 
 
 def _hardened(values: dict[str, Any]) -> bool:
@@ -121,12 +102,12 @@ class ServerSettings(SettingsGroup):
     docs_enabled: Switch = Field(
         default_factory=lambda values: not _hardened(values),
         validation_alias="DOCS_ENABLED",
-        description="Whether /docs and /openapi.json are served; false in staging and production, true refused there.",
+        description="Whether /docs and /openapi.json are served; false in staging and production, true rejected there.",
     )
     debug: Switch = Field(
         default_factory=lambda values: values["app_env"] is AppEnv.DEVELOPMENT,
         validation_alias="DEBUG",
-        description="Whether errors show their cause; true in development, and refused in staging and production.",
+        description="Whether errors show their cause; true in development, and rejected in staging and production.",
     )
 
     @field_validator("operations_port")
@@ -141,7 +122,6 @@ class DatabaseSettings(SettingsGroup):
     """Which database, and how many connections for how long."""
 
     url: DatabaseUrl = Field(
-        default=SecretUrl(f"sqlite:///./data/{SERVICE_NAME}.db"),
         validation_alias="DATABASE_URL",
         description="Address of the database; a secret. DATABASE_URL_FILE may name a file that holds it.",
     )
@@ -174,6 +154,13 @@ class DatabaseSettings(SettingsGroup):
         description="How long one statement may run.",
     )
 
+    def warnings(self, app_env: AppEnv) -> Iterator[str]:
+        if app_env.hardened and self.url.get_secret_value().startswith("sqlite:"):
+            yield (
+                f"DATABASE_URL: SQLite in {app_env} keeps everything on the disk of one machine; "
+                "a second replica would not see it"
+            )
+
 
 class RedisSettings(SettingsGroup):
     """The server that several processes of this service share."""
@@ -202,98 +189,3 @@ class LoggingSettings(SettingsGroup):
         validation_alias="LOG_FILE",
         description="A file for the same lines, rotated at 50 MB, five kept; FILE.error holds the errors alone.",
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the operator decided, checked; `warnings` says what is allowed and probably not meant."""
-
-    server: ServerSettings
-    database: DatabaseSettings
-    redis: RedisSettings
-    logging: LoggingSettings
-    features: tuple[SettingsGroup, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    def feature(self, group: type[G]) -> G:
-        """The settings of the feature that declared *group*."""
-        return next(settings for settings in self.features if isinstance(settings, group))
-
-
-CORE_GROUPS: tuple[type[SettingsGroup], ...] = (ServerSettings, DatabaseSettings, RedisSettings, LoggingSettings)
-
-
-def load_settings(
-    environ: Mapping[str, str],
-    directory: Path,
-    features: Iterable[type[SettingsGroup]] = (),
-    hardened_defaults: Mapping[str, str] | None = None,
-) -> Settings:
-    """Read every group from *environ*, `.env.{APP_ENV}` and `.env` in *directory*; the first that has a name wins.
-
-    *features* are the groups of the chosen features; *hardened_defaults*, by variable, are what they let apply in
-    staging and production where nobody says anything. Raises SettingsError with all problems of all groups at once.
-    """
-    features = tuple(features)
-    known = [variable for group in (*CORE_GROUPS, *features) for variable in variables(group)]
-    environment = read_environment(
-        environ,
-        directory,
-        names=frozenset(variable.name for variable in known),
-        secrets=frozenset(variable.name for variable in known if variable.secret),
-    )
-    if environment.app_env.hardened:
-        for name, text in (hardened_defaults or {}).items():
-            environment.values.setdefault(name, Given(text, DEFAULT))
-    server = read_group(ServerSettings, environment)
-    database = read_group(DatabaseSettings, environment)
-    redis = read_group(RedisSettings, environment)
-    logging = read_group(LoggingSettings, environment)
-    others = tuple(settings for group in features if (settings := read_group(group, environment)) is not None)
-    if environment.problems or server is None or database is None or redis is None or logging is None:
-        raise SettingsError(environment.problems, environment.warnings)
-    doubts = (doubt for group in others for doubt in group.doubts())
-    warnings = (*environment.warnings, *_doubts(server, database), *doubts)
-    return Settings(server, database, redis, logging, others, warnings)
-
-
-def masked_lines(settings: Settings) -> list[str]:
-    """NAME=value for every variable, without any secret; an unset one has no value."""
-    return [f"{name}={_text(value)}" for name, value in _values(settings)]
-
-
-def secret_values(settings: Settings) -> Iterator[str]:
-    """Yield what must never be logged; a sample password, as in development, is an ordinary word and no secret."""
-    for _, value in _values(settings):
-        if isinstance(value, SecretStr):
-            secrets = value.passwords() if isinstance(value, SecretUrl) else [value.get_secret_value()]
-            yield from (secret for secret in secrets if weakness(secret, least=6) is None)
-
-
-def _values(settings: Settings) -> Iterator[tuple[str, object]]:
-    for group in (settings.server, settings.database, settings.redis, settings.logging, *settings.features):
-        for variable in variables(type(group)):
-            yield variable.name, getattr(group, variable.attribute)
-
-
-def _text(value: object) -> str:
-    """*value* as it is written in a `.env` file, or `***`."""
-    if value is None:
-        return ""
-    if isinstance(value, SecretUrl):
-        return value.masked()
-    if isinstance(value, SecretStr):
-        return "***"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return ",".join(value)
-    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
-
-
-def _doubts(server: ServerSettings, database: DatabaseSettings) -> Iterator[str]:
-    if server.app_env.hardened and database.url.get_secret_value().startswith("sqlite:"):
-        yield (
-            f"DATABASE_URL: SQLite in {server.app_env} keeps everything on the disk of one machine; "
-            "a second replica would not see it"
-        )

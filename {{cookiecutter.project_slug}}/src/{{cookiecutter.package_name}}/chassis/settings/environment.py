@@ -81,7 +81,7 @@ def read_environment(
     common = _read_file(directory / ".env", result)
     result.app_env = _app_env(real.get("APP_ENV") or common.get("APP_ENV"))
     specific = _read_file(directory / f".env.{result.app_env}", result)
-    _refuse_other_app_env(specific, result)
+    _reject_other_app_env(specific, result)
     _warn_about_near_misses([*common.items(), *specific.items()], known, result)
     _warn_about_open_files([directory / ".env", directory / f".env.{result.app_env}"], result)
 
@@ -102,7 +102,7 @@ def _app_env(given: Given | None) -> AppEnv:
     return AppEnv(near[0]) if near else AppEnv.PRODUCTION
 
 
-def _refuse_other_app_env(specific: dict[str, Given], result: Environment) -> None:
+def _reject_other_app_env(specific: dict[str, Given], result: Environment) -> None:
     """`.env.staging` is read because APP_ENV is staging; it cannot say otherwise."""
     given = specific.pop("APP_ENV", None)
     if given is not None and given.text.lower() not in {"", result.app_env}:
@@ -161,25 +161,25 @@ def _read_secret(name: str, pointer: Given, directory: Path, result: Environment
     """Take *name* from the file that *pointer* names, without the newline at its end."""
     variable = f"{name}_FILE"
 
-    def refuse(message: str) -> None:
+    def reject(message: str) -> None:
         result.problems.append(SettingProblem(variable, message, pointer.source))
 
     if name in result.values:
-        refuse(f"{name} is set too (from {result.values[name].source}); keep one of them")
+        reject(f"{name} is set too (from {result.values[name].source}); keep one of them")
         return
     if "://" in pointer.text:
-        refuse(f"expected the path of a file that holds {name}, got a URL")
+        reject(f"expected the path of a file that holds {name}, got a URL")
         return
     path = directory / pointer.text
     try:
         with path.open("rb") as file:
             text = file.read(MAX_SECRET_FILE_BYTES + 1).decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:
-        refuse(f"{str(path)!r} does not hold UTF-8 text")
+        reject(f"{str(path)!r} does not hold UTF-8 text")
     except (OSError, ValueError) as error:
-        refuse(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or 'not a path'}")
+        reject(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or 'not a path'}")
     else:
         if not text or len(text) > MAX_SECRET_FILE_BYTES:
-            refuse(f"{str(path)!r} is {'longer than 64 KiB' if text else 'empty'}")
+            reject(f"{str(path)!r} is {'longer than 64 KiB' if text else 'empty'}")
             return
         result.values[name] = Given(text, f"file named by {variable}")

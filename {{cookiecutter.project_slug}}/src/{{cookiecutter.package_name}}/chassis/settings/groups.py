@@ -1,6 +1,6 @@
 """A group of settings: what its variables are called, what they accept, and every problem of what was given.
 
-This file owns the words of a refusal. It knows no variable; those are in `settings.py` and in each feature's file.
+This file owns the words of a rejection. It knows no variable; those are in `core.py`, and in the service's own groups.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class SettingsGroup(BaseModel):
         hide_input_in_errors=True,
     )
 
-    def doubts(self) -> Iterator[str]:
-        """Yield what is allowed and probably not meant."""
+    def warnings(self, app_env: AppEnv) -> Iterator[str]:  # noqa: ARG002 - for groups that have some
+        """Yield what is allowed in *app_env* and probably not meant."""
         yield from ()
 
     @field_validator("*", mode="before")
     @classmethod
-    def _refuse_control_characters(cls, value: object, info: ValidationInfo) -> object:
+    def _reject_control_characters(cls, value: object, info: ValidationInfo) -> object:
         # A secret may have several lines; the kinds that may not check it themselves.
         secret = _is_secret(cls.model_fields[info.field_name or ""])
         if isinstance(value, str) and not value.isprintable() and not secret:
@@ -84,16 +84,16 @@ def read_group(group: type[G], environment: Environment) -> G | None:
         return group.model_validate(given, context={"app_env": environment.app_env})
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-    # pydantic names a refused value by its variable, and a refused default by its attribute.
+    # pydantic names a rejected value by its variable, and a rejected default by its attribute.
     by_place = {variable.name: variable for variable in known} | {variable.attribute: variable for variable in known}
-    # A secret whose file cannot be read is refused already; that it is missing as well is no news.
-    refused = {problem.variable.removesuffix("_FILE") for problem in environment.problems}
+    # A secret whose file cannot be read is rejected already; that it is missing as well is no news.
+    rejected = {problem.variable.removesuffix("_FILE") for problem in environment.problems}
     for details in found:
-        # A default that depends on another value is not worked out once any was refused: no problem of its own.
+        # A default that depends on another value is not worked out once any was rejected: no problem of its own.
         if details["type"] == "default_factory_not_called":
             continue
         variable = by_place[str(details["loc"][0])]
-        if details["type"] == "missing" and variable.name in refused:
+        if details["type"] == "missing" and variable.name in rejected:
             continue
         source = environment.values[variable.name].source if variable.name in given else DEFAULT
         message = _message(variable, details, given.get(variable.name, ""))

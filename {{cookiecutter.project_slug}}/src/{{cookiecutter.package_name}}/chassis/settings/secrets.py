@@ -58,7 +58,7 @@ def weakness(secret: str, *, least: int) -> str | None:
 
 
 def _parts(url: str) -> SplitResult:
-    """Split *url*, refusing what different readers would split differently."""
+    """Split *url*, rejecting what different readers would split differently."""
     if not url.isprintable() or " " in url:
         raise ValueError("it contains a space or a control character")
     try:
@@ -102,15 +102,15 @@ def _check_postgresql(parts: SplitResult, app_env: AppEnv) -> None:
     local = host.startswith("/") or host == "localhost" or (is_address(host) and ip_address(host).is_loopback)
     if app_env.hardened and not local:
         password = unquote(parts.password or "") or parameters.get("password", [""])[0]
-        _refuse_weak(password, unquote(parts.username or ""), app_env)
+        _reject_weak(password, unquote(parts.username or ""), app_env)
 
 
-def _refuse_weak(password: str, user: str, app_env: AppEnv) -> None:
+def _reject_weak(password: str, user: str, app_env: AppEnv) -> None:
     reason = weakness(password, least=SHORTEST_PASSWORD)
     if reason is None and password == user:
         reason = "is the user name"
     if reason is not None:
-        raise Insecure(f"its password {reason}, which is refused in {app_env} for a server on another machine")
+        raise Insecure(f"its password {reason}, which is rejected in {app_env} for a server on another machine")
 
 
 def _redis_url(url: SecretUrl, info: ValidationInfo) -> SecretUrl:
@@ -123,7 +123,7 @@ def _redis_url(url: SecretUrl, info: ValidationInfo) -> SecretUrl:
         raise ValueError("it has a user and no password; a password alone is written :PASSWORD@HOST")
     if parts.password and environment_of(info).hardened:
         # A server without a password is common on a private network; a password that everybody knows is a mistake.
-        _refuse_weak(unquote(parts.password), unquote(parts.username or ""), environment_of(info))
+        _reject_weak(unquote(parts.password), unquote(parts.username or ""), environment_of(info))
     return url
 
 

@@ -49,7 +49,7 @@ def environment_of(info: ValidationInfo) -> AppEnv:
 def _switch(value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic calls it by position
     """Keep a switch that helps developers, and attackers, off where it counts."""
     if value and environment_of(info).hardened:
-        raise Insecure(f"true is refused in {environment_of(info)}")
+        raise Insecure(f"true is rejected in {environment_of(info)}")
     return value
 
 
@@ -64,11 +64,11 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-def _refuse(values: tuple[str, ...], malformed: list[str], info: ValidationInfo, danger: str) -> None:
-    """Refuse what is *malformed*, and what stands for everything where that is insecure because of *danger*."""
+def _reject(values: tuple[str, ...], malformed: list[str], info: ValidationInfo, danger: str) -> None:
+    """Reject what is *malformed*, and what stands for everything where that is insecure because of *danger*."""
     app_env = environment_of(info)
     open_to_all = [value for value in values if app_env.hardened and value in _EVERYTHING]
-    reasons = [f"{quoted(value)} is refused in {app_env}: {danger}" for value in open_to_all]
+    reasons = [f"{quoted(value)} is rejected in {app_env}: {danger}" for value in open_to_all]
     if malformed:
         reasons.append(f"{', '.join(map(quoted, malformed))} {'is' if len(malformed) == 1 else 'are'} not accepted")
         raise ValueError("; ".join(reasons))
@@ -106,7 +106,7 @@ def _hosts(values: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         )
     hosts = tuple(value.lower() for value in values)
     malformed = [host for host in hosts if host != "*" and not _is_host(host.removeprefix("*."))]
-    _refuse(hosts, malformed, info, "it lets every Host header through")
+    _reject(hosts, malformed, info, "it lets every Host header through")
     return hosts
 
 
@@ -120,7 +120,7 @@ def _origin(text: str) -> str | None:
 
 def _origins(values: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     malformed = [value for value in values if value != "*" and _origin(value) is None]
-    _refuse(values, malformed, info, "it lets every web page read the answers")
+    _reject(values, malformed, info, "it lets every web page read the answers")
     return tuple(_origin(value) or value for value in values)
 
 
@@ -135,7 +135,7 @@ def _network(text: str) -> str | None:
 def _proxies(values: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     malformed = [value for value in values if value != "*" and _network(value) is None]
     proxies = tuple(_network(value) or value for value in values)
-    _refuse(proxies, malformed, info, "every client could then forge its address")
+    _reject(proxies, malformed, info, "every client could then forge its address")
     return proxies
 
 

@@ -1,4 +1,4 @@
-"""The headers that every answer carries, the server's own refusals included (OWASP REST Security Cheat Sheet)."""
+"""The headers that every answer carries, the server's own rejections included (OWASP REST Security Cheat Sheet)."""
 
 from __future__ import annotations
 

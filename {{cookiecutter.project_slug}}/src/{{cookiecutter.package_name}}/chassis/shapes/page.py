@@ -11,7 +11,7 @@ from typing import Annotated, Generic, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ..database.types import ID_PATTERN
+from .ids import ID_PATTERN
 
 MAX_PAGE = 1_000_000
 MAX_LIMIT = 100
@@ -94,10 +94,10 @@ class PageQuery(BaseModel):
     @model_validator(mode="after")
     def _is_one_way_to_ask(self) -> Self:
         if "cursor" in self.model_fields_set:
-            self._refuse_beside("cursor", {"page"})
+            self._reject_beside("cursor", {"page"})
         return self
 
-    def _refuse_beside(self, parameter: str, others: set[str]) -> None:
+    def _reject_beside(self, parameter: str, others: set[str]) -> None:
         both = self.model_fields_set & others
         if both:
             message = "cannot be used together with {other}"
@@ -114,7 +114,7 @@ class ListQuery(PageQuery):
     @model_validator(mode="after")
     def _ids_stand_alone(self) -> Self:
         if "ids" in self.model_fields_set:
-            self._refuse_beside("ids", {"page", "limit", "cursor"})
+            self._reject_beside("ids", {"page", "limit", "cursor"})
         return self
 
 

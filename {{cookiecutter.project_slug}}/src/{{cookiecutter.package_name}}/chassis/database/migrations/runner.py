@@ -18,8 +18,6 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import DATETIME, TypeDecorator
 
-from .... import models
-from ..types import Base
 from ..database import Database
 from ..engines import Limits, is_sqlite, parse_url, postgresql, sqlite_writer
 from ..schema import newest_revision
@@ -28,8 +26,10 @@ from . import MigrationFailed
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from sqlalchemy import URL, Connection
+    from sqlalchemy import URL, Connection, MetaData
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from . import Schema
 
 LOCK_TIMEOUT_SECONDS = 60.0
 """How long to wait for another migration, or for a table that requests use."""
@@ -39,10 +39,12 @@ _LOCK_KEY = 0x6D6967726174
 
 _LIMITS = Limits(pool_size=2, max_overflow=0, pool_timeout_seconds=LOCK_TIMEOUT_SECONDS, statement_timeout_seconds=0.0)
 
-_log = structlog.get_logger(__name__)
+_log = structlog.get_logger("chassis.database.migrations.runner")
 
 
-async def migrated(database_url: str, revision: str = "head", *, lock_timeout_seconds: float | None = None) -> None:
+async def migrated(
+    database_url: str, schema: Schema, revision: str = "head", *, lock_timeout_seconds: float | None = None
+) -> None:
     """As `migrate`, for callers with an event loop."""
     url = parse_url(database_url)
     await Database(database_url).start()
@@ -50,7 +52,7 @@ async def migrated(database_url: str, revision: str = "head", *, lock_timeout_se
     started = perf_counter()
     try:
         async with _locked(engine) as connection:
-            before, after = await connection.run_sync(_run, revision)
+            before, after = await connection.run_sync(_run, schema, revision)
     except (OSError, SQLAlchemyError, CommandError) as error:
         raise MigrationFailed(_reason(error)) from error
     finally:
@@ -62,22 +64,30 @@ async def migrated(database_url: str, revision: str = "head", *, lock_timeout_se
         _log.info("schema migrated", from_revision=before, to_revision=after, duration_ms=duration_ms)
 
 
-def alembic_config(**attributes: Any) -> Config:
+def metadata_of(schema: Schema) -> MetaData:
+    """Every table of the service: a module of the models that is not imported would look like tables to drop."""
+    package = importlib.import_module(schema.models)
+    for module in pkgutil.walk_packages(package.__path__, f"{schema.models}."):
+        importlib.import_module(module.name)
+    metadata: MetaData = importlib.import_module(f"{schema.models}.base").Base.metadata
+    return metadata
+
+
+def alembic_config(schema: Schema, **attributes: Any) -> Config:
     """Alembic's configuration; *attributes* reach `env.py`."""
-    for module in pkgutil.iter_modules(models.__path__):
-        importlib.import_module(f"{models.__name__}.{module.name}")  # so that every table is in the metadata
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
+    config.set_main_option("version_locations", str(schema.versions).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
     config.attributes.update(attributes)
     return config
 
 
-def comparison(connection: Connection) -> dict[str, Any]:
+def comparison(connection: Connection, schema: Schema) -> dict[str, Any]:
     """What Alembic is told about a connection: how to compare, and how to write what it found."""
     return {
         "connection": connection,
-        "target_metadata": Base.metadata,
+        "target_metadata": metadata_of(schema),
         "compare_type": True,
         "compare_server_default": True,
         "render_as_batch": True,
@@ -96,7 +106,9 @@ def _engine(url: URL, lock_timeout_seconds: float) -> AsyncEngine:
             statement_timeout_seconds=0.0,
         )
         return sqlite_writer(url, limits, foreign_keys=False)
-    return postgresql(url, _LIMITS, settings={"lock_timeout": str(round(lock_timeout_seconds * 1000))})
+    return postgresql(
+        url, _LIMITS, application_name="migrate", settings={"lock_timeout": str(round(lock_timeout_seconds * 1000))}
+    )
 
 
 @asynccontextmanager
@@ -119,11 +131,11 @@ async def _locked(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             await guard.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK_KEY})
 
 
-def _run(connection: Connection, revision: str) -> tuple[str, str]:
+def _run(connection: Connection, schema: Schema, revision: str) -> tuple[str, str]:
     """Move to *revision*; the revisions before and after."""
-    config = alembic_config(configure=comparison(connection))
+    config = alembic_config(schema, configure=comparison(connection, schema))
     before = _revision(connection)
-    target = {"head": newest_revision(), "base": ""}.get(revision, revision)
+    target = {"head": newest_revision(schema.versions), "base": ""}.get(revision, revision)
     if revision == "head" and before > target:
         _log.warning("schema is newer than this version of the service", revision=before, known=target)
     elif target > before:
@@ -151,8 +163,8 @@ def _render_item(kind: str, item: object, _context: object) -> str | bool:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, CommandError):
-        return f"Alembic refused: {error}"
+        return f"Alembic rejected: {error}"
     text_of_error = str(getattr(error, "orig", error))
     if "lock timeout" in text_of_error or "locked" in text_of_error:
         return "Another migration, or a long transaction, holds the lock."
-    return f"The database refused: {type(error).__name__}: {text_of_error}"
+    return f"The database rejected: {type(error).__name__}: {text_of_error}"

@@ -1,0 +1,28 @@
+"""The platform of a service, which nobody edits: `README.md` in this folder says how a service extends it.
+
+Nothing is imported at run time until a name is asked for, so that signals are handled before anything heavy loads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .asgi import asgi
+    from .cli import run
+    from .service import Command, Core, Feature, Logging, Parts, Service
+
+__all__ = ["Command", "Core", "Feature", "Logging", "Parts", "Service", "asgi", "run"]
+
+_MODULES = {"asgi": "asgi", "run": "cli"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is public here when it is first used (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - as the module's docstring says
+
+    value = getattr(import_module(f".{_MODULES.get(name, 'service')}", __name__), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,272 @@
+"""The commands that every service has; each imports what it needs when it runs, and returns the exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from . import exit_codes
+from .server.signals import exit_at_once_on_signals
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import MutableMapping
+    from typing import Any
+
+    from starlette.applications import Starlette
+
+    from .application import Application
+    from .logs.writer import LogWriter
+    from .server.options import ServerOptions
+    from .service import Command, Core, Service
+    from .settings import Settings
+    from .wiring import Process
+
+HEALTHCHECK_TIMEOUT_SECONDS = 2.5
+LOG_FLUSH_SECONDS = 2.0
+
+
+def serve(service: Service, settings: Settings, _options: argparse.Namespace) -> int:
+    """Serve requests until a signal comes."""
+    writer = configure_log(service, settings)
+    import structlog
+
+    log = structlog.get_logger("chassis.cli")
+    for warning in settings.warnings:
+        log.warning("setting warning", problem=warning)
+    try:
+        from .application import create_app
+        from .server.process import serve as run_server
+    except Exception as error:
+        hint = "the frames in this line lead to the import that fails"
+        log.critical("start-up failed", cause=str(error), hint=hint, exc_info=error)
+        return exit_codes.STARTUP_FAILED
+    process = new_process(service, settings, writer)
+
+    def build() -> tuple[Application, Starlette]:
+        app = create_app(service, settings, process)
+        return app, app.operations
+
+    options = server_options(service, settings, process)
+    return run_server(build, options, process.lifecycle, flush=writer.flush)
+
+
+def new_process(service: Service, settings: Settings, writer: LogWriter) -> Process:
+    """What one process brings to the application; the interpreter's hooks for unhandled exceptions are installed."""
+    from .lifecycle import Lifecycle
+    from .logs.access import AccessLog
+    from .logs.hooks import UnhandledExceptionHooks
+    from .metrics import Metrics
+    from .reports import ErrorReporter
+    from .wiring import Process
+
+    metrics, reporter = Metrics(), ErrorReporter(service.on_error)
+    metrics.read_counter(
+        "log_messages_dropped", "Log lines given up because stdout or the file took no more.", lambda: writer.dropped
+    )
+
+    def on_unhandled(where: str, error: BaseException | None) -> None:
+        metrics.unhandled_exceptions.labels(where).inc()
+        if error is not None:
+            reporter.report(error, where=where)
+
+    hooks = UnhandledExceptionHooks(on_unhandled)
+    hooks.install()
+    return Process(
+        lifecycle=Lifecycle(),
+        metrics=metrics,
+        access_log=AccessLog(writer, level=settings.logging.level, fields=service.logging.fields),
+        reporter=reporter,
+        loop_exception_handler=hooks.loop_exception_handler,
+        migrate=None if settings.server.app_env.hardened else lambda: _migrate_in_subprocess(service.package),
+    )
+
+
+def server_options(service: Service, settings: Settings, process: Process) -> ServerOptions:
+    """The settings that are the server's own."""
+    from .server.options import ServerOptions
+    from .shapes.problem import ProblemDetails
+
+    server, metrics, reporter = settings.server, process.metrics, process.reporter
+
+    def on_exception(error: BaseException, scope: MutableMapping[str, Any]) -> None:
+        metrics.count_exception(error, scope)
+        reporter.request(error, scope)
+
+    return ServerOptions(
+        problems=ProblemDetails(service.name),
+        host=server.host,
+        port=server.port,
+        operations_port=server.operations_port,
+        drain_delay_seconds=server.drain_delay_seconds,
+        shutdown_deadline_seconds=server.shutdown_deadline_seconds,
+        max_header_bytes=server.max_header_bytes,
+        on_rejection=metrics.requests.observe_rejection,
+        on_exception=on_exception,
+    )
+
+
+def configure_log(service: Service, settings: Settings, *, results_on_stdout: bool = False) -> LogWriter:
+    """Send every log line of the process where the settings say; *results_on_stdout* leaves `print` alone.
+
+    Raises SystemExit with the exit code if LOG_FILE cannot be opened.
+    """
+    from .cli import report_failed_import
+    from .settings import secret_values
+
+    try:
+        from .logs.setup import configure_logging, log_what_is_printed
+    except Exception as error:  # noqa: BLE001 - as in `run`
+        raise SystemExit(report_failed_import(error)) from None
+    environment, file = settings.server.app_env, settings.logging.file
+    on_terminal = environment == "development" and sys.stdout is not None and sys.stdout.isatty()
+    json_lines = (settings.logging.format or ("console" if on_terminal else "json")) == "json"
+    try:
+        writer = configure_logging(
+            level=settings.logging.level,
+            json_lines=json_lines,
+            file=file,
+            service=service.name,
+            version=service.version,
+            environment=environment,
+            secrets=secret_values(settings),
+            own=service.logging,
+        )
+    except OSError as error:
+        sys.stderr.write(f"LOG_FILE: {str(file)!r} cannot be opened for writing: {error.strerror}\n")
+        raise SystemExit(exit_codes.BAD_SETTINGS) from None
+    exit_at_once_on_signals(writer.flush)
+    if json_lines and not results_on_stdout:
+        log_what_is_printed()
+    return writer
+
+
+async def _migrate_in_subprocess(package: str) -> None:
+    """Run `migrate` in a process of its own, so that this one never loads Alembic; its log lines join ours.
+
+    Raises RuntimeError if it fails.
+    """
+    import asyncio
+
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", package, "migrate")
+    try:
+        code = await process.wait()
+    except asyncio.CancelledError:
+        process.terminate()
+        raise
+    if code != exit_codes.CLEAN:
+        raise RuntimeError(f"the migration ended with exit code {code}; its own log lines say why")
+
+
+def migrate(service: Service, settings: Settings, _options: argparse.Namespace) -> int:
+    """Bring the database's schema up to date."""
+    writer = configure_log(service, settings)
+    import structlog
+
+    from .database.migrations import MigrationFailed, Schema
+    from .database.migrations import migrate as run_migrations
+
+    try:
+        run_migrations(settings.database.url.get_secret_value(), Schema(service.models, service.versions))
+    except MigrationFailed as error:
+        structlog.get_logger("chassis.cli").error("migration failed", reason=str(error))
+        return exit_codes.STARTUP_FAILED
+    finally:
+        writer.flush(LOG_FLUSH_SECONDS)
+    return exit_codes.CLEAN
+
+
+def makemigration(service: Service, _settings: Settings, options: argparse.Namespace) -> int:
+    """Write the next migration from the models."""
+    import logging
+
+    import structlog
+
+    from .database.migrations import MigrationFailed, Schema, write_revision
+
+    # That the scratch database was migrated is no news, and would read as if yours were.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    try:
+        write_revision(Schema(service.models, service.versions), options.message)
+    except MigrationFailed as error:
+        sys.stderr.write(f"{error}\n")
+        return exit_codes.STARTUP_FAILED
+    return exit_codes.CLEAN
+
+
+def config(_service: Service, settings: Settings, options: argparse.Namespace) -> int:
+    """Print the settings, secrets masked."""
+    from .settings import masked_lines
+
+    for warning in settings.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+    if not options.check:
+        sys.stdout.write("".join(f"{line}\n" for line in masked_lines(settings)))
+    return exit_codes.CLEAN
+
+
+def routes(service: Service, settings: Settings, _options: argparse.Namespace) -> int:
+    """List every route and its access policy."""
+    from .application import create_app
+    from .errors import ConfigurationError
+    from .http.policies import ProtectedRoute
+
+    process = new_process(service, settings, configure_log(service, settings, results_on_stdout=True))
+    try:
+        app = create_app(service, settings, process)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        return exit_codes.STARTUP_FAILED
+    listed = {route.path: route for route in [*app.routes, *app.operations.routes] if isinstance(route, ProtectedRoute)}
+    for route in listed.values():
+        for method, policy in route.policies():
+            sys.stdout.write(f"{method:<7} {route.path:<32} {route.name:<16} {policy}\n")
+    return exit_codes.CLEAN
+
+
+def healthcheck(_service: Service, settings: Settings, _options: argparse.Namespace) -> int:
+    """Ask `/health/live` over HTTP; the container's health check runs this."""
+    import http.client
+
+    from .shapes.operations import LIVE_PATH
+
+    server = settings.server
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104 - compared, not bound
+    port = server.port if server.operations_port is None else server.operations_port
+    connection = http.client.HTTPConnection(host, port, timeout=HEALTHCHECK_TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", LIVE_PATH)
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        sys.stderr.write(f"nothing answers on {host}:{port}: {error}\n")
+        return exit_codes.UNHEALTHY
+    finally:
+        connection.close()
+    if status != http.client.OK:
+        sys.stderr.write(f"{host}:{port} answered {status}\n")
+        return exit_codes.UNHEALTHY
+    return exit_codes.CLEAN
+
+
+def run_of_feature(command: Command, service: Service, settings: Settings, options: argparse.Namespace) -> int:
+    """Run a feature's command on the opened core; an expected failure is one line on stderr."""
+    import asyncio
+
+    from .errors import ConfigurationError, SchemaOutdated, ServiceError
+    from .wiring import build_core, build_parts, opened
+
+    writer = configure_log(service, settings)
+    process = new_process(service, settings, writer)
+
+    async def run() -> int:
+        core: Core = build_core(service, settings, process)
+        async with opened(core, build_parts(core)):
+            return await command.run(core, options)
+
+    try:
+        return asyncio.run(run())
+    except (ConfigurationError, SchemaOutdated, ServiceError) as error:
+        sys.stderr.write(f"{error}\n")
+        return exit_codes.STARTUP_FAILED
+    finally:
+        writer.flush(LOG_FLUSH_SECONDS)

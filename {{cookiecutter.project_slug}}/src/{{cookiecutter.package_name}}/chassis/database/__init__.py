@@ -1,0 +1,8 @@
+"""The database: connections, transactions and reads; its migrations stand apart, because they load Alembic."""
+
+from __future__ import annotations
+
+from .database import Database
+from .types import NAMING_CONVENTION, UTCDateTime
+
+__all__ = ["NAMING_CONVENTION", "Database", "UTCDateTime"]

@@ -1,0 +1,24 @@
+"""HTTP: declaring and describing routes, parsing requests into models, and writing models as responses."""
+
+from __future__ import annotations
+
+from .describe import describe
+from .mounts import mount, static_files
+from .parsing import read_body, read_id, read_query
+from .responses import json_response
+from .routing import ApiRoute, Authorizer, allow
+from .websockets import websocket
+
+__all__ = [
+    "ApiRoute",
+    "Authorizer",
+    "allow",
+    "describe",
+    "json_response",
+    "mount",
+    "read_body",
+    "read_id",
+    "read_query",
+    "static_files",
+    "websocket",
+]

@@ -1,0 +1,1 @@
+"""Log lines: their shape, masking and bounds, and the thread that writes them."""

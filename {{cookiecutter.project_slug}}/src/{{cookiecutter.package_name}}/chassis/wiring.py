@@ -1,0 +1,184 @@
+"""Builds what all parts share, opens it and closes it again: for the server, and for the commands of features."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from .background import BackgroundTasks, measure_loop_lag
+from .cache import Cache, MemoryCache
+from .database import Database
+from .database.schema import is_current
+from .errors import SchemaOutdated
+from .passwords import Passwords
+from .reports import ErrorReporter
+from .service import Core, Parts, Service
+from .shapes.problem import ProblemDetails
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from .lifecycle import Lifecycle
+    from .logs.access import AccessLog
+    from .metrics import Metrics
+    from .settings import DatabaseSettings, Settings
+
+CACHE_ENTRIES = 10_000
+CACHE_TTL_SECONDS = 60.0
+
+_log = structlog.get_logger("chassis.wiring")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """What the process brings to the application: its phase, metrics, log, and handlers of last resort."""
+
+    lifecycle: Lifecycle
+    metrics: Metrics
+    access_log: AccessLog
+    reporter: ErrorReporter = field(default_factory=ErrorReporter)
+    loop_exception_handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None] | None = None
+    migrate: Callable[[], Awaitable[None]] | None = None
+    """Brings an old schema up to date before the start; without it, the start fails on an old schema."""
+
+
+def build_core(service: Service, settings: Settings, process: Process) -> Core:
+    """The objects that all parts share; nothing is opened yet."""
+    metrics = process.metrics
+    core = Core(
+        service=service,
+        settings=settings,
+        database=_database(settings.database, service.name),
+        cache=_cache(settings, service.name),
+        passwords=Passwords(),
+        metrics=metrics,
+        lifecycle=process.lifecycle,
+        tasks=BackgroundTasks(process.lifecycle, metrics.unhandled_exceptions, process.reporter),
+        problems=ProblemDetails(service.name),
+        access_log=process.access_log,
+        reporter=process.reporter,
+    )
+    _export_metrics(core)
+    return core
+
+
+def build_parts(core: Core) -> list[Parts]:
+    """Build every feature in order, each with what the earlier ones provide."""
+    parts: list[Parts] = []
+    for feature in core.service.features:
+        built = feature.build(core)
+        core.provided.extend(built.provides)
+        parts.append(built)
+    return parts
+
+
+def lifespan(
+    core: Core, parts: Sequence[Parts], process: Process, *, check: Callable[[], object]
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """What happens before the first request and after the last; *check* raises what stops the start."""
+
+    @asynccontextmanager
+    async def run(_app: Starlette) -> AsyncIterator[None]:
+        check()
+        asyncio.get_running_loop().set_exception_handler(process.loop_exception_handler)
+        async with opened(core, parts, migrate=process.migrate), AsyncExitStack() as stack:
+            stack.push_async_callback(_closed, "background tasks", core.tasks.close)
+            core.tasks.start("cache watch", core.cache.watch())
+            core.tasks.start("event loop lag", measure_loop_lag(core.metrics.event_loop_lag.observe), critical=True)
+            for part in parts:
+                for name, task in part.tasks.items():
+                    core.tasks.start(name, task())
+            yield
+
+    return run
+
+
+@asynccontextmanager
+async def opened(
+    core: Core, parts: Sequence[Parts], *, migrate: Callable[[], Awaitable[None]] | None = None
+) -> AsyncIterator[None]:
+    """Open what *core* and *parts* hold, and close it in reverse order, also when a later step fails.
+
+    Raises SchemaOutdated, unless *migrate* can mend that, and DatabaseUnavailable.
+    """
+    async with AsyncExitStack() as stack:
+        await _started(stack, "database", core.database.start, core.database.close)
+        await _ensure_schema(core, migrate)
+        await _started(stack, "cache", core.cache.start, core.cache.close)
+        stack.callback(core.passwords.close)
+        for part in parts:
+            for name, context in part.lifespan.items():
+                await stack.enter_async_context(_logged(name, context()))
+        yield
+
+
+def _database(database: DatabaseSettings, service: str) -> Database:
+    return Database(
+        database.url.get_secret_value(),
+        application_name=service,
+        pool_size=database.pool_size,
+        max_overflow=database.max_overflow,
+        pool_timeout_seconds=database.pool_timeout_seconds,
+        statement_timeout_seconds=database.statement_timeout_seconds,
+    )
+
+
+def _cache(settings: Settings, service: str) -> Cache:
+    url = settings.redis.url
+    if url is None:
+        return MemoryCache(max_entries=CACHE_ENTRIES, ttl_seconds=CACHE_TTL_SECONDS)
+    from .cache.redis import RedisCache  # noqa: PLC0415 - the client is 60 ms of start-up
+
+    return RedisCache(url.get_secret_value(), prefix=service, ttl_seconds=CACHE_TTL_SECONDS)
+
+
+def _export_metrics(core: Core) -> None:
+    metrics, cache = core.metrics, core.cache
+    metrics.read_gauges("db_pool_connections", "Database connections by state.", "state", core.database.pool_state)
+    metrics.read_gauge("background_tasks", "Supervised tasks that run now.", lambda: len(core.tasks))
+    metrics.read_counters(
+        "cache_requests",
+        "Look-ups in the cache by result.",
+        "result",
+        lambda: {"hit": cache.stats.hits, "miss": cache.stats.misses},
+    )
+    metrics.read_counter("cache_evictions", "Entries pushed out of a full cache.", lambda: cache.stats.evictions)
+
+
+async def _ensure_schema(core: Core, migrate: Callable[[], Awaitable[None]] | None) -> None:
+    """Refuse to serve on a schema other than the one this version was written for, or bring it there."""
+    if await is_current(core.database, core.service.versions):
+        return
+    if migrate is None:
+        raise SchemaOutdated(f"the database's schema is not current: run `{core.service.name} migrate` before `serve`")
+    _log.info("schema not current, migrating")
+    await migrate()
+
+
+async def _started(
+    stack: AsyncExitStack, name: str, start: Callable[[], Awaitable[None]], close: Callable[[], Awaitable[None]]
+) -> None:
+    """Start a resource; the stack closes it, also when it, or a later one, fails to start."""
+    stack.push_async_callback(_closed, name, close)
+    await start()
+
+
+@asynccontextmanager
+async def _logged(name: str, context: AbstractAsyncContextManager[object]) -> AsyncIterator[None]:
+    """*context*, whose end is logged as that of the other resources."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(context)
+        yield
+        await _closed(name, stack.aclose)
+
+
+async def _closed(name: str, close: Callable[[], Awaitable[None]]) -> None:
+    started = perf_counter()
+    await close()
+    _log.info("resource closed", resource=name, duration_ms=round((perf_counter() - started) * 1000, 1))
