@@ -1,4 +1,4 @@
-"""The platform of a service, which nobody edits: `README.md` in this folder says how a service extends it.
+"""The platform of a service, which its owner does not edit: `README.md` in this folder says how a service extends it.
 
 Nothing is imported at run time until a name is asked for, so that signals are handled before anything heavy loads.
 """

@@ -36,11 +36,11 @@ class RequestIds:
 
 
 class Exchange:
-    """One request and its answer, shared by the core middleware through `scope["exchange"]`.
+    """One request and its response, shared by the core middleware through `scope["exchange"]`.
 
     `started` is by the clock of `time.perf_counter`; `status` is 0 until the response has started; `complete` says that
     its last byte was handed to the server; `outcome`, where it is not 0, is the status to record instead, because the
-    client never saw a whole answer.
+    client never saw a whole response.
     """
 
     __slots__ = ("complete", "outcome", "request_id", "started", "status")

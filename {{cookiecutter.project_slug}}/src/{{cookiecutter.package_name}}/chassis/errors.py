@@ -149,7 +149,7 @@ class TooManyRequests(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """The service cannot answer now."""
+    """The service cannot respond now."""
 
     problem = problems.UNAVAILABLE
 
@@ -176,7 +176,7 @@ class ShuttingDown(Unavailable):
     problem = problems.SHUTTING_DOWN
 
     def __init__(self) -> None:
-        super().__init__("The service stopped before it could answer.")
+        super().__init__("The service stopped before it could respond.")
 
 
 class NotReady(Unavailable):
@@ -191,11 +191,11 @@ class ConfigurationError(Exception):
 
 
 class ClientGone(OSError):
-    """The client closed the connection before its answer was complete; `send` raises it."""
+    """The client closed the connection before its response was complete; `send` raises it."""
 
 
 class ResponseAborted(Exception):
-    """The answer cannot be finished and the failure is logged: leave the transfer visibly incomplete."""
+    """The response cannot be finished and the failure is logged: leave the transfer visibly incomplete."""
 
 
 class SchemaOutdated(Exception):

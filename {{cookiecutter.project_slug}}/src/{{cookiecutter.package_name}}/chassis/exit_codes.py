@@ -1,4 +1,4 @@
-"""How the process ended, for whoever started it; docs/operations.md says what to do about each."""
+"""How the process ended, for the one who started it; docs/operations.md says what to do about each."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Whether this process should be sent requests: its dependencies, asked together, briefly remembered.
 
-Why a check fails is for the log; the public answer is yes or no.
+Why a check fails is for the log; the public response is yes or no.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Readiness:
         self._stands_until = float("-inf")
 
     async def check(self) -> bool:
-        """Whether the process is in its READY phase and every dependency answers."""
+        """Whether the process is in its READY phase and every dependency responds."""
         if not self._lifecycle.ready:
             return False
         if time.monotonic() >= self._stands_until:
@@ -67,7 +67,7 @@ class Readiness:
         """Why the check *name* failed, or an empty string.
 
         A driver may be slow to notice that it was cancelled. Such a check is left behind, at most one for each name:
-        the next round gives it time to end before it asks anew.
+        the next round gives it time to end before it asks again.
         """
         deadline = time.monotonic() + self._timeout_seconds
         if (left_behind := self._running.get(name)) is not None:
@@ -80,7 +80,7 @@ class Readiness:
         await asyncio.wait({task}, timeout=deadline - time.monotonic())
         if not task.done():
             task.cancel()
-            return f"no answer within {self._timeout_seconds} s"
+            return f"no reply within {self._timeout_seconds} s"
         return "cancelled" if task.cancelled() else task.result()
 
     def _report(self, failing: dict[str, str]) -> None:

@@ -31,7 +31,7 @@ class Passwords:
 
     The defaults are the floor of the OWASP Password Storage Cheat Sheet: 19 MiB, two passes, about 25 ms. Memory in
     use is at most *threads* times *memory_kib*, and none between hashes. With more than *max_waiting* callers in line
-    it raises Unavailable instead of answering ever later.
+    it raises Unavailable instead of responding ever later.
     """
 
     def __init__(

@@ -55,7 +55,7 @@ class RateLimit:
         return 0.0
 
     def forget(self, key: str) -> None:
-        """Begin anew for *key*."""
+        """Start again for *key*."""
         self._windows.pop(key, None)
 
     def _forget_ended(self, now: float) -> None:

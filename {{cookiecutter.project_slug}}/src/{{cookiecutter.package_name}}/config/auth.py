@@ -51,7 +51,7 @@ class AuthSettings(SettingsGroup):
         default=None,
         validation_alias="JWT_SECRET_PREVIOUS",
         description="The JWT_SECRET before the present one, still accepted: set it while you replace the key, so that "
-        "nobody is logged out. JWT_SECRET_PREVIOUS_FILE may name a file that holds it.",
+        "no session ends. JWT_SECRET_PREVIOUS_FILE may name a file that holds it.",
     )
     jwt_expires_in_seconds: int = Field(
         default=900,
@@ -65,7 +65,7 @@ class AuthSettings(SettingsGroup):
         ge=1,
         le=31_536_000,
         validation_alias="JWT_REFRESH_EXPIRES_IN_SECONDS",
-        description="How long a refresh token lives, and with it a session that nobody uses.",
+        description="How long a refresh token lives, and with it a session that is not used.",
     )
     account_attempts_per_minute: int = Field(
         default=5,
@@ -90,4 +90,4 @@ class AuthSettings(SettingsGroup):
 
     def warnings(self, app_env: AppEnv) -> Iterator[str]:  # noqa: ARG002 - the same in each
         if self.jwt_secret is None:
-            yield "JWT_SECRET: not set, so a random one is used and every restart logs everybody out"
+            yield "JWT_SECRET: not set, so a random one is used and every restart ends all sessions"

@@ -15,7 +15,7 @@ class UserSettings(SettingsGroup):
         gt=0,
         le=60,
         validation_alias="USER_CACHE_SECONDS",
-        description="How long a user that was read may be answered from the cache.",
+        description="How long a user that was read may be served from the cache.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Answers under /api/auth and /api/admin."""
+"""Handlers below /api/auth and /api/admin."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ADMIN_TAGS = ["admin"]
 
 
 class AuthController:
-    """What people do to become authenticated users, and to stop being ones."""
+    """Registration, login and logout, and the caller's own account."""
 
     def __init__(self, authentication: Authentication, directory: Directory) -> None:
         self._authentication = authentication
@@ -54,7 +54,7 @@ class AuthController:
 
     @describe(
         summary="Log in",
-        description="An unknown e-mail, a wrong password and a deactivated account are answered alike.",
+        description="An unknown e-mail, a wrong password and a deactivated account get the same response.",
         body=Credentials,
         responses={200: TokenPair},
         problems=[400, 401, 413, 415, 422, 429, 503],
@@ -88,8 +88,8 @@ class AuthController:
         return Response(status_code=204)
 
     @describe(
-        summary="Tell who is asking",
-        description="The caller's own account.",
+        summary="Get the current user",
+        description="The account of the caller.",
         responses={200: AccountOut},
         problems=[503],
         tags=_TAGS,
@@ -98,7 +98,7 @@ class AuthController:
         return json_response(await self._directory.get(current_caller.get().user_id))
 
     @describe(
-        summary="Change the own password",
+        summary="Change your password",
         description="Ends every session of the caller, this one too.",
         body=PasswordChange,
         responses={204: None},
@@ -134,8 +134,8 @@ class AdminController:
 
     @describe(
         summary="Change a role, deactivate or activate an account",
-        description="Ends every session of the account. Only a superadmin may do it to an admin, or make one; nobody "
-        "may do it to the own account.",
+        description="Ends every session of the account. Only a superadmin may do it to an admin, or make one; it "
+        "cannot be your own.",
         body=AccountChanges,
         responses={200: AccountOut},
         problems=[400, 404, 413, 415, 422, 503],

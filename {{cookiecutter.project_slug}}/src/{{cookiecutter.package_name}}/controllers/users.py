@@ -1,4 +1,4 @@
-"""Answers under /api/users."""
+"""Handlers below /api/users."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class UsersController:
     @describe(
         summary="List users",
         description=(
-            "Oldest first. With `page`, or nothing, an answer has totals; with `cursor` it costs the same at any depth;"
-            " with `ids` it holds those users in the order asked, without those that do not exist."
+            "Oldest first. With `page`, or nothing, the response has totals; with `cursor` it costs the same at any "
+            "depth; with `ids` it holds those users in the order asked, without those that do not exist."
         ),
         query=ListQuery,
         responses={200: (UserPage, UserCursorPage, UserItems)},
@@ -57,7 +57,7 @@ class UsersController:
 
     @describe(
         summary="Get a user",
-        description="Answered from a cache that every change of the user empties.",
+        description="Served from a cache that every change of the user invalidates.",
         responses={200: UserOut},
         problems=[404, 422, 503],
         tags=_TAGS,

@@ -79,7 +79,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 async def _create_admin(core: Core, options: argparse.Namespace) -> int:
     """Create a user with a password that is asked for; one who is there already is promoted only if that is wished.
 
-    Whoever registered first with an e-mail need not be its owner.
+    The one who registered first with an e-mail need not be its owner.
     """
     import structlog
     from pydantic import ValidationError
@@ -92,9 +92,9 @@ async def _create_admin(core: Core, options: argparse.Namespace) -> int:
 
     user_id = await core.get(Directory).id_of(options.email)
     if (user_id is not None) != options.promote:
-        somebody = "a user has this e-mail: with --promote, they become an admin"
-        nobody = "no user has this e-mail: without --promote, one is created"
-        sys.stderr.write(f"{somebody if user_id else nobody}\n")
+        found = "a user has this e-mail: with --promote, they become an admin"
+        unknown = "no user has this e-mail: without --promote, one is created"
+        sys.stderr.write(f"{found if user_id else unknown}\n")
         return MISUSED
     if user_id is None:
         try:
@@ -127,7 +127,7 @@ AUTH = Feature(
     commands=(
         Command(
             name="create-admin",
-            purpose="make somebody an admin, such as the first one",
+            purpose="make a user an admin, such as the first one",
             arguments="ada@example.com --name 'Ada Lovelace'",
             configure=_configure,
             run=_create_admin,

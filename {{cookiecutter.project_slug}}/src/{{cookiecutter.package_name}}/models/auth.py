@@ -19,7 +19,7 @@ from .base import Base
 
 
 class Role(StrEnum):
-    """What somebody may do; each includes what the one before it may."""
+    """What a user may do; each includes what the one before it may."""
 
     USER = "user"
     ADMIN = "admin"
@@ -98,7 +98,7 @@ class PasswordChange(BaseModel):
 
 
 class TokenPair(BaseModel):
-    """What a login or a refresh answers (RFC 6749, section 5.1)."""
+    """The response of a login or a refresh (RFC 6749, section 5.1)."""
 
     access_token: str = Field(description="Proves who is asking: `Authorization: Bearer ...`.")
     refresh_token: str = Field(description="Good for one more pair of tokens, once.")

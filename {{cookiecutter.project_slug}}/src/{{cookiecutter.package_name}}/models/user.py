@@ -45,7 +45,7 @@ class UserChanges(Changes):
 
 
 class UserOut(BaseModel):
-    """A user as answered: never with a password, nor its hash."""
+    """A user in a response: never with a password, nor its hash."""
 
     id: str = Field(description="Sorts by time of creation.")
     name: str

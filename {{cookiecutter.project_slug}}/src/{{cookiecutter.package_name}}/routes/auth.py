@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def auth_routes(controller: AuthController) -> list[ApiRoute]:
-    """Becoming a authenticated user, and ceasing to be one."""
+    """Registration, login, logout, and the caller's own account."""
     return [
         ApiRoute("/api/auth/register", {"POST": allow(PUBLIC, controller.register)}, name="auth.register"),
         ApiRoute("/api/auth/login", {"POST": allow(PUBLIC, controller.log_in)}, name="auth.login"),

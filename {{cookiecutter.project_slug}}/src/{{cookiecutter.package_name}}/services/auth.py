@@ -46,8 +46,8 @@ _log = structlog.get_logger("security")
 def attempt_limits(*, by_account_and_address: int, by_address: int) -> dict[str, int]:
     """How often one may try in a minute, by kind.
 
-    All addresses together may try one account ten times as often as each: guessing from many stays slow, and nobody
-    can lock the owner out from one.
+    All addresses together may try one account ten times as often as each: guessing from many stays slow, and no
+    single address can lock the owner out.
     """
     return {
         BY_ADDRESS: by_address,
@@ -90,9 +90,9 @@ class Authentication:
         return user
 
     async def log_in(self, credentials: Credentials, client: str) -> TokenPair:
-        """A new session of whoever has these credentials.
+        """A new session of the user with these credentials.
 
-        An unknown e-mail, a wrong password and a deactivated account are answered alike, in words and in time.
+        An unknown e-mail, a wrong password and a deactivated account get the same response, after the same time.
         """
         email = canonical_email(credentials.email)
         await self._count(BY_ADDRESS, client)
@@ -100,7 +100,7 @@ class Authentication:
         await self._count(BY_ACCOUNT, client, email)
         async with self._database.reading() as connection:
             row = (await connection.execute(_BY_EMAIL, {"email": email})).one_or_none()
-        # The first login of a process makes the decoy, whoever it is of; nothing is told by that.
+        # The first login of a process makes the decoy, for any user; its time tells nothing.
         decoy = await self._decoy_hash()
         matches = await self._passwords.verify(
             credentials.password.get_secret_value(), row.password_hash if row else decoy
@@ -196,7 +196,7 @@ class Authentication:
             raise TooManyRequests("Too many tries.", retry_after_seconds=ceil(seconds))
 
     async def _decoy_hash(self) -> str:
-        """The hash of no password, for whoever has none: checking it takes as long as checking a real one."""
+        """The hash of no password, for an unknown user: checking it takes as long as checking a real one."""
         if not self._decoy:
             self._decoy = await self._passwords.hash(secrets.token_urlsafe(16))
         return self._decoy

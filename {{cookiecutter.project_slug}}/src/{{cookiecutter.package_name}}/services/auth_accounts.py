@@ -41,7 +41,7 @@ _log = structlog.get_logger("security")
 
 @dataclass(frozen=True, slots=True)
 class AccountState:
-    """What a request of a authenticated user is checked against."""
+    """The state that each request of an authenticated user is checked against."""
 
     role: str
     active: bool
@@ -106,7 +106,7 @@ class Accounts:
                 _require_superior(caller, user_id, Role(before.role))
 
     def changed(self, user_id: str, fields: frozenset[str]) -> None:
-        """Tell of what may lock an owner out, or let somebody in."""
+        """Log a change that may lock an owner out, or let another in."""
         caller = current_caller.get()
         for event in ("user deleted",) if not fields else tuple(_EVENTS[name] for name in _EVENTS if name in fields):
             _log.warning(event, user=user_id, by=caller.user_id, client=caller.client, outcome="changed")
@@ -119,7 +119,7 @@ class Accounts:
         """
         if caller.user_id == user_id:
             _reject(caller, user_id, "the own role or activity")
-            raise Forbidden("Nobody changes their own role or activity: ask another admin.")
+            raise Forbidden("You cannot change your own role or activity: ask another admin.")
         values = changes.model_dump(include=changes.model_fields_set)
         await self.forget(user_id)
         try:
@@ -147,7 +147,7 @@ class _Locked:
 
 
 async def _locked(session: AsyncSession, user_id: str) -> _Locked | None:
-    """The account, which nobody else changes until *session* ends; None if there is no such user.
+    """The account, locked against other changes until *session* ends; None if there is no such user.
 
     By two statements: PostgreSQL reads again only the row that it waited for, not what was joined to it.
     """
@@ -168,11 +168,11 @@ def _tell(caller: Caller, user_id: str, before: _Locked, values: dict[str, Any])
 
 
 COMMAND_LINE = Caller(role=Role.SUPERADMIN)
-"""Whoever can run commands with the service's settings may do everything."""
+"""An operator who can run commands with the service's settings may do everything."""
 
 
 def _require_superior(caller: Caller, user_id: str, *roles: Role) -> None:
-    """Raise Forbidden unless *caller* stands above each of *roles*, or nobody stands above it."""
+    """Raise Forbidden unless *caller* stands above each of *roles*, or is a superadmin."""
     if caller.role != Role.SUPERADMIN and any(role.rank >= Role(caller.role).rank for role in roles):
         _reject(caller, user_id, "not a superior")
         raise Forbidden("Only a superadmin may do this to an admin, or make one.")

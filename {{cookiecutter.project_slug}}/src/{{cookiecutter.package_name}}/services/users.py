@@ -128,7 +128,7 @@ class Users:
         await self._change(user_id, frozenset(), delete(User).where(User.id == user_id).returning(User.id))
 
     async def forget(self, user_id: str) -> None:
-        """Forget what is remembered of the user, here and by whoever watches; it never raises."""
+        """Forget what is remembered of the user, here and by every watcher; it never raises."""
         await self._cache.invalidate(_cache_key(user_id))
         for watcher in self._watchers:
             await watcher.forget(user_id)
@@ -153,7 +153,7 @@ class Users:
 
 
 def _shown(row: AnyRow) -> UserOut:
-    """Our own table's row is not validated again: the lists are the hottest answers."""
+    """Our own table's row is not validated again: the lists are the hottest responses."""
     return UserOut.model_construct(**row._mapping)  # noqa: SLF001 - public in SQLAlchemy, despite its name
 
 

@@ -22,7 +22,7 @@ class Attempts(Protocol):
         """
 
     async def forget(self, kind: str, key: str) -> None:
-        """Begin anew for *key*, which has proved that it is no guesser."""
+        """Start again for *key*, after a successful login."""
 
     async def aclose(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""An authorizer for bearer tokens (RFC 6750), over whatever knows whom a token belongs to."""
+"""An authorizer for bearer tokens (RFC 6750), over a service that identifies the user of a token."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = structlog.get_logger("security")
 
 
 class Authentication(Protocol):
-    """Knows whom a token belongs to."""
+    """Identifies the user of a token."""
 
     async def identify(self, token: str, client: str) -> tuple[Caller, object]:
         """The caller who presents *token* from the address *client*, and what the token says.

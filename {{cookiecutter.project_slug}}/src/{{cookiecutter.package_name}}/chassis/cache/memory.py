@@ -1,4 +1,4 @@
-"""Answers kept for a while, so that a hot object is not read from the database each time; here in this process.
+"""Values kept for a while, so that a hot object is not read from the database each time; here in this process.
 
 A cache never decides what is true: it may forget anything at any time, and `invalidate` makes it forget.
 """
@@ -17,7 +17,7 @@ from .single_flight import Flight, SingleFlight
 Load = Callable[[], Awaitable[bytes]]
 
 TOMBSTONE_SECONDS = 5.0
-"""How long nothing is kept for a key that was invalidated: a commit whose answer was cut off may land that late."""
+"""How long nothing is kept for a key that was invalidated: a commit whose response was cut off may land that late."""
 
 
 @dataclass(slots=True)

@@ -63,13 +63,13 @@ class Timing:
     """How long a request waits for Redis before it loads the value itself."""
     probe: float = 0.5
     settle: float = 1.5
-    """From the first answer of a Redis that was lost until it is trusted: each process probes at least twice in it."""
+    """From the first reply of a Redis that was lost until it is trusted: each process probes at least twice in it."""
     tombstone: float = TOMBSTONE_SECONDS
     """How long a tombstone and a lease stand; a load that takes longer is not stored."""
 
 
 class RedisLost(Exception):
-    """Redis gave no usable answer in time; never leaves this module."""
+    """Redis gave no usable reply in time; never leaves this module."""
 
 
 class RedisCache:
@@ -144,7 +144,7 @@ class RedisCache:
             raise
 
     async def start(self) -> None:
-        """Trust Redis if it answers; without it the service starts all the same."""
+        """Use Redis if it replies; without it the service starts all the same."""
         try:
             await self._ask(self._probe())
         except RedisLost:
@@ -152,7 +152,7 @@ class RedisCache:
         self._reachable = self._healthy = True
 
     async def close(self) -> None:
-        """Deliver what is still remembered, if Redis answers, and hang up."""
+        """Deliver what is still remembered, if Redis replies, and disconnect."""
         try:
             await self._deliver()
         except RedisLost:
@@ -202,7 +202,7 @@ class RedisCache:
         await self._redis.set(self._prefix + key, TOMBSTONE + next(self._unique), px=self._tombstone_ms)
 
     async def _probe(self) -> None:
-        """A write, because a full or read-only Redis answers pings and takes no tombstone."""
+        """A write, because a full or read-only Redis replies to pings and takes no tombstone."""
         await self._redis.set(self._prefix + "probe", b"", px=self._tombstone_ms)
 
     def _remember(self, key: str) -> None:
@@ -217,7 +217,7 @@ class RedisCache:
         """Bury every remembered key; one that cannot be delivered stays remembered."""
         while self._remembered:
             key = next(iter(self._remembered))
-            del self._remembered[key]  # before the command, so that the same key can be remembered anew during it
+            del self._remembered[key]  # before the command, so that the same key can be remembered again during it
             try:
                 await self._ask(self._set_tombstone(key))
             except BaseException:
@@ -225,7 +225,7 @@ class RedisCache:
                 raise
 
     async def _ask(self, command: Awaitable[T]) -> T:
-        """What Redis answers within the time limit; else the trust ends and RedisLost is raised."""
+        """The reply of Redis within the time limit; else it counts as unhealthy and RedisLost is raised."""
         try:
             async with asyncio.timeout(self._timing.command):
                 return await command

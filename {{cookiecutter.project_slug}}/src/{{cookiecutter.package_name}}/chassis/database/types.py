@@ -28,7 +28,7 @@ class UTCDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Rejects a time without a zone: nobody can say which moment it is."""
+        """Rejects a time without a zone: it does not say which moment it is."""
         if value is None:
             return None
         if value.tzinfo is None:

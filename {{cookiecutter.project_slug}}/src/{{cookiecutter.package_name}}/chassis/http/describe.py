@@ -9,16 +9,16 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 Shape = type[BaseModel] | tuple[type[BaseModel], ...] | type[str] | None
-"""An answer's body: one model, one of several, plain text, or nothing."""
+"""A response's body: one model, one of several, plain text, or nothing."""
 
 Handler = TypeVar("Handler", bound=Callable[..., object])
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. `problems` are the statuses of the problem details it may answer.
+    """One method of one path. `problems` are the statuses of the problem details it may return.
 
-    `text_type` is the media type of an answer whose shape is `str`.
+    `text_type` is the media type of a response whose shape is `str`.
     """
 
     summary: str

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def identity_routes(controller: IdentityController) -> list[ApiRoute]:
-    """Who answers here."""
+    """The path that names the service."""
     return [ApiRoute("/", {"GET": allow(PUBLIC, controller.identity)}, name="identity")]
 
 
@@ -36,7 +36,7 @@ def operations_routes(controller: OperationsController) -> list[ApiRoute]:
 
 
 class IdentityController:
-    """Answers `GET /`."""
+    """The handler of `GET /`."""
 
     def __init__(self, service: str, version: str, environment: str) -> None:
         identity = ServiceIdentity(service=service, version=version, environment=environment)
@@ -44,7 +44,7 @@ class IdentityController:
 
     @describe(
         summary="Name the service",
-        description="Which service answers here, in which version and environment.",
+        description="Which service this is, in which version and environment.",
         responses={200: ServiceIdentity},
         tags=["operations"],
     )
@@ -53,7 +53,7 @@ class IdentityController:
 
 
 class OperationsController:
-    """Answers probes and scrapes; why a check fails stands in the log, not in the public body."""
+    """Handlers of probes and scrapes; why a check fails stands in the log, not in the public body."""
 
     def __init__(self, readiness: Readiness, metrics: Metrics) -> None:
         self._readiness = readiness

@@ -69,7 +69,7 @@ def read_id(request: Request, name: str) -> str:
 
 
 def _require_json(request: Request) -> None:
-    """Reject also what says it twice: whoever reads the other of two fields takes the body for something else."""
+    """Reject also what says it twice: a reader of the other field would take the body for something else."""
     types = request.headers.getlist("content-type")
     if len(types) != 1 or not _JSON_TYPE.fullmatch(types[0]):
         raise UnsupportedMediaType("The body must be application/json in UTF-8, and its Content-Type must say so.")

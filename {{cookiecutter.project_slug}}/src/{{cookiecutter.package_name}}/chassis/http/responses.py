@@ -1,4 +1,4 @@
-"""Models as answers."""
+"""JSON responses."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class AccessLog:
         duration_ms: float,
         client: str,
     ) -> None:
-        """Log that a request was answered; never raises."""
+        """Log a request and its response; never raises."""
         if level not in self._levels:
             return
         if (

@@ -43,7 +43,7 @@ class Stream:
 
 
 class Descriptor:
-    """An open descriptor; keeps a duplicate, so that whoever closes the original cannot send our lines elsewhere.
+    """An open descriptor; keeps a duplicate, so that closing the original cannot send our lines elsewhere.
 
     Into a pipe it writes only what fits at once, or whole lines of at most PIPE_BUF bytes, which the kernel takes whole
     or not at all (pipe(7)): a process that ends while its reader is asleep leaves no half line behind. Only a line that
@@ -109,7 +109,7 @@ class RotatedFile:
     """Appends to *path*; at *max_bytes* it becomes `path.1`, and so on up to *kept* old ones.
 
     A full disk costs the lines it has no room for and leaves no half line; the next batch is tried again. A file that
-    somebody moved or deleted is made anew.
+    was moved or deleted is made again.
     """
 
     def __init__(self, path: Path, *, max_bytes: int = _FILE_BYTES, kept: int = _KEPT_FILES) -> None:

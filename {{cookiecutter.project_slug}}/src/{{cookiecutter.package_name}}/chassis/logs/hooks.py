@@ -1,4 +1,4 @@
-"""The last resort: what nobody caught is logged once, in the shape of every other line, and counted."""
+"""Hooks for exceptions that nothing caught: each is logged once, in the shape of every other line, and counted."""
 
 from __future__ import annotations
 

@@ -62,7 +62,8 @@ def configure_logging(  # noqa: PLR0913 - one value for each setting
     """Send every log line of the process to *stream* (stdout if `None`) and *file*, and return what writes them.
 
     *own* is what the service adds to the lines. *file* is in JSON whatever *json_lines* says, and `FILE.error` holds
-    the lines of level error and above. What is queued is written when the interpreter ends; who ends the process by `os._exit` calls `flush` before.
+    the lines of level error and above. What is queued is written when the interpreter ends; code that ends the process
+    by `os._exit` calls `flush` before.
 
     Raises OSError if *file* cannot be opened, except on a full disk.
     """

@@ -103,7 +103,7 @@ class LogQueue:
 
     def _deliver(self, lines: list[Line]) -> None:
         written = 0
-        # There is nobody to tell when the log itself is broken; what did not arrive is counted below.
+        # There is no place to report that the log itself is broken; what did not arrive is counted below.
         with suppress(Exception):
             written = self._destination.write(self._finished(lines))
         count, size = len(lines), sum(map(_size, lines))

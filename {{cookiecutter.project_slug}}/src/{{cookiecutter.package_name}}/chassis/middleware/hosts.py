@@ -1,4 +1,4 @@
-"""Which Host headers this service answers to; a wrong one is rejected before anything trusts it."""
+"""The Host headers that this service accepts; a wrong one is rejected before anything trusts it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How much a request may send, and how long it may take.
 
-Health and metrics are exempt: they read no body, and must answer when nothing else does.
+Health and metrics are exempt: they read no body, and must respond when nothing else does.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class BodySizeLimitMiddleware:
 
 
 class TimeoutMiddleware:
-    """ASGI middleware; a request whose answer has not begun after *seconds* is cancelled and rejected.
+    """ASGI middleware; a request whose response has not begun after *seconds* is cancelled and rejected.
 
-    An answer that has begun (a stream) is exempt. One timer serves all requests: they expire in the order in which
+    A response that has begun (a stream) is exempt. One timer serves all requests: they expire in the order in which
     they came, so it is armed for the oldest alone and fires once per *seconds* under steady load, where
     `asyncio.timeout` would set and cancel a timer for each request.
     """
@@ -81,7 +81,7 @@ class TimeoutMiddleware:
             await self.app(scope, receive, send)
         except asyncio.CancelledError:
             if self._running[exchange] is None and task.uncancel() == 0:
-                raise RequestTimedOut(f"No answer was ready within {self._seconds:g} seconds.") from None
+                raise RequestTimedOut(f"No response was ready within {self._seconds:g} seconds.") from None
             raise
         finally:
             del self._running[exchange]

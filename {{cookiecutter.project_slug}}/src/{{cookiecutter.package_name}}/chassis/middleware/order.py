@@ -39,8 +39,8 @@ def require_order(layers: Sequence[Middleware], *, hardened: bool) -> None:
     for place, kind in enumerate(kinds[:place_of_errors], start=1):
         if kind in _INSIDE_ERRORS:
             raise _wrong(
-                f"{kind.__name__} stands at place {place}, outside ErrorMiddleware (place {place_of_errors + 1}), which "
-                "makes responses of its rejections: move it below"
+                f"{kind.__name__} stands at place {place}, outside ErrorMiddleware (place {place_of_errors + 1}), "
+                "which makes responses of its rejections: move it below"
             )
     if hardened and AllowedHostsMiddleware not in kinds:
         raise _wrong("AllowedHostsMiddleware is missing: in staging and production every Host must be checked")

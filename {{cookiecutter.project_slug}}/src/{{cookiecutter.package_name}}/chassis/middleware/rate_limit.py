@@ -22,7 +22,7 @@ _log = structlog.get_logger("security")
 class RateLimitMiddleware:
     """ASGI middleware; *hit* counts a request of a client and says how many seconds too early it came.
 
-    A client is whom `rate_limits.subscriber` takes for one. Health and metrics are exempt.
+    A client is one key of `rate_limits.subscriber`. Health and metrics are exempt.
     """
 
     def __init__(self, app: ASGIApp, *, hit: Callable[[str], float], proxies_trusted: bool) -> None:
@@ -44,7 +44,7 @@ class RateLimitMiddleware:
             raise TooManyRequests("This client asks too often.", retry_after_seconds=ceil(seconds))
 
     def _warn_of_unknown_proxy(self, scope: Scope) -> None:
-        """Say once why everybody may be rejected: all clients of a proxy that is not trusted count as one."""
+        """Log once why every client may be rejected: all clients of a proxy that is not trusted count as one."""
         if self._warns and any(name == b"x-forwarded-for" for name, _ in scope["headers"]):
             self._warns = False
             _log.warning(

@@ -47,7 +47,7 @@ class Deadlines:
         unsent = connection.transport.get_write_buffer_size()
         if unsent:
             if self._stuck(unsent, elapsed_seconds):
-                connection.give_up("the client does not read its answer")
+                connection.give_up("the client does not read its response")
             return
         self._write_waited = 0.0
         self._unsent = 0
@@ -86,7 +86,7 @@ class Deadlines:
             connection.active.progressed = False
             self.restart()
         elif self._waited > self._options.write_timeout_seconds:
-            connection.give_up("the client closed its side and the answer makes no progress")
+            connection.give_up("the client closed its side and the response makes no progress")
 
     def _stuck(self, unsent: int, elapsed_seconds: float) -> bool:
         if unsent <= self._unsent - PROGRESS_BYTES:

@@ -1,4 +1,4 @@
-"""Header fields of answers as bytes on the wire."""
+"""Header fields of responses as bytes on the wire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an answer ends: at its length, with a last chunk, or with the connection (RFC 9112, section 6.3)."""
+"""Where a response ends: at its length, with a last chunk, or with the connection (RFC 9112, section 6.3)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BODYLESS_STATUSES: Final = frozenset({204, 304})
 
 
 class Framing:
-    """One answer: `field_lines` is called first, and once; it decides how `body` frames what follows."""
+    """One response: `field_lines` is called first, and once; it decides how `body` frames what follows."""
 
     __slots__ = ("_bodyless", "_chunked", "_owed_bytes", "closes")
 
@@ -21,7 +21,7 @@ class Framing:
         self._owed_bytes = -1
         """Of a declared length, what is still to come; -1 without one."""
         self.closes = False
-        """The connection ends with the answer: the application wants it, or nothing else would tell the end."""
+        """The connection ends with the response: the application wants it, or nothing else would mark the end."""
 
     def field_lines(self, headers: Iterable[tuple[bytes, bytes]], http_version: str) -> list[bytes]:
         """*headers* as lines, with our own about the end; raises RuntimeError for one that could forge another."""
@@ -34,7 +34,7 @@ class Framing:
                 if lowered == b"content-length":
                     self._chunked, self._owed_bytes = False, int(value)
                 elif lowered == b"transfer-encoding":
-                    continue  # how the answer is framed is the server's own business
+                    continue  # how the response is framed is the server's own business
                 elif lowered == b"connection":
                     self.closes = self.closes or b"close" in value.lower()
                     continue
@@ -57,12 +57,12 @@ class Framing:
         if self._owed_bytes >= 0:
             self._owed_bytes -= len(body)
             if self._owed_bytes < 0:
-                raise RuntimeError("the answer is longer than its Content-Length")
+                raise RuntimeError("the response is longer than its Content-Length")
             if self._owed_bytes and not more_body:
-                raise RuntimeError("the answer is shorter than its Content-Length")
+                raise RuntimeError("the response is shorter than its Content-Length")
         return body
 
     @property
     def shows_a_break(self) -> bool:
-        """Whether the client can tell from an orderly end of the connection that the answer is not whole."""
+        """Whether the client can tell from an orderly end of the connection that the response is not whole."""
         return self._chunked or self._owed_bytes > 0

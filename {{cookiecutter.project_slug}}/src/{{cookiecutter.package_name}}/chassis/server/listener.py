@@ -33,7 +33,7 @@ GOODBYE_SECONDS: Final = 1.0
 LEAVING_SECONDS: Final = 0.5
 """For clients that were told FIN to close their side."""
 CANCELLED_SECONDS: Final = 0.25
-"""For cancelled requests to answer and clean up."""
+"""For cancelled requests to respond and clean up."""
 LAST_BYTES_SECONDS: Final = 0.1
 POLL_SECONDS: Final = 0.02
 
@@ -82,11 +82,11 @@ class Listener:
             connection.tick(elapsed_seconds)
 
     def start_draining(self) -> None:
-        """From now on every answer closes its connection."""
+        """From now on every response closes its connection."""
         self.state.draining = True
 
     async def end(self, deadline_seconds: float) -> int:
-        """Stop accepting and return when all is answered: how many requests the deadline cut off."""
+        """Stop accepting and return when every request has its response: how many requests the deadline cut off."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         self.start_draining()
@@ -125,13 +125,13 @@ class Listener:
 
     def _all_answered(self) -> bool:
         """End what is idle by now; true when nothing else is left."""
-        answered = not self.state.tasks
+        done = not self.state.tasks
         for connection in list(self._connections()):
             if isinstance(connection, Connection):
                 if connection.idle:
                     connection.finish()
-                answered = answered and not connection.busy
-        return answered
+                done = done and not connection.busy
+        return done
 
     def _close_waiting_connections(self) -> None:
         """Say goodbye to websockets whose handlers did not, and to clients in the middle of a header."""
@@ -142,7 +142,7 @@ class Listener:
                 connection.reject(Rejected(problem.SHUTTING_DOWN, "The service stopped before the request was whole."))
 
     async def _cut_off(self) -> int:
-        """Cancel what still runs; an application that does not heed it is answered for."""
+        """Cancel what still runs; for an application that ignores it, the server responds."""
         tasks = list(self.state.tasks)
         for task in tasks:
             task.cancel()

@@ -145,7 +145,7 @@ class RequestReader(HttpToolsProtocol):
         self.scope = scope  # type: ignore[assignment]
         if self.upgrading:
             return
-        # After any other request for an upgrade the parser stops, so the connection ends with its answer.
+        # After any other request for an upgrade the parser stops, so the connection ends with its response.
         keep_alive: bool = parser.should_keep_alive() and version == "1.1" and not parser.should_upgrade()
         self.feeding = self.begin(scope, keep_alive=keep_alive)
 

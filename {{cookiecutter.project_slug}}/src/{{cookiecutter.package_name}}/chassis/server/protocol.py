@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 log = structlog.get_logger("chassis.server.protocol")
 
 LINGER_BYTES: Final = 16 * 1024 * 1024
-"""What a client may still send after its answer, so that it gets to read that instead of a reset."""
+"""What a client may still send after its response, so that it gets to read that instead of a reset."""
 MOST_PIPELINED: Final = 32
 
 
 class Connection(RequestReader):
-    """`active` is the request being answered; pipelined ones wait in `queue`, so that answers keep their order."""
+    """`active` is the request being served; pipelined ones wait in `queue`, so that responses keep their order."""
 
     def __init__(self, config: Config, server_state: ListenerState, app_state: dict[str, Any]) -> None:
         super().__init__(config, server_state, app_state)
         self.active: Transfer | None = None
         self.queue: deque[Transfer] = deque()
         self.used = False
-        """Has had an answer: silence from now on is keep-alive."""
+        """Has had a response: silence from now on is keep-alive."""
         self.half_closed = False
         self.lingering = False
         self.lingered_bytes = 0
         self.rejected: Rejected | None = None
-        """To be sent after the answers before it."""
+        """To be sent after the responses before it."""
 
     @property
     def idle(self) -> bool:
@@ -49,7 +49,7 @@ class Connection(RequestReader):
 
     @property
     def busy(self) -> bool:
-        """Whether a request is here, or an answer is not wholly sent."""
+        """Whether a request is here, or a response is not wholly sent."""
         return self.active is not None or self.head_bytes > 0 or self.transport.get_write_buffer_size() > 0
 
     # The client's side
@@ -63,7 +63,7 @@ class Connection(RequestReader):
             super().data_received(data)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep the connection while a whole request waits for its answer: the client may only have stopped sending."""
+        """Keep the connection while a request waits for its response: the client may only have stopped sending."""
         if self.active is None or self.feeding is not None or self.lingering:
             return False
         self.half_closed = True
@@ -100,7 +100,7 @@ class Connection(RequestReader):
     def _check_upgrade(self, method: str) -> None:
         super()._check_upgrade(method)
         if self.upgrading and self.active is not None:
-            raise Rejected(problem.BAD_REQUEST, "A websocket can begin only after the answers before it.")
+            raise Rejected(problem.BAD_REQUEST, "A websocket can begin only after the responses before it.")
 
     def _start(self, transfer: Transfer) -> None:
         self.active = transfer
@@ -110,7 +110,7 @@ class Connection(RequestReader):
         self.tasks.add(task)
 
     def on_response_complete(self) -> None:
-        """The active request has its whole answer: the next one's turn, or the end."""
+        """The active request has its whole response: the next one's turn, or the end."""
         transfer, self.active = self.active, None
         self.state.total_requests += 1
         self.used = True
@@ -129,7 +129,7 @@ class Connection(RequestReader):
                 self._send_rejection(self.rejected)
 
     def reject(self, rejected: Rejected) -> None:
-        """Answer in place of the application, in turn; a request whose body breaks off has the turn already."""
+        """Respond in place of the application, in turn; a request whose body breaks off has the turn already."""
         broken, self.feeding = self.feeding, None
         if broken is not None and broken is not self.active:
             self.queue.remove(broken)
@@ -173,7 +173,7 @@ class Connection(RequestReader):
     # Ends
 
     def finish(self) -> None:
-        """Say FIN after what is written, and discard what still comes, so that no reset destroys the last answer."""
+        """Say FIN after what is written, and discard what still comes, so that no reset destroys the last response."""
         if self.lingering or self.transport.is_closing():
             return
         self.lingering = True

@@ -1,4 +1,4 @@
-"""Answers that the server gives itself: problem details, like every other answer of 400 and above."""
+"""Responses of the server itself: problem details, as those of the application."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Rejected(Exception):
 
 
 def status_line(status: int) -> bytes:
-    """The first line of an answer; an unregistered status has no phrase."""
+    """The first line of a response; an unregistered status has no phrase."""
     return STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode()
 
 
@@ -45,7 +45,7 @@ def problem_response(  # noqa: PLR0913 - the parts of the response
     retry_after_seconds: int | None = None,
     bodyless: bool = False,
 ) -> bytes:
-    """The whole answer on the wire; it asks the client to close the connection."""
+    """The whole response on the wire; it asks the client to close the connection."""
     body = problems.body(rejected.kind, instance=request_id, detail=rejected.detail, status=rejected.status)
     retry = f"retry-after: {retry_after_seconds}\r\n" if retry_after_seconds is not None else ""
     head = (

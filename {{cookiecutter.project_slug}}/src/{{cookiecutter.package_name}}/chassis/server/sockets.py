@@ -48,7 +48,7 @@ def _bind(candidate: socket.socket, address: tuple[object, ...]) -> None:
 
 
 def accepted_but_waiting(listener: socket.socket) -> list[socket.socket]:
-    """The connections that the system has accepted for *listener* and nobody has taken yet.
+    """The connections that the system has accepted for *listener* and the process has not taken yet.
 
     Those for which the process has no descriptor left are not among them: they are lost, and the shutdown goes on.
     """

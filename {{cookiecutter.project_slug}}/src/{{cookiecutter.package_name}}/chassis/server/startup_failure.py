@@ -18,7 +18,7 @@ def report_startup_failure(error: Exception, options: ServerOptions) -> None:
     """Log why there is no service; the cause's frames stand in the same line."""
     cause = (error.cause or error) if isinstance(error, LifespanFailed) else error
     hint = _hint(cause, options)
-    # Of a port, or of a schema that has its remedy in the message: where in our code it was found helps nobody.
+    # Of a port, or of a schema that has its remedy in the message: the frames of our code would not help.
     expected = isinstance(error, OSError) or isinstance(cause, (SchemaOutdated, ConfigurationError))
     log.critical(
         "start-up failed",

@@ -15,18 +15,18 @@ Scope = MutableMapping[str, Any]
 
 
 class ListenerState(ServerState):
-    """uvicorn's shared state (connections, tasks), our limits, and what all answers carry at the moment."""
+    """uvicorn's shared state (connections, tasks), our limits, and what all responses carry at the moment."""
 
     def __init__(self, options: ServerOptions) -> None:
         super().__init__()
         self.options = options
         self.draining = False
-        """Every answer asks the client to leave (`Connection: close`)."""
+        """Every response asks the client to leave (`Connection: close`)."""
         self.date_line = b""
         self.request_ids = RequestIds()
         """For answers that the application had no part in."""
         self.renew_date()
 
     def renew_date(self) -> None:
-        """Format the Date field anew; once a second is enough for all answers (RFC 9110, section 6.6.1)."""
+        """Renew the Date field; once a second is enough for all responses (RFC 9110, section 6.6.1)."""
         self.date_line = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"

@@ -1,4 +1,4 @@
-"""One request and its answer on the wire: the ASGI `receive` and `send` of the application."""
+"""One request and its response on the wire: the ASGI `receive` and `send` of the application."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ DISCONNECT: Final = {"type": "http.disconnect"}
 SMALL_REST_BYTES: Final = 65_536
 """A request body up to this is read to its end for the sake of keeping the connection."""
 SMALL_BODY_BYTES: Final = 65_536
-"""An answer up to this is copied into one write together with its head."""
+"""A response up to this is copied into one write together with its head."""
 
 CRASHED = Rejected(problem.INTERNAL, "")
 CUT_OFF = ShuttingDown()
 
 
 class Transfer:
-    """The head of the answer is held back until its first body message, as ASGI asks.
+    """The head of the response is held back until its first body message, as ASGI asks.
 
-    So an application that fails in between can still be answered with problem details. Attributes that the
+    So an application that fails in between still results in problem details. Attributes that the
     connection reads: `keep_alive`, `more_body`, `received_bytes`, `response_complete`, `progressed`.
     """
 
@@ -76,7 +76,7 @@ class Transfer:
         self._news = False
         self._wake_up: asyncio.Event | None = None
         self._framing: Framing | None = None
-        """None until the application has begun its answer."""
+        """None until the application has begun its response."""
         self._head: bytes | None = None
         self._request_id = ""
 
@@ -98,7 +98,7 @@ class Transfer:
         self.wake()
 
     def disconnect(self) -> None:
-        """Tell the application that nobody reads its answer any more."""
+        """Tell the application that the client is gone."""
         self.disconnected = True
         self.wake()
 
@@ -108,7 +108,7 @@ class Transfer:
             self._wake_up.set()
 
     def cut_off(self) -> None:
-        """Answer in place of an application that overran the shutdown deadline."""
+        """Respond in place of an application that overran the shutdown deadline."""
         if not self.response_complete and not self.disconnected:
             rejected = Rejected(problem.SHUTTING_DOWN, CUT_OFF.detail)
             self._answer(rejected, retry_after_seconds=CUT_OFF.retry_after_seconds)
@@ -116,9 +116,9 @@ class Transfer:
     # The application's side
 
     async def run(self, app: Any) -> None:
-        """Call the application once; whatever it does, the client gets an answer or a visibly broken one."""
+        """Call the application once; whatever it does, the client gets a response or a visibly broken one."""
         try:
-            if not self.disconnected:  # else its body broke off at once, and the server has answered
+            if not self.disconnected:  # else its body broke off at once, and the server has responded
                 await app(self.scope, self.receive, self.send)
         except ResponseAborted:
             self._break_off()
@@ -130,7 +130,7 @@ class Transfer:
             self._crashed(error)
         else:
             if not self.response_complete and not self.disconnected:
-                self._crashed(RuntimeError("the application returned without a complete answer"))
+                self._crashed(RuntimeError("the application returned without a complete response"))
         finally:
             self.state.tasks.discard(self.task)
             self.task = None
@@ -170,7 +170,7 @@ class Transfer:
             if not more_body:
                 self._complete()
         else:
-            raise RuntimeError(f"unexpected ASGI message {kind!r}: answers are one start, then bodies")
+            raise RuntimeError(f"unexpected ASGI message {kind!r}: a response is one start, then bodies")
 
     def _start(self, status: int, headers: Any) -> None:
         framing = Framing(self.scope["method"], status)
@@ -210,7 +210,7 @@ class Transfer:
     # Failures
 
     def _crashed(self, error: BaseException) -> None:
-        """A failure that no middleware caught: logged once, and answered if the client holds no part of an answer."""
+        """A failure that no middleware caught: logged once, with a response if the client holds no part of one."""
         request_id = self.request_id()
         current_request_id.set(request_id)
         log.error("unhandled exception", method=self.scope["method"], path=self.scope["path"], exc_info=error)
@@ -224,7 +224,7 @@ class Transfer:
             self._break_off()
             return
         self._head, self.on_wire, self.keep_alive = None, True, False
-        answer = problem_response(
+        response = problem_response(
             self.state.options.problems,
             rejected,
             self.request_id(),
@@ -232,12 +232,12 @@ class Transfer:
             retry_after_seconds=retry_after_seconds,
             bodyless=self.scope["method"] == "HEAD",
         )
-        self._connection.transport.write(answer)
+        self._connection.transport.write(response)
         self._complete()
         self.disconnected = True  # what the application still says is too late
 
     def _break_off(self) -> None:
-        """End the connection in the middle of the answer, so that the client can tell that it is not whole."""
+        """End the connection in the middle of the response, so that the client can tell that it is not whole."""
         self.disconnect()
         if self._framing is not None and self._framing.shows_a_break:
             self._connection.transport.close()

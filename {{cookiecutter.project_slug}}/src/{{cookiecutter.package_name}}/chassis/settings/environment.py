@@ -52,7 +52,7 @@ class SettingProblem:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A text that somebody wrote, stripped, and where; an empty one takes back what a lower source says."""
+    """A text that was given, stripped, and where; an empty one takes back what a lower source says."""
 
     text: str
     source: str

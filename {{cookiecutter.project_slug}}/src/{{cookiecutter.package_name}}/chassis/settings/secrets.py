@@ -18,7 +18,7 @@ from .values import Accepts, Insecure, environment_of, is_address
 SHORTEST_PASSWORD = 8
 DIGITS = "01234567890123456789"
 
-# The letters of a secret, in lower case, that somebody has tried before: `Postgres-123` has the letters `postgres`.
+# The letters of a secret, in lower case, that attackers try first: `Postgres-123` has the letters `postgres`.
 _SAMPLE = re.compile(
     r"(?:admin|administrator|app|database|db|default|demo|dev|development|example|guest|letmein|master|pass|passwd|"
     r"password|passwort|postgres|postgresql|pw|qwerty|redis|root|sample|secret|secretkey|supersecret|test|testing|user|"
@@ -122,7 +122,7 @@ def _redis_url(url: SecretUrl, info: ValidationInfo) -> SecretUrl:
     if parts.username and not parts.password:
         raise ValueError("it has a user and no password; a password alone is written :PASSWORD@HOST")
     if parts.password and environment_of(info).hardened:
-        # A server without a password is common on a private network; a password that everybody knows is a mistake.
+        # A server without a password is common on a private network; a well-known password is a mistake.
         _reject_weak(unquote(parts.password), unquote(parts.username or ""), environment_of(info))
     return url
 

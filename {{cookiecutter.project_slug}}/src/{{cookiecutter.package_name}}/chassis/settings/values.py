@@ -120,7 +120,7 @@ def _origin(text: str) -> str | None:
 
 def _origins(values: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     malformed = [value for value in values if value != "*" and _origin(value) is None]
-    _reject(values, malformed, info, "it lets every web page read the answers")
+    _reject(values, malformed, info, "it lets every web page read the responses")
     return tuple(_origin(value) or value for value in values)
 
 

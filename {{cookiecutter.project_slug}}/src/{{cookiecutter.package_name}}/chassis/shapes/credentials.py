@@ -40,7 +40,7 @@ def canonical_email(address: str) -> str:
     """*address* in the one spelling that stands for every letter case and for composed and decomposed accents.
 
     Letter by letter, and a letter stays one: `lower` would write a capital sigma by its place in the word, and
-    `casefold` would write ß as ss, which may be somebody else's address, and mail is sent to what is kept.
+    `casefold` would write ß as ss, which may be another person's address, and mail is sent to what is kept.
     """
     letters = [(letter.casefold(), letter.lower()) for letter in normalize("NFC", address)]
     return normalize("NFC", "".join(fold if len(fold) == 1 else lower for fold, lower in letters))
@@ -81,7 +81,7 @@ Email = Annotated[
     StringConstraints(max_length=MAX_EMAIL_CHARACTERS),
     AfterValidator(_is_email),
     Field(
-        description="Unique in any letter case; kept and answered in lower case.",
+        description="Unique in any letter case; kept and returned in lower case.",
         json_schema_extra={"format": "email", "pattern": _EMAIL_PATTERN},
     ),
 ]
@@ -89,7 +89,7 @@ Password = Annotated[
     SecretStr,
     AfterValidator(_is_password),
     Field(
-        description="Never answered.",
+        description="Never returned.",
         json_schema_extra={"minLength": MIN_PASSWORD_CHARACTERS, "maxLength": MAX_PASSWORD_CHARACTERS},
     ),
 ]
@@ -97,6 +97,6 @@ Password = Annotated[
 GivenPassword = Annotated[
     SecretStr,
     AfterValidator(_has_length),
-    Field(description="Never answered.", json_schema_extra={"maxLength": MAX_PASSWORD_CHARACTERS}),
+    Field(description="Never returned.", json_schema_extra={"maxLength": MAX_PASSWORD_CHARACTERS}),
 ]
 """One to compare with what is stored, whatever it is."""

@@ -12,7 +12,7 @@ METRICS_PATH = "/metrics"
 
 
 class ServiceIdentity(BaseModel):
-    """Which service answers, and in which version and environment."""
+    """Which service responds, and in which version and environment."""
 
     service: str
     version: str

@@ -58,7 +58,7 @@ def _is_cursor(value: str) -> str:
     try:
         id_at(value)
     except ValueError:
-        raise PydanticCustomError("cursor", "is not a cursor that a list of this service answered") from None
+        raise PydanticCustomError("cursor", "is not a cursor that a list of this service returned") from None
     return value
 
 
@@ -83,12 +83,12 @@ class PageQuery(BaseModel):
         default=1, ge=1, le=MAX_PAGE, description="Which page, counted from 1."
     )
     limit: Annotated[int, BeforeValidator(_digits)] = Field(
-        default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="How many items an answer holds at most."
+        default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="How many items a response holds at most."
     )
     cursor: Annotated[str, AfterValidator(_is_cursor)] | None = Field(
         default=None,
         max_length=22,
-        description="Continue after this place: empty to start, then each answer's `next_cursor`. Not with `page`.",
+        description="Continue after this place: empty to start, then each response's `next_cursor`. Not with `page`.",
     )
 
     @model_validator(mode="after")
