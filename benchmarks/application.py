@@ -10,6 +10,7 @@ import importlib
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ def build(package: str, directory: Path, *, more: Sequence[Any] = ()) -> Any:
     """The application with every feature that it has and *more*; its database lies in *directory*."""
     module = {
         name: importlib.import_module(f"{package}.{name}")
-        for name in ("app", "config.settings", "config.logging", "features", "lifecycle", "metrics")
+        for name in (
+            "app",
+            *(f"chassis.{part}" for part in ("application", "cli", "lifecycle", "logs.setup", "metrics", "wiring")),
+        )
     }
     environ = {
         "APP_ENV": "production",
@@ -31,19 +35,26 @@ def build(package: str, directory: Path, *, more: Sequence[Any] = ()) -> Any:
         "JWT_SECRET": secrets.token_urlsafe(48),
         "RATE_LIMIT_PER_MINUTE": "0",
     }
-    features = module["features"].FEATURES
-    groups = [feature.settings for feature in features if feature.settings]
-    settings = module["config.settings"].load_settings(environ, directory, groups)
+    service = module["app"].SERVICE
+    service = replace(service, features=(*service.features, *more))
+    settings = module["chassis.cli"].read_settings(service, environ, directory)
     sink = Path("/dev/null").open("wb", buffering=0)  # noqa: SIM115 - lives as long as the process
-    writer = module["config.logging"].configure_logging(
-        level="info", json_lines=True, file=None, environment="production", stream=sink
+    writer = module["chassis.logs.setup"].configure_logging(
+        level="info",
+        json_lines=True,
+        file=None,
+        service=service.name,
+        version=service.version,
+        environment="production",
+        stream=sink,
+        own=service.logging,
     )
-    process = module["app"].Process(
-        lifecycle=module["lifecycle"].Lifecycle(),
-        metrics=module["metrics"].Metrics(),
-        access_log=module["config.logging"].AccessLog(writer, level="info"),
+    process = module["chassis.wiring"].Process(
+        lifecycle=module["chassis.lifecycle"].Lifecycle(),
+        metrics=module["chassis.metrics"].Metrics(),
+        access_log=module["chassis.logs.setup"].AccessLog(writer, level="info"),
     )
-    app = module["app"].create_app(settings, process, [*features, *more])
+    app = module["chassis.application"].create_app(service, settings, process)
     app.state.flush_log = writer.flush
     return app
 

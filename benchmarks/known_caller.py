@@ -26,21 +26,22 @@ WARM_SECONDS = 5.5
 """Nothing is remembered of an account for some seconds after it changed, which a login does."""
 
 
-async def answer(_request: Request) -> Response:
-    """The same for everybody."""
+async def respond(_request: Request) -> Response:
+    """The same for every caller."""
     return Response(b"{}", media_type="application/json")
 
 
 def both_routes(package: str) -> Any:
     """A feature with one public route and one for known callers."""
-    access, table, wiring = (
-        importlib.import_module(f"{package}.{name}") for name in ("access", "routes.table", "wiring")
+    chassis, access, http = (
+        importlib.import_module(f"{package}.{name}") for name in ("chassis", "chassis.access", "chassis.http")
     )
+    handler = http.describe(summary="Respond", description="Always the same.", responses={200: str})(respond)
     routes = [
-        table.ApiRoute("/public", {"GET": table.allow(access.PUBLIC, answer)}, name="public"),
-        table.ApiRoute("/known", {"GET": table.allow(access.AUTHENTICATED, answer)}, name="known"),
+        http.ApiRoute("/public", {"GET": http.allow(access.PUBLIC, handler)}, name="public"),
+        http.ApiRoute("/known", {"GET": http.allow(access.AUTHENTICATED, handler)}, name="known"),
     ]
-    return wiring.Feature(name="benchmark", build=lambda _core: wiring.Parts(routes=routes))
+    return chassis.Feature(name="benchmark", build=lambda _core: chassis.Parts(routes=routes))
 
 
 async def post(app: Any, path: str, body: dict[str, str]) -> Any:
@@ -60,8 +61,10 @@ async def post(app: Any, path: str, body: dict[str, str]) -> Any:
 
 async def compare(package: str, directory: Path, rounds: int) -> dict[str, float]:
     """Medians of both routes over alternating *rounds*."""
-    migrations = importlib.import_module(f"{package}.migrations")
-    await asyncio.to_thread(migrations.migrate, f"sqlite:///{directory}/bench.db")
+    migrations = importlib.import_module(f"{package}.chassis.database.migrations")
+    service = importlib.import_module(f"{package}.app").SERVICE
+    schema = migrations.Schema(service.models, service.versions)
+    await asyncio.to_thread(migrations.migrate, f"sqlite:///{directory}/bench.db", schema)
     app = build(package, directory, more=[both_routes(package)])
     async with app.router.lifespan_context(app):
         await post(app, "/api/auth/register", CREDENTIALS | {"name": "Ada"})
