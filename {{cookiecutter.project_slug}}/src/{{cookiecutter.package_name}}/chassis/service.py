@@ -126,8 +126,8 @@ class Feature:
 class Logging:
     """What log lines hold besides the chassis's own fields."""
 
-    processors: Sequence[Callable[[Any, str, Any], Any]] = ()
-    """Of structlog, in this order, before a line is rendered."""
+    processors: Callable[[], Sequence[Callable[[Any, str, Any], Any]]] | None = None
+    """Returns those of structlog, in their order, before a line is rendered; called when the log is configured."""
     fields: Callable[[], Mapping[str, object]] | None = None
     """More fields for every line, the access line included; called once for each, in the task that logs it."""
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from structlog.contextvars import merge_contextvars
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..chassis import Logging
 
+
+def processors() -> Sequence[Callable[[Any, str, Any], Any]]:
+    """The processors of structlog, in this order; the first adds what `bind_contextvars` has bound."""
+    from structlog.contextvars import merge_contextvars  # noqa: PLC0415 - when the log is configured
+
+    return (merge_contextvars,)
+
+
 LOGGING = Logging(
-    # As structlog calls them, in this order; this one adds what `structlog.contextvars.bind_contextvars` has bound.
-    processors=(merge_contextvars,),
+    processors=processors,
     # A function that returns more fields for every line, the access line included.
     fields=None,
 )

@@ -80,7 +80,7 @@ def configure_logging(  # noqa: PLR0913 - one value for each setting
     finish = lines.finished if json_lines else console_format(lines, colours=destination.is_terminal)
     writer = _open_writer(lines, LogQueue("stdout", destination, finish=finish), file)
     atexit.register(writer.flush, _EXIT_FLUSH_SECONDS)
-    configure_structlog(writer, level, own.processors if own else ())
+    configure_structlog(writer, level, own.processors() if own and own.processors else ())
     _configure_standard_library(writer, LEVELS[level])
     UnhandledExceptionHooks().install()  # so that a failing import is logged too; `serve` counts as well
     return writer
