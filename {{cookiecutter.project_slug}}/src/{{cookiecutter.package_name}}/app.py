@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.middleware import Middleware
 
     from .chassis import Core
+    from .chassis.access import Policy
 
 
 def build(core: Core) -> Parts:
@@ -25,22 +26,27 @@ def build(core: Core) -> Parts:
     from .routes import routes
     from .services.users import Users
 
-    # {% if cookiecutter.auth == 'yes' %}
-    from .models.auth import ADMINS, owner_or_admins
-
-    admins, owner = ADMINS, owner_or_admins("user_id")
-    # {% else %}
-    from .chassis.access import PUBLIC
-
-    # Nothing identifies callers, so everyone may read and write every user. A feature with an authorizer changes that.
-    admins = owner = PUBLIC
-    # {% endif %}
     settings = core.settings.group(UserSettings)
     users = Users(core.database, core.cache, core.passwords, cache_seconds=settings.cache_seconds)
     return Parts(
-        routes=routes(UsersController(users), admins=admins, owner=owner),
+        routes=routes(UsersController(users), **policies()),
         provides=[users],
     )
+
+
+# {% if cookiecutter.auth == 'yes' %}
+def policies() -> dict[str, Policy]:
+    """Who may call the routes of the users."""
+    from .models.auth import ADMINS, owner_or_admins
+
+    return {"admins": ADMINS, "owner": owner_or_admins("user_id")}
+# {% else %}
+def policies() -> dict[str, Policy]:
+    """Everyone may read and write every user: no feature identifies callers, so no other policy could be applied."""
+    from .chassis.access import PUBLIC
+
+    return {"admins": PUBLIC, "owner": PUBLIC}
+# {% endif %}
 
 
 def middleware(core: Core) -> Sequence[Middleware | None]:
