@@ -18,7 +18,7 @@ COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo feature test check format bench lock clean python
+.PHONY: help setup demo feature test check format bench bench-stack lock clean python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,9 +47,12 @@ format: $(SYNCED) ## format, and fix what can be fixed
 bench: $(SYNCED) ## measure; the figures of README.md and docs/benchmark.svg come from here
 	$(RENDER)
 	@$(MAKE) --no-print-directory -C $(BUILD)/acme-service setup
+	@$(MAKE) --no-print-directory bench-stack
+	$(BIN)/python benchmarks/run.py $(BUILD)/acme-service $(BUILD)/bench-venv
+
+bench-stack: $(SYNCED)
 	@$(UV) venv --quiet --allow-existing --python $(BUILD)/acme-service/.venv/bin/python $(BUILD)/bench-venv
 	@$(UV) pip sync --quiet --require-hashes --python $(BUILD)/bench-venv/bin/python benchmarks/requirements.txt
-	$(BIN)/python benchmarks/run.py $(BUILD)/acme-service $(BUILD)/bench-venv
 
 # What the benchmark compares stands on the same versions on both sides: those of the project are the constraints.
 lock: $(SYNCED) ## renew the pinned versions in requirements.txt, and in benchmarks/ for the stack compared with

@@ -45,6 +45,11 @@ class Server:
                 return int(line.split()[1]) / 1024
         raise SystemExit(f"no VmRSS of {self.process.pid}")
 
+    def cpu_seconds(self) -> float:
+        """What its process has spent so far, all threads together."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def post(self, path: str, body: dict[str, str], header: str = "") -> Any:
         """The parsed answer to *body*, asked with one *header* line more."""
         headers = {"Content-Type": "application/json"} | dict([header.split(": ", 1)] if header else ())
@@ -116,20 +121,37 @@ class Project:
         figures: dict[str, Any] = json.loads(output.splitlines()[-1])
         return figures
 
-    def load(self, server: Server, seconds: float, *, path: str = "/", header: str = "") -> dict[str, float]:
+    def load(
+        self, server: Server, seconds: float, *, path: str = "/", header: str = "", more: tuple[object, ...] = ()
+    ) -> dict[str, float]:
         """Load *server* from a processor that it does not run on."""
-        options = ("--seconds", seconds, "--cpu", LOAD_CPU, "--path", path, "--header", header)
+        options = ("--seconds", seconds, "--cpu", LOAD_CPU, "--path", path, "--header", header, *more)
         return self.measure("load.py", server.port, *options)
 
     @contextlib.contextmanager
-    def deployed(self) -> Iterator[Service]:
-        """The project as in production, with the newest schema and an admin, and without what limits a load."""
+    def postgresql(self) -> Iterator[str]:
+        """The address of a new PostgreSQL, on the processor of the load."""
+        command = [str(self.python), str(HERE / "postgresql.py"), str(LOAD_CPU)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None  # noqa: S101 - they are pipes
+            assert process.stdout is not None  # noqa: S101 - as above
+            try:
+                yield process.stdout.readline().strip()
+            finally:
+                process.stdin.close()
+
+    @contextlib.contextmanager
+    def deployed(self, database_url: str = "") -> Iterator[Service]:
+        """The project as in production, with the newest schema and an admin, and without what limits a load.
+
+        Its database is a new file of SQLite unless *database_url* names another.
+        """
         command = [str(self.python), "-m", self.package]
         with tempfile.TemporaryDirectory() as folder:
             environment = {
                 "APP_ENV": "production",
                 "ALLOWED_HOSTS": "127.0.0.1",
-                "DATABASE_URL": f"sqlite:///{folder}/bench.db",
+                "DATABASE_URL": database_url or f"sqlite:///{folder}/bench.db",
                 "DRAIN_DELAY_SECONDS": "0",
                 "RATE_LIMIT_PER_MINUTE": "0",
                 **(UNLIMITED_AUTH if "auth" in self.features else {}),

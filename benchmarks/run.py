@@ -22,6 +22,7 @@ import plot
 from comparison import ROUNDS, SERVICE, compare, versions
 from lifetime import Row, logins, memory, shutdown, signals
 from project import HERE, Project
+from users_comparison import BARE, REQUESTS, compare_users
 
 TEMPLATE = HERE.parent
 PICTURE = TEMPLATE / "docs" / "benchmark.svg"
@@ -32,6 +33,7 @@ STACKS = (
 )
 PARTS = "what request id, access line, metrics, errors, limits and headers"
 RENDERS = 7
+MANY_MICROSECONDS = 10_000
 
 
 def machine() -> str:
@@ -58,6 +60,26 @@ def beside_others(project: Project, usual_python: Path) -> None:
     for side, figure in figures.items():
         cells = [measure.form.format(figure[measure.key]) for measure in plot.MEASURES]
         print(f"| {side} | {figure['share']:.0%} |", " | ".join(cells), "|")
+
+
+def beside_drivers(project: Project, usual_python: Path) -> None:
+    """Print what reading and creating users costs beside the bare driver and the usual ORM, as a table."""
+    figures = compare_users(project, usual_python)
+    print(
+        f"\n| from PostgreSQL, on one core: of bare by requests/s and by processor time, requests/s, processor time | {' | '.join(REQUESTS)} |"
+    )
+    print("|---|" + "---|" * len(REQUESTS))
+    for side in figures[next(iter(REQUESTS))]:
+        cells = (_cell(figures[request][side], is_bare=side == BARE) for request in REQUESTS)
+        print(f"| {side} | {' | '.join(cells)} |")
+
+
+def _cell(figure: dict[str, float], *, is_bare: bool) -> str:
+    """The time of a create is that of its hash, and given in milliseconds."""
+    cpu = figure["cpu_us"]
+    time_taken = f"{cpu:,.0f} us" if cpu < MANY_MICROSECONDS else f"{cpu / 1000:.0f} ms"
+    shares = "" if is_bare else f"{figure['share'] * 100:.0f} and {figure['cpu_share'] * 100:.0f} %: "
+    return f"{shares}{figure['requests_per_second']:,.0f}/s, {time_taken}"
 
 
 def in_process(project: Project) -> Iterator[Row]:
@@ -119,6 +141,7 @@ def main() -> None:
     # A .env of whoever measures configures nothing.
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         beside_others(project, usual_python)
+        beside_drivers(project, usual_python)
         print("\n| what | figure | command |\n|---|---|---|")
         for what, figure in rows(project):
             print(f"| {what} | {figure} | `make bench` |", flush=True)

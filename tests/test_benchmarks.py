@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import plot
-from conftest import PROJECT_FOLDER, TEMPLATE
+from conftest import PROJECT_FOLDER, TEMPLATE, make
+from project import Project
+from users_comparison import BARE, ORM, REQUESTS, SERVICE, compare_users
 
 SVG = "{http://www.w3.org/2000/svg}"
 PIN = re.compile(r'^ *"?([a-z0-9-]+)==([^\s",;]+)', re.MULTILINE)
@@ -29,7 +32,16 @@ def test_the_stack_compared_with_stands_on_the_versions_of_the_project() -> None
     there = dict(PIN.findall((TEMPLATE / "benchmarks" / "requirements.txt").read_text("utf-8")))
     shared = here.keys() & there.keys()
 
-    assert {"prometheus-client", "starlette", "structlog", "uvicorn", "uvloop"} <= shared
+    assert {
+        "argon2-cffi",
+        "asyncpg",
+        "orjson",
+        "prometheus-client",
+        "sqlalchemy",
+        "starlette",
+        "uvicorn",
+        "uvloop",
+    } <= shared
     assert {name: here[name] for name in shared} == {name: there[name] for name in shared}
 
 
@@ -59,3 +71,15 @@ def test_the_picture_of_the_readme_was_made_by_the_present_script() -> None:
 
     assert {measure.title for measure in plot.MEASURES} <= set(_texts(picture))
     assert plot.STYLE.split() == (picture.findtext(f"{SVG}style") or "").split()
+
+
+def test_every_side_that_reads_users_answers_the_same_and_is_measured(project: Path) -> None:
+    """It ends with an error if two sides differ, or if the service has a user in its cache."""
+    make(TEMPLATE, "bench-stack", f"BUILD={project.parent}")
+    usual_python = project.parent / "bench-venv" / "bin" / "python"
+    figures = compare_users(Project(project), usual_python, rounds=1, seconds=0.5)
+
+    assert list(REQUESTS) == list(figures)
+    assert all([BARE, SERVICE, ORM] == list(sides) for sides in figures.values())
+    assert all(figure["requests_per_second"] > 0 for sides in figures.values() for figure in sides.values())
+    assert all(sides[BARE]["share"] == 1 for sides in figures.values())

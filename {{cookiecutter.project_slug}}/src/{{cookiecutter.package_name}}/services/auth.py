@@ -98,8 +98,7 @@ class Authentication:
         await self._count(BY_ADDRESS, client)
         await self._count(BY_BOTH, client, email)
         await self._count(BY_ACCOUNT, client, email)
-        async with self._database.reading() as connection:
-            row = (await connection.execute(_BY_EMAIL, {"email": email})).one_or_none()
+        row = await self._database.fetch_one(_BY_EMAIL, {"email": email})
         # The first login of a process makes the decoy, for any user; its time tells nothing.
         decoy = await self._decoy_hash()
         matches = await self._passwords.verify(
@@ -145,8 +144,7 @@ class Authentication:
         """
         told = {"user": caller.user_id, "client": caller.client}
         await self._count(BY_BOTH, caller.client, caller.user_id, user=caller.user_id)
-        async with self._database.reading() as connection:
-            seen = (await connection.execute(_HASH, {"user_id": caller.user_id})).scalar_one_or_none() or ""
+        seen = await self._database.fetch_value(_HASH, {"user_id": caller.user_id}) or ""
         known = await self._passwords.verify(change.current_password.get_secret_value(), seen)
         if not known or not await self._replace_hash(caller.user_id, seen, change.new_password.get_secret_value()):
             _log.warning("password change rejected", outcome="rejected", **told)

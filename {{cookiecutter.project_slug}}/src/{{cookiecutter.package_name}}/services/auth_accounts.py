@@ -79,8 +79,7 @@ class Accounts:
         return _state(await self._load(user_id))
 
     async def _load(self, user_id: str) -> bytes:
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(_STATE, {"user_id": user_id})).all()
+        rows = await self._database.fetch_all(_STATE, {"user_id": user_id})
         if not rows:
             return b"null"
         first = rows[0]

@@ -53,6 +53,11 @@ def test_a_time_comes_back_in_utc_whatever_zone_it_had(url: str) -> None:
     assert NOON == column.process_result_value(column.process_bind_param(elsewhere, dialect), dialect)
 
 
+def test_no_time_is_processed_that_the_driver_gives_with_its_zone() -> None:
+    assert UTCDateTime().result_processor(dialect_of("sqlite://"), None) is not None
+    assert UTCDateTime().result_processor(dialect_of("postgresql://"), None) is None
+
+
 def test_a_time_without_a_zone_is_rejected() -> None:
     with pytest.raises(ValueError, match="time zone"):
         UTCDateTime().process_bind_param(NOON.replace(tzinfo=None), dialect_of("sqlite://"))

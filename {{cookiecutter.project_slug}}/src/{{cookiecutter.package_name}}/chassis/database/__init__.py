@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .database import Database
+from .database import AnyRow, Database
 from .types import NAMING_CONVENTION, UTCDateTime
 
-__all__ = ["NAMING_CONVENTION", "Database", "UTCDateTime"]
+__all__ = ["NAMING_CONVENTION", "AnyRow", "Database", "UTCDateTime"]

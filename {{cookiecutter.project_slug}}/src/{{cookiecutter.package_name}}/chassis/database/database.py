@@ -5,17 +5,33 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import exc, text
+from sqlalchemy import Row, exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
+from sqlalchemy.util import greenlet_spawn
 
 from ..errors import DatabaseUnavailable
-from .engines import Limits, follow_file, is_sqlite, parse_url, postgresql, sqlite_reader, sqlite_writer
+from .engines import (
+    Limits,
+    follow_file,
+    is_sqlite,
+    parse_url,
+    postgresql,
+    sqlite_reader,
+    sqlite_writer,
+    transactional,
+)
+from .liveness import is_lost
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from sqlalchemy import Connection, Engine, Executable
+
+AnyRow = Row[*tuple[Any, ...]]
+Result = TypeVar("Result")
 
 _SQLITE_TRANSIENT = {5, 6, 8, 9, 10, 13, 14}
 """BUSY, LOCKED, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN (sqlite.org/rescode.html): not the statement's fault."""
@@ -56,8 +72,8 @@ class Database:
                 follow_file(engine, self._url)
             self._pools = [_pool(self._writer), _pool(self._reader)]
         else:
-            self._writer = postgresql(self._url, limits, application_name=application_name)
-            self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+            self._reader = postgresql(self._url, limits, application_name=application_name, autocommit=True)
+            self._writer = transactional(self._reader)
             self._pools = [_pool(self._writer)]
 
     @property
@@ -80,8 +96,31 @@ class Database:
 
     async def ping(self) -> None:
         """Return when the database answers; raises DatabaseUnavailable."""
-        async with self.reading() as connection:
-            await connection.execute(text("PRAGMA schema_version" if is_sqlite(self._url) else "SELECT 1"))
+        await self.fetch_value(text("PRAGMA schema_version" if is_sqlite(self._url) else "SELECT 1"))
+
+    async def fetch_all(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[AnyRow]:
+        """Every row that *statement* selects; raises as `read`."""
+        return await self.read(lambda connection: connection.execute(statement, parameters).all())
+
+    async def fetch_one(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> AnyRow | None:
+        """The one row that *statement* selects, if there is one; raises as `read`, and MultipleResultsFound."""
+        return await self.read(lambda connection: connection.execute(statement, parameters).one_or_none())
+
+    async def fetch_value(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
+        """The first column of the one row that *statement* selects, None if there is none; raises as `fetch_one`."""
+        return await self.read(lambda connection: connection.execute(statement, parameters).scalar_one_or_none())
+
+    async def read(self, function: Callable[[Connection], Result]) -> Result:
+        """What *function* returns for a connection that it only reads from, without a transaction.
+
+        If the connection turns out to be lost, *function* is called once more, with a fresh one. It runs on the event
+        loop as in `AsyncConnection.run_sync`: the methods of the connection wait, everything else must not.
+
+        Raises DatabaseUnavailable; other errors of the database pass unchanged.
+        """
+        # One greenlet for checkout, statements and checkin, where AsyncConnection starts one for each. A cancellation
+        # arrives inside it, so that a connection amid a statement is closed before it is given back.
+        return await greenlet_spawn(_read, self._reader.sync_engine, function)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -104,7 +143,10 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for reading, without a transaction; raises DatabaseUnavailable."""
+        """A connection for reading, without a transaction; raises DatabaseUnavailable.
+
+        For what `read` cannot do, such as waiting for something else in between: nothing is tried again here.
+        """
         connection = self._reader.connect()
         try:
             await connection.start()
@@ -127,6 +169,22 @@ class Database:
             "idle": sum(pool.checkedin() for pool in self._pools),
             "overflow": sum(max(0, pool.overflow()) for pool in self._pools),
         }
+
+
+def _read(engine: Engine, function: Callable[[Connection], Result], *, again: bool = True) -> Result:
+    try:
+        connection = engine.connect()
+    except Exception as error:
+        raise _unavailable(error) from error
+    try:
+        with connection:
+            return function(connection)
+    except (exc.SQLAlchemyError, ConnectionError, TimeoutError) as error:
+        if again and is_lost(error):
+            return _read(engine, function, again=False)
+        if _is_passing(error):
+            raise _unavailable(error) from error
+        raise
 
 
 def _make_file(path: Path) -> None:

@@ -15,8 +15,9 @@ from sqlalchemy import event, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from .liveness import ping_idle_connections
 if TYPE_CHECKING:
-    from sqlalchemy import URL
+    from sqlalchemy import URL, Connection
 
 CONNECT_TIMEOUT_SECONDS = 3.0
 RECYCLE_SECONDS = 1800
@@ -177,9 +178,16 @@ def _limit_statements(engine: AsyncEngine, seconds: float) -> None:
 
 
 def postgresql(
-    url: URL, limits: Limits, *, application_name: str, settings: dict[str, str] | None = None
+    url: URL,
+    limits: Limits,
+    *,
+    application_name: str,
+    settings: dict[str, str] | None = None,
+    autocommit: bool = False,
 ) -> AsyncEngine:
     """A pool of asyncpg connections, which the server lists as *application_name*; *settings* are of its session.
+
+    With *autocommit* a statement stands alone, without a round trip for BEGIN and one for COMMIT: for reading.
 
     asyncpg itself reads the address, so that everything libpq accepts in one (`sslmode`, several hosts, a socket's
     folder) is accepted. The server ends a statement at its limit; a server too frozen to do so is left by the client.
@@ -203,12 +211,28 @@ def postgresql(
             server_settings=session,
         )
 
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
-        pool_pre_ping=True,
+        isolation_level="AUTOCOMMIT" if autocommit else None,
         pool_recycle=RECYCLE_SECONDS,
         skip_autocommit_rollback=True,
         hide_parameters=True,
         **limits.pool(),
     )
+    ping_idle_connections(engine)
+    return engine
+
+
+def transactional(engine: AsyncEngine) -> AsyncEngine:
+    """The pool of *engine*, which commits by itself, for transactions; the server's own isolation level applies.
+
+    In this direction, because changing the level costs at each checkout, and reads are many and short.
+    """
+    writer = engine.execution_options()
+
+    @event.listens_for(writer.sync_engine, "engine_connect")
+    def leave_autocommit(connection: Connection) -> None:
+        connection.execution_options(isolation_level=connection.default_isolation_level)
+
+    return writer

@@ -27,8 +27,7 @@ async def is_current(database: Database, versions: Path) -> bool:
     DatabaseUnavailable.
     """
     try:
-        async with database.reading() as connection:
-            revision = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
+        revision: str | None = await database.fetch_value(text("SELECT version_num FROM alembic_version"))
     except DBAPIError:
         return False  # the table is not there yet
     return revision is not None and revision >= newest_revision(versions)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from .. import exit_codes
 from ..lifecycle import Lifecycle, Phase
+from .collector import tune_collector
 from .deadlines import TICK_SECONDS
 from .lifespan import Lifespan, LifespanFailed
 from .listener import Listener
@@ -162,6 +163,7 @@ class Process:
         if self._operations is not None:
             await self._operations.open(operations_app, self._lifespan.state)
         await self._main.open(main_app, self._lifespan.state)
+        tune_collector()
         self._lifecycle.advance(Phase.READY)
         if self._failure:  # of a task that died while others started, when there was no end to set a limit to
             self._ask_for_end()
