@@ -29,8 +29,6 @@ FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "tests/process/test_auth.py",
             "tests/process/test_auth_redis.py",
             "tests/unit/services/test_auth.py",
-            "tests/unit/services/test_auth_attempts.py",
-            "tests/unit/services/test_auth_tokens.py",
         ),
         "no": (),
     },

@@ -5,9 +5,10 @@ Nothing is imported at run time until a name is asked for, so that signals are h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # not `typing`'s, which alone would import `re` and more
 if TYPE_CHECKING:
+    from typing import Any
+
     from .asgi import asgi
     from .cli import run
     from .service import Command, Core, Feature, Logging, Parts, Service

@@ -182,7 +182,7 @@ def _read(engine: Engine, function: Callable[[Connection], Result], *, again: bo
     except (exc.SQLAlchemyError, ConnectionError, TimeoutError) as error:
         if again and is_lost(error):
             return _read(engine, function, again=False)
-        if _is_passing(error):
+        if _is_transient(error):
             raise _unavailable(error) from error
         raise
 

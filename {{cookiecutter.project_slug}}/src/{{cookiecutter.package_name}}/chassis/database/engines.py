@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from .liveness import ping_idle_connections
+
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 

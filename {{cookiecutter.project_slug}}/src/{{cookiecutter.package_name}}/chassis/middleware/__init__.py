@@ -70,7 +70,7 @@ def cors(
     server = core.settings.server
     if not server.cors_origins:
         return None
-    from .cors import CORSMiddleware  # noqa: PLC0415 - unused without browsers
+    from .cross_origin import CORSMiddleware  # noqa: PLC0415 - unused without browsers
 
     return Middleware(
         CORSMiddleware,

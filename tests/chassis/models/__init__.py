@@ -1,0 +1,1 @@
+"""Two tables of the tests' own: the chassis has none."""

@@ -1,0 +1,78 @@
+"""Starts the service by its own command, as an operator does, with nothing but the given environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from acme_service.chassis import Service as ChassisService
+
+from . import command_in_fork
+from .service import Service
+
+PACKAGE = "acme_service"
+SAMPLE = "chassis.sample"
+PROGRAM = f"""
+import sys
+sys.path.append({str(Path(__file__).parents[2])!r})
+from {PACKAGE}.chassis.server.signals import exit_at_once_on_signals
+exit_at_once_on_signals()
+from {PACKAGE}.chassis import run
+sys.exit(run({SAMPLE!r}))
+"""
+CORE = [sys.executable, "-c", PROGRAM]
+"""The command line of the sample, as `__main__` runs that of the service."""
+
+
+def environment(folder: Path, **variables: str) -> dict[str, str]:
+    """What a process of the service needs, its files in *folder*; *variables* come on top."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PORT": "0",
+        "DATABASE_URL": f"sqlite:///{folder / 'service.db'}",
+        **variables,
+    }
+
+
+def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end."""
+    return subprocess.run(
+        [*CORE, *arguments],
+        cwd=folder,
+        env=environment(folder, **variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class Command(Service):
+    """`serve` as a running process, in *folder*; a fork, which is spared the second that the imports take."""
+
+    service: ChassisService | str = SAMPLE
+    """What is served, or the module that holds it."""
+
+    def __init__(self, folder: Path, **variables: str) -> None:
+        self.environment = environment(folder, **variables)
+        self.serve(folder)
+
+    def serve(self, folder: Path) -> None:
+        wishes = {"folder": folder, "environment": self.environment, "service": self.service}
+        self.fork(command_in_fork.serve, wishes)
+
+    def client(self, listener: str = "main", **options: Any) -> httpx2.Client:
+        """A client of one of its listeners."""
+        return httpx2.Client(base_url=f"http://127.0.0.1:{self.port(listener)}", timeout=10, **options)
+
+
+class TypedCommand(Command):
+    """As `Command`, by the command line that an operator types."""
+
+    def serve(self, folder: Path) -> None:
+        self.start([*CORE, "serve"], cwd=folder, env=self.environment)

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata, produce_migrations, render_python_code
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, MetaData, inspect, text
+
+from acme_service.chassis.database import Database
+from acme_service.chassis.database.migrations import MigrationFailed
+from acme_service.chassis.database.migrations.runner import alembic_config, comparison, migrated
+from acme_service.chassis.database.schema import is_current, newest_revision
+
+from .schema import SCHEMA, TESTS
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    database = Database(url)
+    await database.start()
+    yield database
+    await database.close()
+
+
+async def tables(url: str) -> set[str]:
+    async with opened(url) as database, database.reading() as connection:
+        return set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
+
+
+async def test_the_schema_goes_up_down_and_up_again(empty_database_url: str) -> None:
+    every_table = {"items", "notes"}
+
+    for revision, expected in (("head", every_table), ("base", set[str]()), ("head", every_table)):
+        await migrated(empty_database_url, SCHEMA, revision)
+
+        assert expected == await tables(empty_database_url) - {"alembic_version"}
+
+
+async def test_migrating_a_current_schema_changes_nothing(database_url: str) -> None:
+    await migrated(database_url, SCHEMA)
+    async with opened(database_url) as database:
+        assert await is_current(database, SCHEMA.versions)
+
+
+async def test_the_migrated_schema_is_what_the_models_say(database_url: str) -> None:
+    def differences(connection: Connection) -> list[Any]:
+        options = comparison(connection, SCHEMA)
+        context = MigrationContext.configure(connection, opts=options)
+        return list(compare_metadata(context, options["target_metadata"]))
+
+    async with opened(database_url) as database, database.reading() as connection:
+        assert [] == await connection.run_sync(differences)
+
+
+async def test_the_newest_revision_is_the_only_head_that_alembic_sees() -> None:
+    assert [newest_revision(SCHEMA.versions)] == ScriptDirectory.from_config(alembic_config(SCHEMA)).get_heads()
+
+
+async def test_every_file_name_begins_with_its_revision() -> None:
+    for script in ScriptDirectory.from_config(alembic_config(SCHEMA)).walk_revisions():
+        assert script.path.rpartition("/")[2].startswith(f"{script.revision}_")
+
+
+async def test_a_revision_that_drops_a_table_brings_it_back_on_either_database(tmp_path: Path) -> None:
+    """Revisions are written by comparing with SQLite, whose own type for a time PostgreSQL does not know."""
+
+    def downgrade(connection: Connection) -> str:
+        options = comparison(connection, SCHEMA)
+        context = MigrationContext.configure(connection, opts=options)
+        operations = produce_migrations(context, MetaData()).downgrade_ops
+        assert operations is not None
+        return render_python_code(operations, render_item=options["render_item"], migration_context=context)
+
+    url = f"sqlite:///{tmp_path / 'scratch.db'}"
+    await migrated(url, SCHEMA)
+    async with opened(url) as database, database.reading() as connection:
+        written = await connection.run_sync(downgrade)
+
+    assert "sa.Column('created_at', sa.DateTime(timezone=True), nullable=False)" in written
+    assert "DATETIME" not in written
+
+
+async def test_a_schema_is_current_only_at_or_after_the_newest_revision(empty_database_url: str) -> None:
+    async with opened(empty_database_url) as database:
+        assert not await is_current(database, SCHEMA.versions)
+        await migrated(empty_database_url, SCHEMA)
+        assert await is_current(database, SCHEMA.versions)
+        for revision, expected in (("0000", False), ("9999", True)):
+            async with database.transaction() as session:
+                await session.execute(
+                    text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision}
+                )
+            assert expected == await is_current(database, SCHEMA.versions)
+
+
+async def test_a_newer_schema_is_left_alone(empty_database_url: str) -> None:
+    await migrated(empty_database_url, SCHEMA)
+    async with opened(empty_database_url) as database:
+        async with database.transaction() as session:
+            await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        await migrated(empty_database_url, SCHEMA)
+
+    assert "items" in await tables(empty_database_url)
+
+
+async def test_a_failed_migration_leaves_nothing(empty_database_url: str) -> None:
+    """What the revision makes is in the way, so that it fails after Alembic's own table was made."""
+    async with opened(empty_database_url) as database:
+        await database.start()
+        async with database.transaction() as session:
+            await session.execute(text("CREATE TABLE items (name TEXT)"))
+    with pytest.raises(MigrationFailed, match="exists"):
+        await migrated(empty_database_url, SCHEMA)
+
+    assert {"items"} == await tables(empty_database_url)
+
+
+async def test_concurrent_migrations_both_succeed(empty_database_url: str) -> None:
+    """In processes of their own, as two replicas would."""
+    program = (
+        "import sys, pathlib, acme_service.chassis.database.migrations as m;"
+        "sys.path.append(sys.argv[2]); m.migrate(sys.argv[1], m.Schema(sys.argv[3], pathlib.Path(sys.argv[4])))"
+    )
+    command = [sys.executable, "-c", program, empty_database_url, str(TESTS), SCHEMA.models]
+    command.append(str(SCHEMA.versions))
+    run = [asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60) for _ in range(2)]
+    results = await asyncio.gather(*run)
+
+    assert [0, 0] == [result.returncode for result in results], results[0].stderr + results[1].stderr
+    assert 1 == sum("schema migrated" in result.stdout for result in results)
+
+
+async def test_a_migration_that_gets_no_lock_says_so(empty_database_url: str) -> None:
+    async with opened(empty_database_url) as database:
+        await database.start()
+        async with database.transaction() as session:
+            if database.kind == "postgresql":
+                await session.execute(text("SELECT pg_advisory_lock(:key)"), {"key": 0x6D6967726174})
+            with pytest.raises(MigrationFailed, match="holds the lock"):
+                await migrated(empty_database_url, SCHEMA, lock_timeout_seconds=0.2)
+
+    assert "items" not in await tables(empty_database_url)
+
+
+async def test_an_unreachable_database_is_told_in_one_sentence_without_its_password() -> None:
+    with pytest.raises(MigrationFailed, match="rejected") as raised:
+        await migrated("postgresql://someone:hunter2@127.0.0.1:1/nothing", SCHEMA)
+
+    assert "hunter2" not in str(raised.value)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import itertools
+import re
+import time
+import uuid
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import make_url
+from sqlalchemy.engine import Dialect
+
+from acme_service.chassis.database import UTCDateTime
+from acme_service.chassis.shapes import ID_PATTERN, new_id
+from acme_service.chassis.shapes.ids import IdSource
+
+
+def dialect_of(url: str) -> Dialect:
+    return make_url(url).get_dialect()()
+
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def test_ids_sort_in_the_order_of_their_making() -> None:
+    ids = [new_id() for _ in range(10_000)]
+
+    assert ids == sorted(set(ids))
+
+
+@pytest.mark.parametrize("step", [0, -1, -1_000_000_000], ids=["standing", "creeping back", "set back"])
+def test_ids_keep_their_order_when_the_clock_is(step: int) -> None:
+    source = IdSource(itertools.count(time.time_ns(), step).__next__)
+    ids = [source() for _ in range(100)]
+
+    assert ids == sorted(set(ids))
+
+
+def test_an_id_is_a_uuid_of_version_7_that_begins_with_the_time() -> None:
+    before, made, after = time.time_ns() // 1_000_000, uuid.UUID(IdSource()()), time.time_ns() // 1_000_000
+
+    assert (7, uuid.RFC_4122) == (made.version, made.variant)
+    assert before <= made.int >> 80 <= after
+
+
+def test_an_id_is_spelt_as_paths_and_queries_expect() -> None:
+    assert re.fullmatch(ID_PATTERN, new_id())
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "postgresql://"])
+def test_a_time_comes_back_in_utc_whatever_zone_it_had(url: str) -> None:
+    column, dialect = UTCDateTime(), dialect_of(url)
+    elsewhere = NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))
+
+    assert NOON == column.process_result_value(column.process_bind_param(elsewhere, dialect), dialect)
+
+
+def test_no_time_is_processed_that_the_driver_gives_with_its_zone() -> None:
+    assert UTCDateTime().result_processor(dialect_of("sqlite://"), None) is not None
+    assert UTCDateTime().result_processor(dialect_of("postgresql://"), None) is None
+
+
+def test_a_time_without_a_zone_is_rejected() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        UTCDateTime().process_bind_param(NOON.replace(tzinfo=None), dialect_of("sqlite://"))

@@ -1,0 +1,184 @@
+"""Background tasks are supervised: their failure is told at once, and ends the process where it must."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import traceback
+from contextlib import suppress
+
+import pytest
+from structlog.testing import capture_logs
+
+from acme_service.chassis.background import BackgroundTasks, measure_loop_lag
+from acme_service.chassis.lifecycle import Lifecycle
+from acme_service.chassis.metrics import Metrics
+from acme_service.chassis.reports import ErrorReporter
+
+pytestmark = pytest.mark.anyio
+
+
+async def _fails() -> None:
+    raise ValueError("the disk is gone")
+
+
+async def _settled(tasks: BackgroundTasks) -> None:
+    while len(tasks):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def reasons() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def tasks(reasons: list[str], metrics: Metrics) -> BackgroundTasks:
+    lifecycle = Lifecycle()
+    lifecycle.on_failure(reasons.append)
+    return BackgroundTasks(lifecycle, metrics.unhandled_exceptions, ErrorReporter())
+
+
+async def test_a_failure_is_one_log_event_and_is_counted(tasks: BackgroundTasks, metrics: Metrics) -> None:
+    with capture_logs() as events:
+        tasks.start("import", _fails())
+        await _settled(tasks)
+
+    assert [("background task failed", "import")] == [(event["event"], event["task"]) for event in events]
+    assert isinstance(events[0]["exc_info"], ValueError)
+    assert 1 == metrics.registry.get_sample_value("unhandled_exceptions_total", {"where": "background task"})
+
+
+async def test_only_a_critical_failure_ends_the_process(tasks: BackgroundTasks, reasons: list[str]) -> None:
+    tasks.start("optional", _fails())
+    await _settled(tasks)
+    assert [] == reasons
+
+    tasks.start("vital", _fails(), critical=True)
+    await _settled(tasks)
+    assert ["the critical background task 'vital' died"] == reasons
+
+
+@pytest.mark.parametrize("error", [SystemExit(2), KeyboardInterrupt()])
+def test_what_would_end_the_event_loop_is_a_failure_like_any_other(
+    tasks: BackgroundTasks, reasons: list[str], error: BaseException
+) -> None:
+    async def leaves() -> None:
+        raise error
+
+    async def start_both() -> None:
+        tasks.start("optional", leaves())
+        tasks.start("vital", leaves(), critical=True)
+        await _settled(tasks)
+
+    with capture_logs() as events:
+        asyncio.run(start_both())
+
+    assert ["optional", "vital"] == [event["task"] for event in events]
+    assert all(event["exc_info"].__cause__ is error for event in events)
+    assert ["the critical background task 'vital' died"] == reasons
+
+
+async def test_closing_cancels_what_runs_and_reports_nothing(tasks: BackgroundTasks, reasons: list[str]) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: reasons.append(context["message"]))
+    tasks.start("endless", asyncio.sleep(60), critical=True)
+    with capture_logs() as events:
+        await asyncio.wait_for(tasks.close(), 5)
+
+    assert (0, [], []) == (len(tasks), events, reasons)
+
+
+async def test_closing_leaves_nothing_of_a_task_that_did_not_begin(tasks: BackgroundTasks) -> None:
+    work = asyncio.sleep(60)
+    tasks.start("late", work)
+    await tasks.close()
+
+    assert inspect.CORO_CLOSED == inspect.getcoroutinestate(work)
+
+
+async def test_closing_waits_until_all_have_cleaned_up_whatever_that_raises(tasks: BackgroundTasks) -> None:
+    cleaned: list[str] = []
+
+    async def works(name: str, seconds: float) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(seconds)
+            cleaned.append(name)
+            raise ValueError(name)
+
+    tasks.start("first", works("first", 0.01))
+    tasks.start("second", works("second", 0.03))
+    await asyncio.sleep(0)
+    await tasks.close()
+
+    assert ["first", "second"] == cleaned
+
+
+async def test_work_that_returns_is_no_failure(tasks: BackgroundTasks, reasons: list[str]) -> None:
+    with capture_logs() as events:
+        tasks.start("short", asyncio.sleep(0))
+        await _settled(tasks)
+
+    assert ([], []) == (events, reasons)
+
+
+async def test_critical_work_may_not_return(tasks: BackgroundTasks, metrics: Metrics, reasons: list[str]) -> None:
+    with capture_logs() as events:
+        tasks.start("vital", asyncio.sleep(0), critical=True)
+        await _settled(tasks)
+
+    assert ["critical background task returned"] == [event["event"] for event in events]
+    assert 1 == metrics.registry.get_sample_value("unhandled_exceptions_total", {"where": "background task"})
+    assert ["the critical background task 'vital' died"] == reasons
+
+
+async def test_critical_work_may_return_when_it_is_cancelled(tasks: BackgroundTasks, reasons: list[str]) -> None:
+    async def works() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+    tasks.start("vital", works(), critical=True)
+    await asyncio.sleep(0)
+    with capture_logs() as events:
+        await tasks.close()
+
+    assert ([], []) == (events, reasons)
+
+
+@pytest.mark.parametrize("critical", [True, False])
+async def test_a_cancellation_from_within_is_a_failure(
+    tasks: BackgroundTasks, metrics: Metrics, reasons: list[str], *, critical: bool
+) -> None:
+    async def waits_for_another() -> None:
+        another = asyncio.get_running_loop().create_future()
+        another.cancel()
+        await another
+
+    with capture_logs() as events:
+        tasks.start("waits", waits_for_another(), critical=critical)
+        await _settled(tasks)
+
+    assert ["background task failed"] == [event["event"] for event in events]
+    assert "waits_for_another" in "".join(traceback.format_exception(events[0]["exc_info"]))
+    assert 1 == metrics.registry.get_sample_value("unhandled_exceptions_total", {"where": "background task"})
+    assert critical == bool(reasons)
+
+
+async def test_the_lag_of_a_blocked_loop_is_measured(tasks: BackgroundTasks) -> None:
+    import time  # noqa: PLC0415 - to block, on purpose
+
+    lags: list[float] = []
+    tasks.start("lag", measure_loop_lag(lags.append, interval_seconds=0.01))
+    await asyncio.sleep(0.005)
+    time.sleep(0.1)  # noqa: ASYNC251 - the loop is blocked on purpose
+    await asyncio.sleep(0.02)
+    await tasks.close()
+
+    assert 0.05 < max(lags) < 1
