@@ -65,9 +65,8 @@ def beside_others(project: Project, usual_python: Path) -> None:
 def beside_drivers(project: Project, usual_python: Path) -> None:
     """Print what reading and creating users costs beside the bare driver and the usual ORM, as a table."""
     figures = compare_users(project, usual_python)
-    print(
-        f"\n| from PostgreSQL, on one core: of bare by requests/s and by processor time, requests/s, processor time | {' | '.join(REQUESTS)} |"
-    )
+    what = "from PostgreSQL, on one core: of bare by requests/s and by processor time, requests/s, processor time"
+    print(f"\n| {what} | {' | '.join(REQUESTS)} |")
     print("|---|" + "---|" * len(REQUESTS))
     for side in figures[next(iter(REQUESTS))]:
         cells = (_cell(figures[request][side], is_bare=side == BARE) for request in REQUESTS)

@@ -21,7 +21,7 @@ ROWS = 11_000
 BARE, SERVICE, ORM = "bare Starlette, asyncpg, orjson", "this service", "FastAPI, SQLAlchemy's ORM"
 
 Sides = dict[str, dict[str, float]]
-"""By side: requests_per_second, share (of the bare driver), cpu_us (of the server's process), cpu_share, p50_ms, p99_ms.
+"""By side: requests_per_second, share (of the bare driver), cpu_us (of the server), cpu_share, p50_ms and p99_ms.
 
 `cpu_share` is the bare driver's cpu_us by the side's own: on a quiet machine it is about the same as `share`, and where
 neighbours slow the processor of the load and of PostgreSQL down, it still says what a request costs.

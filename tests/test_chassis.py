@@ -154,6 +154,16 @@ def test_a_public_module_exports_what_is_promised(module: str) -> None:
     assert EXPORTED[module].split() == sorted(_exported(module))
 
 
+@pytest.mark.parametrize("package", [name for name in EXPORTED if (CHASSIS / name / "__init__.py").exists() and name])
+def test_no_module_hides_what_its_package_exports(package: str) -> None:
+    """A module sets its name in the package when it is imported; if that is later, it replaces a function."""
+    tree = [node for node in _run_at_import(CHASSIS / package / "__init__.py") if isinstance(node, ast.ImportFrom)]
+    settled = {(node.module or "").partition(".")[0] for node in tree if node.level == 1}
+    modules = {path.stem for path in (CHASSIS / package).iterdir()}
+
+    assert set() == modules & set(_exported(package)) - settled
+
+
 def test_no_module_of_the_product_imports_what_is_not_public() -> None:
     """But for the signals, which come first."""
     product = [(name, path) for name, path in files_below(CHASSIS.parent).items() if not name.startswith("chassis/")]

@@ -92,7 +92,7 @@ def test_the_package_name_stands_in_no_source(render: Render) -> None:
 
 def test_the_verbatim_folders_are_byte_identical(default_render: Path) -> None:
     package = PROJECT_FOLDER / "src" / "{{cookiecutter.package_name}}"
-    folders = ["config", "controllers", "middleware", "models", "routes", "server", "services"]
+    folders = ["chassis", "config", "controllers", "middleware", "models", "routes", "services"]
     context = {"cookiecutter": json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8"))}
 
     for folder in folders:

@@ -29,6 +29,7 @@ TAGGED = (
     "README.md",
     "compose.yaml",
     "pyproject.toml",
+    "src/*/app.py",
     "src/*/features/__init__.py",
     "src/*/migrations/versions/*.py",
 )
@@ -91,7 +92,7 @@ def test_there_are_at_most_twenty_tag_lines_in_a_thousand_rendered_ones(default_
 
 
 def test_a_folder_that_is_copied_without_rendering_needs_no_rendering() -> None:
-    for folder in ("config", "controllers", "middleware", "models", "routes", "server", "services"):
+    for folder in ("chassis", "config", "controllers", "middleware", "models", "routes", "services"):
         for name, path in files_below(PROJECT_FOLDER / "src" / "{{cookiecutter.package_name}}" / folder).items():
             assert "cookiecutter" not in path.read_text("utf-8"), f"{folder}/{name}"
 

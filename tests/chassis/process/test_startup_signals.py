@@ -75,6 +75,30 @@ def test_next_to_nothing_is_imported_before_a_signal_has_its_meaning() -> None:
     assert set() == {"argparse", "pathlib", "re", "threading", "typing"}.intersection(imported.stdout.split())
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import {0}.__main__",
+        "import sys, {0}.__main__ as main; sys.argv[1:] = ['healthcheck']; assert main.main() == 1",
+    ],
+    ids=["the import", "healthcheck"],
+)
+def test_what_needs_no_server_loads_none_and_no_database(program: str) -> None:
+    heavy = "{'alembic', 'redis', 'sqlalchemy', 'starlette', 'uvicorn'}"
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = subprocess.run(
+            [sys.executable, "-c", f"{program.format(PACKAGE)}\nimport sys; print(sorted({heavy} & set(sys.modules)))"],
+            cwd=folder,
+            env=environment(Path(folder), PORT="1"),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+
+    assert "[]\n" == loaded.stdout
+
+
 def interrupted(
     command: list[str], number: signal.Signals, *, while_importing: str, first: str = ""
 ) -> subprocess.CompletedProcess[str]:
