@@ -188,6 +188,7 @@ class Proxy:
     """Stands between us and the server: cut, it loses every connection; frozen, it passes nothing on.
 
     We reach it by a socket in *folder*, and it the server as *address* says, by a socket or over the network.
+    `round_trips` counts what clients have sent, each time that they then wait for an answer.
     """
 
     def __init__(self, address: str, folder: Path) -> None:
@@ -202,6 +203,7 @@ class Proxy:
         self._flowing.set()
         self._writers: list[asyncio.StreamWriter] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self.round_trips = 0
 
     async def start(self) -> None:
         self._server = await asyncio.start_unix_server(self._accept, self._path)
@@ -216,11 +218,14 @@ class Proxy:
     def freeze(self) -> None:
         self._flowing.clear()
 
+    def thaw(self) -> None:
+        self._flowing.set()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await self._connect()
         self._writers += [writer, there_writer]
-        for source, sink in ((reader, there_writer), (there_reader, writer)):
-            task = asyncio.create_task(self._pump(source, sink))
+        for source, sink, count in ((reader, there_writer, 1), (there_reader, writer, 0)):
+            task = asyncio.create_task(self._pump(source, sink, count))
             self._tasks.add(task)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -228,9 +233,10 @@ class Proxy:
             return await asyncio.open_unix_connection(f"{self._host}/.s.PGSQL.{self._port}")
         return await asyncio.open_connection(self._host, self._port)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, count: int) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
+                self.round_trips += count
                 await self._flowing.wait()
                 sink.write(data)
         sink.close()  # also after a reset, which is how a server ends that was told to while a query lay unread

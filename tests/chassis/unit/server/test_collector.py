@@ -7,7 +7,7 @@ import sys
 def test_what_was_built_at_the_start_is_exempt_from_collection() -> None:
     """In a process of its own: it is for the whole process, and for good."""
     program = (
-        "import gc; from {{ cookiecutter.package_name }}.server.collector import THRESHOLDS, tune_collector;"
+        "import gc; from acme_service.chassis.server.collector import THRESHOLDS, tune_collector;"
         "built = [[] for _ in range(1000)]; tune_collector();"
         "print(gc.get_freeze_count() > 1000, gc.get_threshold() == THRESHOLDS)"
     )

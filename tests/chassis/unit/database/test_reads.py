@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from sqlalchemy import Connection, bindparam, exc, literal, select, text
 
-from {{ cookiecutter.package_name }}.errors import DatabaseUnavailable
-from {{ cookiecutter.package_name }}.services.database import Database
-from {{ cookiecutter.package_name }}.services.liveness import IDLE_SECONDS
+from acme_service.chassis.database import Database
+from acme_service.chassis.database.liveness import IDLE_SECONDS
+from acme_service.chassis.errors import DatabaseUnavailable
 
 from ...databases import HANG_UP, Proxy
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 ONE = text("SELECT 1")
 NUMBER = select(bindparam("number", type_=literal(1).type))
 OWN_BACKEND = text("SELECT pg_terminate_backend(pg_backend_pid())")
-INSERT = text("INSERT INTO users VALUES ('1', '0', 'a@example.com', '', '2026-01-01', '2026-01-01')")
+INSERT = text("INSERT INTO items VALUES ('1', '0', 'a', '2026-01-01')")
 LONG = {
     "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000000) SELECT count(*) FROM n",
     "postgresql": "SELECT count(*) FROM pg_sleep(20)",
@@ -103,7 +103,7 @@ async def test_a_write_meets_no_connection_that_was_lost_while_idle(postgresql_u
         await lose_unnoticed(proxy, other)
         await insert(database)
 
-        assert 1 == await other.fetch_value(text("SELECT count(*) FROM users"))
+        assert 1 == await other.fetch_value(text("SELECT count(*) FROM items"))
 
 
 async def test_a_write_meets_no_connection_that_the_driver_knows_is_closed(postgresql_url: str) -> None:
@@ -121,7 +121,7 @@ async def test_a_write_on_a_connection_that_was_just_lost_is_not_tried_again(pos
         with pytest.raises(DatabaseUnavailable):
             await insert(database)
 
-        assert 0 == await other.fetch_value(text("SELECT count(*) FROM users"))
+        assert 0 == await other.fetch_value(text("SELECT count(*) FROM items"))
 
 
 async def test_a_write_that_loses_its_connection_is_not_tried_again(postgresql_url: str) -> None:
