@@ -91,7 +91,7 @@ def in_process(project: Project) -> Iterator[Row]:
     if "auth" in project.features:
         figures = project.measure("known_caller.py", project.package, ROUNDS)
         yield (
-            "what a known caller adds to that; promised: at most 60 us",
+            "what an authenticated user adds to that; promised: at most 60 us",
             f"{figures['known'] - figures['public']:.1f} us",
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 # Question -> answer -> the paths that exist only for that answer. It is not kept in cookiecutter.json, because cruft
-# freezes private variables. What a path holds, such as the text of LICENSE, is decided by tags in the file itself.
+# freezes private variables. What a path holds, such as the text of LICENSE, is decided by conditionals in the file.
 PACKAGE = "src/{{cookiecutter.package_name}}"
 FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "auth": {
