@@ -18,7 +18,7 @@ COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo feature test check format bench bench-stack lock clean python
+.PHONY: help setup demo feature adopt documents manifest test check format bench bench-stack lock clean python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,16 @@ demo: $(SYNCED) ## render the default project into build/, set it up and serve i
 
 feature: $(SYNCED) ## add or remove a feature in a project: PROJECT=../acme ADD=auth, or REMOVE=auth
 	@$(BIN)/python -m tools.feature "$(PROJECT)" $(if $(ADD),--add "$(ADD)") $(if $(REMOVE),--remove "$(REMOVE)")
+
+adopt: $(SYNCED) ## bring a project of 0.1 to 0.3 to this version: PROJECT=../acme
+	@$(BIN)/python -m tools.adopt "$(PROJECT)"
+
+documents: $(SYNCED) ## write the settings into the template's .env.example and docs/configuration.md
+	@$(RENDER) && $(MAKE) --no-print-directory -C $(BUILD)/acme-service setup
+	@$(BIN)/python -m tools.documents $(CURDIR)/$(BUILD)/acme-service/.venv/bin/python
+
+manifest: $(SYNCED) ## write VERSION, REQUIRES and MANIFEST of the chassis, after a change to it
+	@$(BIN)/python -m tools.manifest
 
 test: $(SYNCED) ## run every test; ARGS="-k words" chooses, ARGS=--renders=all renders more
 	$(BIN)/pytest $(ARGS)

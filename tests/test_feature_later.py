@@ -32,9 +32,8 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from ..access import PUBLIC
-from ..controllers.describe import describe
-from .table import ApiRoute, allow
+from ..chassis.access import PUBLIC
+from ..chassis.http import ApiRoute, allow, describe
 
 
 def order_routes() -> list[ApiRoute]:
@@ -163,6 +162,33 @@ def test_an_edited_file_of_a_removed_feature_is_kept_and_named(full: Path) -> No
     assert not (full / "src/acme_service/services/auth.py").exists()
 
 
+def test_removing_who_calls_names_the_routes_that_it_opens_and_those_that_stop_the_start(
+    project: Path, full: Path
+) -> None:
+    path = full / "src/acme_service/routes/orders.py"
+    text = path.read_text("utf-8").replace("import PUBLIC", "import AUTHENTICATED")
+    path.write_text(text.replace("allow(PUBLIC", "allow(AUTHENTICATED"))
+    commit(full)
+    with (full / ".git/info/exclude").open("a") as excluded:
+        excluded.write(".venv\n")
+    (full / ".venv").symlink_to(project / ".venv")
+
+    lines = _change(full, "--remove", "auth").splitlines()
+
+    opened = {line.split(":")[0]: line.partition(":")[2] for line in lines if line.startswith(("public", "stops"))}
+    assert " it was for admin, superadmin, and is now for everyone" == opened["public   GET /api/users"]
+    assert "public   GET /api/users/{user_id}" in opened
+    assert [" it is for authenticated, and the start stops at it until it has another policy"] == [
+        text for route, text in opened.items() if route.startswith("stops")
+    ]
+    assert "stops    GET /api/orders" in opened
+    assert not [route for route in opened if "/api/auth" in route or "/api/admin" in route]
+
+
+def test_without_an_environment_it_says_that_the_routes_are_unknown(full: Path) -> None:
+    assert "Its routes cannot be listed: it is not set up. " in _change(full, "--remove", "auth")
+
+
 def test_a_folder_that_held_nothing_else_goes_with_its_files(tmp_path: Path) -> None:
     for name in ("project/src/gone/deep/file", "before/src/gone/deep/file", "project/src/kept", "after/src/kept"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -214,6 +240,13 @@ def test_a_project_of_another_version_is_refused(minimal: Path) -> None:
     assert "it is of version 0.0.9 of the template, and this is " in _refusal(minimal, "--add", "auth")
 
 
+def test_a_chassis_of_another_version_is_refused(minimal: Path) -> None:
+    (minimal / "src/acme_service/chassis/VERSION").write_text("0.0.8\n")
+    commit(minimal)
+
+    assert "its chassis is of 0.0.8, and the rest is of " in _refusal(minimal, "--add", "auth")
+
+
 def test_a_project_without_a_record_is_refused(minimal: Path) -> None:
     _record(minimal, r"\[tool\.cookiecutter-starlette-service\]", "[tool.something]")
 
@@ -246,11 +279,9 @@ def test_a_file_that_is_in_the_way_is_refused(minimal: Path) -> None:
 def _edit(project: Path) -> None:
     """Add a route of the owner's own, and a target; the latter stands beside nothing that a feature changes."""
     (project / "src/acme_service/routes/orders.py").write_text(ORDERS)
-    app = project / "src/acme_service/app.py"
-    text = app.read_text("utf-8").replace(
-        "\nfrom .routes.table", "\nfrom .routes.orders import order_routes\nfrom .routes.table"
-    )
-    app.write_text(text.replace("        *user_routes(", "        *order_routes(),\n        *user_routes("))
+    table = project / "src/acme_service/routes/__init__.py"
+    text = table.read_text("utf-8").replace("from .users", "from .orders import order_routes\nfrom .users")
+    table.write_text(text.replace("*user_routes(", "*order_routes(), *user_routes("))
     makefile = project / "Makefile"
     makefile.write_text(f"{makefile.read_text('utf-8')}\nours:\n\t@echo ours\n")
 

@@ -13,17 +13,16 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-from cookiecutter.main import cookiecutter
 
 from local_extensions import FEATURES
 
 from .merging import CHANGED, IN_THE_WAY, LEFT_TO_OWNER, MIGRATIONS, CannotMerge, Change, apply, changes, files
+from .rendering import TEMPLATE, rendered
+from .routes import CannotList, consequences, listed
 
-TEMPLATE = Path(__file__).parent.parent
 TABLE = "cookiecutter-starlette-service"
 OPERATION = "op."
 """What every step of a migration begins with, and an empty one does not hold."""
@@ -55,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Do what *arguments* say; return 1 if nothing was done, or if something is left to the owner, who is told what."""
     task = _task(arguments)
     try:
-        merged, has_tables = _merged(task)
+        merged, has_tables, opened = _merged(task)
     except (Refused, CannotMerge) as refusal:
         print(f"{task.project}: {refusal}", file=sys.stderr)
         return 1
@@ -64,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     for change in merged:
         reason = LEFT_TO_OWNER.get(change.outcome)
         print(f"{change.outcome:<9}{change.name}{f': {reason}' if reason else ''}", flush=True)
+    print("".join(f"{line}\n" for line in opened), end="", flush=True)
     is_whole = not any(change.outcome in LEFT_TO_OWNER for change in merged)
     if has_tables and not _tables_are_cared_for(task, is_whole=is_whole):
         return 1
@@ -81,19 +81,29 @@ def _task(arguments: list[str] | None) -> Task:
     return Task(options.project, options.add or options.remove, adds=options.add is not None)
 
 
-def _merged(task: Task) -> tuple[list[Change], bool]:
-    """Return what becomes of the project, and whether the feature has tables; raises Refused and CannotMerge."""
+def _merged(task: Task) -> tuple[list[Change], bool, list[str]]:
+    """Return what becomes of the project, whether the feature has tables, and a line for each route that it exposes.
+
+    Raises Refused and CannotMerge.
+    """
     answers = _answers(task)
-    _refuse_uncommitted(task.project)
+    refuse_uncommitted(task.project)
     with tempfile.TemporaryDirectory() as name:
-        without, with_it = (
-            _rendered(answers | {task.feature: answer}, Path(name) / answer) for answer in ("no", "yes")
-        )
+        without, with_it = (rendered(answers | {task.feature: answer}, Path(name) / answer) for answer in ("no", "yes"))
         before, after = (without, with_it) if task.adds else (with_it, without)
         merged = changes(task.project, before, after)
         has_tables = _migrations(before) != _migrations(after)
-    _refuse_overwriting(merged)
-    return merged, has_tables
+        _refuse_overwriting(merged)
+        opened = [] if task.adds else _opened(task.project, answers["package_name"], before, after)
+    return merged, has_tables, opened
+
+
+def _opened(project: Path, package: str, before: Path, after: Path) -> list[str]:
+    try:
+        routes = [listed(project, package, sources) for sources in (None, before, after)]
+    except CannotList as error:
+        return [f"Its routes cannot be listed: {error}. Compare what the command 'routes' prints before and after."]
+    return list(consequences(*routes))
 
 
 def _answers(task: Task) -> dict[str, str]:
@@ -107,6 +117,7 @@ def _answers(task: Task) -> dict[str, str]:
             f"it is of version {record.version} of the template, and this is {present}: "
             "update it first (uvx cruft update), or check out that version here"
         )
+    _refuse_other_chassis(task.project, record.version)
     if task.adds and task.feature in record.features:
         raise Refused(f"it has {task.feature} already")
     if not task.adds and task.feature not in record.features:
@@ -126,7 +137,15 @@ def _record(project: Path) -> Record:
         raise Refused(f"pyproject.toml has no whole [tool.{TABLE}]: update it first (uvx cruft update)") from None
 
 
-def _refuse_uncommitted(project: Path) -> None:
+def _refuse_other_chassis(project: Path, version: str) -> None:
+    found = [path.read_text("utf-8").strip() for path in project.glob("src/*/chassis/VERSION")]
+    if found != [version]:
+        chassis = f"of {found[0]}" if found else "missing"
+        raise Refused(f"its chassis is {chassis}, and the rest is of {version}: update it first (uvx cruft update)")
+
+
+def refuse_uncommitted(project: Path) -> None:
+    """Raise Refused unless everything in *project* is committed to a Git repository."""
     command = ["git", "status", "--porcelain", "--", "."]
     status = subprocess.run(command, cwd=project, capture_output=True, check=False)
     if status.returncode:
@@ -139,17 +158,6 @@ def _refuse_overwriting(merged: Iterable[Change]) -> None:
     names = [change.name for change in merged if change.outcome == IN_THE_WAY]
     if names:
         raise Refused(f"these files have names of the feature's, and differ: {', '.join(names)}; rename them first")
-
-
-def _rendered(answers: Mapping[str, str], folder: Path) -> Path:
-    """Render the template into *folder*; nothing in the home folder is read or written."""
-    folder.mkdir()
-    config = folder / "config.yaml"
-    config.write_text(
-        json.dumps({"replay_dir": str(folder / "replay"), "cookiecutters_dir": str(folder / "templates")})
-    )
-    options = {"no_input": True, "output_dir": str(folder), "config_file": str(config)}
-    return Path(cookiecutter(str(TEMPLATE), extra_context=answers, **options))
 
 
 def _migrations(folder: Path) -> dict[str, bytes]:

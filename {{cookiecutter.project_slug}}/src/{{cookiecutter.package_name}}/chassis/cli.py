@@ -36,6 +36,10 @@ def run(service: Service | str, arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - whatever a module raises, there is no service
         return report_failed_import(error)
     options = _parser(service).parse_args(arguments)
+    if document := getattr(options, "document", None):
+        from .commands import write_documents
+
+        return write_documents(service, document)
     try:
         settings = read_settings(service, os.environ, Path.cwd())
     except SettingsError as error:
@@ -96,7 +100,14 @@ def _parser(service: Service) -> argparse.ArgumentParser:
     config = _add(
         commands, "config", chassis_commands.config, "print the settings, secrets masked", f"{name} config --check"
     )
-    config.add_argument("--check", action="store_true", help="only validate: print nothing, exit 0 or 78")
+    what = config.add_mutually_exclusive_group()
+    what.add_argument("--check", action="store_true", help="only validate: print nothing, exit 0 or 78")
+    for option, purpose in (
+        ("example", "print a complete .env.example, which names every setting with its default"),
+        ("markdown", "print the tables of docs/configuration.md"),
+        ("write", "write both into .env.example and docs/configuration.md, as `make documents` does"),
+    ):
+        what.add_argument(f"--{option}", dest="document", action="store_const", const=option, help=purpose)
     _add(
         commands,
         "routes",

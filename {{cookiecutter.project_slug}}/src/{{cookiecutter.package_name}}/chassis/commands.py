@@ -205,6 +205,19 @@ def config(_service: Service, settings: Settings, options: argparse.Namespace) -
     return exit_codes.CLEAN
 
 
+def write_documents(service: Service, document: str) -> int:
+    """Print what *document* names, `example` or `markdown`, or `write` both; no setting is read for it."""
+    from pathlib import Path
+
+    from .settings import documents
+
+    if document == "write":
+        sys.stdout.write("".join(f"{name} was written\n" for name in documents.write(service, Path.cwd())))
+    else:
+        sys.stdout.write(documents.example(service) if document == "example" else documents.tables(service))
+    return exit_codes.CLEAN
+
+
 def routes(service: Service, settings: Settings, _options: argparse.Namespace) -> int:
     """List every route and its access policy."""
     from .application import create_app

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
 
-from ..chassis.settings import Accepts, AppEnv, Insecure, SettingsGroup, environment_of, weakness
+from ..chassis.settings import Accepts, AppEnv, Generated, Insecure, SettingsGroup, environment_of, weakness
 
 MIN_KEY_BYTES = 32
 """The size of the hash: a shorter key would weaken it (RFC 7518, section 3.2)."""
@@ -40,18 +40,17 @@ Key = Annotated[SecretStr | None, AfterValidator(_is_key), Accepts(_ACCEPTED)]
 class AuthSettings(SettingsGroup):
     """How callers prove who they are."""
 
-    jwt_secret: Key = Field(
+    jwt_secret: Annotated[Key, Generated(byte_count=48)] = Field(
         default=None,
         validate_default=True,
         validation_alias="JWT_SECRET",
-        description="Signs the tokens; a secret, required in staging and production, elsewhere unset means a random "
-        "one for each start. JWT_SECRET_FILE may name a file that holds it.",
+        description="Signs the tokens; unset means a random one for each start.",
     )
     jwt_secret_previous: Key = Field(
         default=None,
         validation_alias="JWT_SECRET_PREVIOUS",
         description="The JWT_SECRET before the present one, still accepted: set it while you replace the key, so that "
-        "no session ends. JWT_SECRET_PREVIOUS_FILE may name a file that holds it.",
+        "no session ends.",
     )
     jwt_expires_in_seconds: int = Field(
         default=900,

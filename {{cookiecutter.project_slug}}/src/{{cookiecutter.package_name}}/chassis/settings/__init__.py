@@ -7,7 +7,7 @@ from .environment import AppEnv
 from .groups import SettingsError, SettingsGroup
 from .loading import CHASSIS_GROUPS, Settings, load_settings, masked_lines, secret_values, service_defaults
 from .secrets import DatabaseUrl, RedisUrl, SecretUrl, weakness
-from .values import Accepts, Hosts, Insecure, Listener, LowerCase, Origins, Proxies, Switch, environment_of
+from .values import Accepts, Generated, Hosts, Insecure, Listener, LowerCase, Origins, Proxies, Switch, environment_of
 
 __all__ = [
     "CHASSIS_GROUPS",
@@ -15,6 +15,7 @@ __all__ = [
     "AppEnv",
     "DatabaseSettings",
     "DatabaseUrl",
+    "Generated",
     "Hosts",
     "Insecure",
     "Listener",

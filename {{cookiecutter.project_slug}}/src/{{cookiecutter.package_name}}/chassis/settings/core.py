@@ -46,7 +46,7 @@ class ServerSettings(SettingsGroup):
         ge=0,
         le=3600,
         validation_alias="DRAIN_DELAY_SECONDS",
-        description="How long requests are still accepted after the signal to stop; 5 in staging and production.",
+        description="How long requests are still accepted after the signal to stop.",
     )
     shutdown_deadline_seconds: float = Field(
         default=10.0,
@@ -87,7 +87,7 @@ class ServerSettings(SettingsGroup):
         default=(),
         validate_default=True,
         validation_alias="ALLOWED_HOSTS",
-        description="Host headers that are answered; required in staging and production, elsewhere unset means all.",
+        description="Host headers that are answered; unset means all.",
     )
     cors_origins: Origins = Field(
         default=(),
@@ -102,12 +102,12 @@ class ServerSettings(SettingsGroup):
     docs_enabled: Switch = Field(
         default_factory=lambda values: not _hardened(values),
         validation_alias="DOCS_ENABLED",
-        description="Whether /docs and /openapi.json are served; false in staging and production, true rejected there.",
+        description="Whether /docs and /openapi.json are served; true is rejected in staging and production.",
     )
     debug: Switch = Field(
         default_factory=lambda values: values["app_env"] is AppEnv.DEVELOPMENT,
         validation_alias="DEBUG",
-        description="Whether errors show their cause; true in development, and rejected in staging and production.",
+        description="Whether errors show their cause; true is rejected in staging and production.",
     )
 
     @field_validator("operations_port")
@@ -123,7 +123,7 @@ class DatabaseSettings(SettingsGroup):
 
     url: DatabaseUrl = Field(
         validation_alias="DATABASE_URL",
-        description="Address of the database; a secret. DATABASE_URL_FILE may name a file that holds it.",
+        description="Address of the database.",
     )
     pool_size: int = Field(
         default=10,
@@ -168,8 +168,7 @@ class RedisSettings(SettingsGroup):
     url: RedisUrl | None = Field(
         default=None,
         validation_alias="REDIS_URL",
-        description="Address of the shared cache, unset for one in each process; a secret. REDIS_URL_FILE may name a "
-        "file that holds it.",
+        description="Address of the shared cache; unset means one in each process.",
     )
 
 

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from .environment import DEFAULT, AppEnv, Environment, SettingProblem
-from .values import Accepts, Insecure, quoted
+from .values import Accepts, Generated, Insecure, quoted
 
 _UNITS = {"SECONDS": " of seconds", "BYTES": " of bytes"}
 """The unit of a number, by the last word of its variable."""
@@ -64,6 +64,8 @@ class Variable:
     accepted: str
     meaning: str
     secret: bool
+    generated_bytes: int | None
+    """How many random bytes `make` puts in its place in `.env`."""
 
 
 G = TypeVar("G", bound=SettingsGroup)
@@ -73,7 +75,8 @@ def variables(group: type[SettingsGroup]) -> Iterator[Variable]:
     """Every variable of *group*, in the order in which it declares them."""
     for attribute, field in group.model_fields.items():
         name, meaning = str(field.validation_alias), field.description or ""
-        yield Variable(name, attribute, accepted(field), meaning, _is_secret(field))
+        generated = next((part.byte_count for part in field.metadata if isinstance(part, Generated)), None)
+        yield Variable(name, attribute, accepted(field), meaning, _is_secret(field), generated)
 
 
 def read_group(group: type[G], environment: Environment) -> G | None:

@@ -91,7 +91,7 @@ def load_settings(
 
 def masked_lines(settings: Settings) -> list[str]:
     """NAME=value for every variable, without any secret; an unset one has no value."""
-    return [f"{name}={_text(value)}" for name, value in _values(settings)]
+    return [f"{name}={text_of(value)}" for name, value in _values(settings)]
 
 
 def secret_values(settings: Settings) -> Iterator[str]:
@@ -108,7 +108,7 @@ def _values(settings: Settings) -> Iterator[tuple[str, object]]:
             yield variable.name, getattr(group, variable.attribute)
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
     """*value* as it is written in a `.env` file, or `***`."""
     if value is None:
         return ""

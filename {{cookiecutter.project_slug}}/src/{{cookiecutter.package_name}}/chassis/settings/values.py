@@ -31,6 +31,13 @@ class Accepts:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A secret for which `.env.example` has a placeholder that `make` replaces by that many random bytes."""
+
+    byte_count: int
+
+
 class Insecure(ValueError):
     """A well-formed value that this environment must not run with."""
 
