@@ -1,3 +1,14 @@
-"""Fixtures for every test; each file of them says what it gives."""
+"""The fixtures of every test: clean databases, clients of the application, and the service as a real process."""
 
-pytest_plugins = ["tests.databases", "tests.redis_server"]
+from __future__ import annotations
+
+from pathlib import Path
+
+from {{ cookiecutter.package_name }}.features import FEATURES
+
+_FEATURES = [feature.name for feature in FEATURES if (Path(__file__).parent / f"{feature.name}.py").exists()]
+"""A feature's fixtures stand in the module of its name; they come last, and so replace those of the same name."""
+
+pytest_plugins = [
+    f"tests.{name}" for name in ("databases", "application", "process", "redis_server", *_FEATURES)
+]

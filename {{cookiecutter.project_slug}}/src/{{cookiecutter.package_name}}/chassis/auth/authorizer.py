@@ -52,14 +52,14 @@ class BearerAuthorizer:
         client = client_of(connection)
         given = list(_presented(connection))
         if not given:
-            _log.info("access denied", user="", client=client, outcome="denied", reason="no token")
+            _log.info("access denied", user="", client=client, outcome="rejected", reason="no token")
             raise Unauthenticated(f"This needs a bearer token.{self._hint}", challenge=CHALLENGE)
         scheme, _, token = given[0].partition(" ")
         if len(given) > 1 or scheme.lower() != "bearer":
             raise self._authentication.rejection("not one bearer token", client)
         caller, claims = await self._authentication.identify(token, client)
         if not _admits(policy, caller, connection):
-            _log.warning("access denied", user=caller.user_id, client=client, outcome="denied", reason=str(policy))
+            _log.warning("access denied", user=caller.user_id, client=client, outcome="rejected", reason=str(policy))
             # Whether it belongs to another user or is not there at all is not for this caller to know.
             raise NotFound("Resource not found.") if policy.owner else Forbidden("Permission denied.")
         connection.state.claims = claims

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scripts import make_env, upgrade
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[1]
 
 
 def test_a_new_env_file_is_private_and_every_secret_in_it_is_fresh(tmp_path: Path) -> None:

@@ -11,24 +11,27 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, event, func, select, text, update
 
-from {{ cookiecutter.package_name }}.chassis.access import Caller, caller
+from {{ cookiecutter.package_name }}.chassis.access import Caller, current_caller
 from {{ cookiecutter.package_name }}.chassis.errors import Forbidden, Invalid, TooManyRequests, Unauthenticated
 from {{ cookiecutter.package_name }}.models.auth import Account, AccountChanges, Credentials, PasswordChange, Role, Session
 from {{ cookiecutter.package_name }}.models.user import User, UserChanges, UserCreate
 from {{ cookiecutter.package_name }}.services.auth import Authentication, attempt_limits
 from {{ cookiecutter.package_name }}.services.auth_accounts import CACHE_SECONDS, COMMAND_LINE, Accounts
-from {{ cookiecutter.package_name }}.chassis.auth.attempts import MemoryAttempts
+from {{ cookiecutter.package_name }}.chassis.auth import MemoryAttempts
 from {{ cookiecutter.package_name }}.services.auth_directory import Directory
 from {{ cookiecutter.package_name }}.services.auth_sessions import MAX_SESSIONS, Sessions
-from {{ cookiecutter.package_name }}.chassis.auth.tokens import Tokens
-from {{ cookiecutter.package_name }}.chassis.cache.memory import MemoryCache
-from {{ cookiecutter.package_name }}.chassis.database.database import Database
+from {{ cookiecutter.package_name }}.chassis.auth import Tokens
+from {{ cookiecutter.package_name }}.chassis.cache import MemoryCache
+from {{ cookiecutter.package_name }}.chassis.database import Database
 from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
 from {{ cookiecutter.package_name }}.services.users import Users
 
+from . import application
+from .application import new_user
+
 pytestmark = pytest.mark.anyio
 
-PASSWORD = SecretStr("correct horse battery")
+PASSWORD = SecretStr(application.PASSWORD)
 ADA = Credentials(email="ada@example.com", password=PASSWORD)
 
 
@@ -67,7 +70,9 @@ class World:
         self.accounts = Accounts(database, cache)
         self.directory = Directory(database)
         self.users.watch(self.accounts)
-        self.tokens = tokens or Tokens([secrets.token_urlsafe(48)], access_seconds=900, refresh_seconds=3600)
+        self.tokens = tokens or Tokens(
+            [secrets.token_urlsafe(48)], issuer="tests", access_seconds=900, refresh_seconds=3600
+        )
         self.authentication = Authentication(
             database=database,
             users=self.users,
@@ -94,7 +99,7 @@ class World:
 @pytest.fixture
 async def world(database: Database) -> AsyncIterator[World]:
     made = World(database)
-    await made.users.create(UserCreate(name="Ada", email="ada@example.com", password=PASSWORD))
+    await made.users.create(UserCreate.model_validate(new_user()))
     yield made
     made.passwords.close()
 
@@ -192,12 +197,12 @@ async def test_an_admin_sets_no_password_of_who_is_promoted_meanwhile(world: Wor
     ada = await world.ada()
     promotion = AccountChanges(role=Role.SUPERADMIN)
     world.passwords.meanwhile = lambda: world.accounts.change(COMMAND_LINE, ada.user_id, promotion)
-    known = caller.set(Caller("01890000-0000-7000-8000-000000000000", "admin"))
+    known = current_caller.set(Caller("01890000-0000-7000-8000-000000000000", "admin"))
     try:
         with pytest.raises(Forbidden):
             await world.users.update(ada.user_id, UserChanges(password=SecretStr("another horse")))
     finally:
-        caller.reset(known)
+        current_caller.reset(known)
     await world.log_in()
 
 

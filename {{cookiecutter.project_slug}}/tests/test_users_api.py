@@ -1,0 +1,162 @@
+"""The users over HTTP: one test for each promise of the API, as an admin calls it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import httpx2
+import pytest
+
+from {{ cookiecutter.package_name }}.chassis.cache import MemoryCache
+from {{ cookiecutter.package_name }}.chassis.database import Database
+from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
+from {{ cookiecutter.package_name }}.models.user import UserCreate
+from {{ cookiecutter.package_name }}.services.users import Users
+
+from .application import MISSING_ID, new_user
+
+pytestmark = pytest.mark.anyio
+
+FIELDS = {"id", "name", "email", "created_at", "updated_at"}
+"""What clients see of a user. Add a new field here once it may be shown; a secret one belongs in no response."""
+
+
+@pytest.fixture
+async def five(admin_client: httpx2.AsyncClient, database: Database) -> list[str]:  # noqa: ARG001 - the admin comes first
+    """The ids of five more users, oldest first, stored with hashes that cost nothing."""
+    passwords = Passwords(memory_kib=8, iterations=1)
+    users = Users(database, MemoryCache(), passwords)
+    new = [UserCreate.model_validate(new_user(f"User{number}")) for number in range(5)]
+    ids = [(await users.create(user)).id for user in new]
+    passwords.close()
+    return ids
+
+
+def ids_of(answer: httpx2.Response) -> list[str]:
+    return [user["id"] for user in answer.json()["items"]]
+
+
+async def create(client: httpx2.AsyncClient, **fields: Any) -> httpx2.Response:
+    return await client.post("/api/users", json=new_user(**fields))
+
+
+async def test_a_created_user_is_found_where_its_location_says(admin_client: httpx2.AsyncClient) -> None:
+    created = await create(admin_client)
+
+    assert 201 == created.status_code
+    assert f"/api/users/{created.json()['id']}" == created.headers["location"]
+    assert created.json() == (await admin_client.get(created.headers["location"])).json()
+
+
+async def test_a_response_shows_exactly_the_fields_of_a_user(admin_client: httpx2.AsyncClient) -> None:
+    user = (await create(admin_client, email="Ada@example.com")).json()
+
+    assert set(user) == FIELDS, "a response shows other fields of a user: list them in FIELDS, or in UserOut"
+    assert ("Ada", "ada@example.com") == (user["name"], user["email"])
+
+
+async def test_times_are_in_utc_by_rfc_3339(admin_client: httpx2.AsyncClient) -> None:
+    user = (await create(admin_client)).json()
+
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", user["created_at"])
+
+
+async def test_a_taken_email_is_a_conflict_in_any_letter_case(admin_client: httpx2.AsyncClient) -> None:
+    await create(admin_client, email="ada@example.com")
+    rejected = await create(admin_client, email="ADA@EXAMPLE.COM")
+
+    assert (409, "application/problem+json") == (rejected.status_code, rejected.headers["content-type"])
+
+
+async def test_of_five_concurrent_creations_with_one_email_one_is_created(admin_client: httpx2.AsyncClient) -> None:
+    answers = await asyncio.gather(*(create(admin_client) for _ in range(5)))
+
+    assert [201] + [409] * 4 == sorted(answer.status_code for answer in answers)
+
+
+@pytest.mark.parametrize("field", ["id", "role", "active", "password_hash", "created_at"])
+async def test_a_client_sets_no_field_that_is_not_offered(admin_client: httpx2.AsyncClient, field: str) -> None:
+    rejected = await create(admin_client, **{field: "admin"})
+
+    assert (422, f"/{field}") == (rejected.status_code, rejected.json()["errors"][0]["pointer"])
+
+
+async def test_no_password_is_printed_or_sent_back(
+    admin_client: httpx2.AsyncClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    answers = [await create(admin_client, password=password) for password in ("canary password",) * 2]
+    answers.append(await create(admin_client, password=["canary"]))
+    output = capfd.readouterr()
+    seen = output.out + output.err + "".join(answer.text for answer in answers)
+
+    assert [201, 409, 422] == [answer.status_code for answer in answers]
+    assert "canary" not in seen
+    assert "argon2" not in seen
+
+
+async def test_a_change_of_a_user_is_read_back(admin_client: httpx2.AsyncClient, five: list[str]) -> None:
+    path = f"/api/users/{five[0]}"
+    await admin_client.get(path)
+    changed = await admin_client.patch(path, json={"name": "Countess"})
+
+    assert (200, "Countess") == (changed.status_code, changed.json()["name"])
+    assert changed.json() == (await admin_client.get(path)).json()
+
+
+async def test_a_change_of_a_missing_user_is_not_found(admin_client: httpx2.AsyncClient) -> None:
+    assert 404 == (await admin_client.patch(f"/api/users/{MISSING_ID}", json={"name": "Ada"})).status_code
+
+
+async def test_a_deleted_user_is_gone(admin_client: httpx2.AsyncClient, five: list[str]) -> None:
+    path = f"/api/users/{five[0]}"
+    await admin_client.get(path)
+    deleted = await admin_client.delete(path)
+
+    assert (204, b"") == (deleted.status_code, deleted.content)
+    assert [404, 404] == [(await getattr(admin_client, method)(path)).status_code for method in ("get", "delete")]
+
+
+async def test_a_missing_user_is_not_found(admin_client: httpx2.AsyncClient) -> None:
+    answer = await admin_client.get(f"/api/users/{MISSING_ID}")
+
+    assert (404, True) == (answer.status_code, MISSING_ID in answer.json()["detail"])
+
+
+async def test_a_list_is_a_page_of_twenty_with_totals(admin_client: httpx2.AsyncClient, five: list[str]) -> None:
+    answer = (await admin_client.get("/api/users")).json()
+    pagination = answer["pagination"]
+
+    assert five == [user["id"] for user in answer["items"]][-5:]
+    assert (1, 20, len(answer["items"])) == tuple(pagination[name] for name in ("page", "limit", "total_items"))
+
+
+async def test_a_page_holds_its_part_of_the_list(admin_client: httpx2.AsyncClient, five: list[str]) -> None:
+    everyone = ids_of(await admin_client.get("/api/users"))
+    answer = await admin_client.get("/api/users", params={"page": 2, "limit": 2})
+
+    assert set(five) <= set(everyone)
+    assert everyone[2:4] == ids_of(answer)
+    assert (True, True) == tuple(answer.json()["pagination"][name] for name in ("has_next", "has_prev"))
+
+
+async def test_cursors_lead_through_the_whole_list(admin_client: httpx2.AsyncClient, five: list[str]) -> None:
+    met: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        answer = await admin_client.get("/api/users", params={"cursor": cursor, "limit": 2})
+        assert {"items", "next_cursor"} == set(answer.json())
+        met += ids_of(answer)
+        cursor = answer.json()["next_cursor"]
+
+    assert five == met[-5:]
+    assert ids_of(await admin_client.get("/api/users")) == met
+
+
+async def test_users_are_found_by_ids_in_the_order_asked(admin_client: httpx2.AsyncClient, five: list[str]) -> None:
+    asked = [five[3], MISSING_ID, five[0]]
+    answer = await admin_client.get("/api/users", params={"ids": ",".join(asked)})
+
+    assert {"items"} == set(answer.json())
+    assert [five[3], five[0]] == ids_of(answer)
