@@ -123,7 +123,7 @@ def _parser(service: Service) -> argparse.ArgumentParser:
         f"{name} healthcheck",
     )
     for command in (command for feature in service.features for command in feature.commands):
-        example = f"{name} {command.name} {command.arguments}"
+        example = f"{name} {command.name} {command.arguments}".rstrip()
         run_it = partial(chassis_commands.run_of_feature, command)
         command.configure(_add(commands, command.name, run_it, command.purpose, example))
     return parser

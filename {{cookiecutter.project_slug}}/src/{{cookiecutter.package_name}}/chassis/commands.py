@@ -107,7 +107,9 @@ def server_options(service: Service, settings: Settings, process: Process) -> Se
 
 
 def configure_log(service: Service, settings: Settings, *, results_on_stdout: bool = False) -> LogWriter:
-    """Send every log line of the process where the settings say; *results_on_stdout* leaves `print` alone.
+    """Send every log line of the process where the settings say.
+
+    With *results_on_stdout*, stdout holds what the command prints and nothing else: the log goes to stderr.
 
     Raises SystemExit with the exit code if LOG_FILE cannot be opened.
     """
@@ -131,6 +133,7 @@ def configure_log(service: Service, settings: Settings, *, results_on_stdout: bo
             environment=environment,
             secrets=secret_values(settings),
             own=service.logging,
+            stream=sys.stderr.buffer if results_on_stdout and sys.stderr is not None else None,
         )
     except OSError as error:
         sys.stderr.write(f"LOG_FILE: {str(file)!r} cannot be opened for writing: {error.strerror}\n")
@@ -268,7 +271,7 @@ def run_of_feature(command: Command, service: Service, settings: Settings, optio
     from .errors import ConfigurationError, SchemaOutdated, ServiceError
     from .wiring import build_core, build_parts, opened
 
-    writer = configure_log(service, settings)
+    writer = configure_log(service, settings, results_on_stdout=True)
     process = new_process(service, settings, writer)
 
     async def run() -> int:

@@ -104,10 +104,11 @@ class Command:
 
     name: str
     purpose: str
-    arguments: str
-    """After the name, as in the example that `--help` shows."""
-    configure: Callable[[argparse.ArgumentParser], None]
     run: Callable[[Core, argparse.Namespace], Awaitable[int]]
+    arguments: str = ""
+    """After the name, as in the example that `--help` shows."""
+    configure: Callable[[argparse.ArgumentParser], object] = lambda _parser: None
+    """Adds the arguments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
