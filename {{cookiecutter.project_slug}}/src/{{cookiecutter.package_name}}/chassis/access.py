@@ -51,6 +51,9 @@ class Caller:
     client: str = ""
 
 
+BEARER_SUBPROTOCOL = "bearer."
+"""A browser sends no Authorization with a websocket's handshake: there the token may follow this, as a subprotocol."""
+
 ANONYMOUS = Caller()
 
 current_caller: ContextVar[Caller] = ContextVar("current_caller", default=ANONYMOUS)

@@ -101,6 +101,7 @@ def server_options(service: Service, settings: Settings, process: Process) -> Se
         drain_delay_seconds=server.drain_delay_seconds,
         shutdown_deadline_seconds=server.shutdown_deadline_seconds,
         max_header_bytes=server.max_header_bytes,
+        websocket_max_bytes=server.websocket_max_bytes,
         on_rejection=metrics.requests.observe_rejection,
         on_exception=on_exception,
     )

@@ -37,10 +37,8 @@ LABELS = ("method", "route", "status_code")
 def route_of(scope: Mapping[str, Any]) -> str:
     """The template of the path that *scope* matched; a route of a library's own class is an object that holds it."""
     route = scope.get("route", UNMATCHED)
-    if isinstance(route, str):
-        return route
-    path = getattr(route, "path", UNMATCHED)
-    return path if isinstance(path, str) else UNMATCHED
+    path = route if isinstance(route, str) else getattr(route, "path", UNMATCHED)
+    return scope.get("route_prefix", "") + path if isinstance(path, str) else UNMATCHED
 
 
 class _Series:
@@ -54,13 +52,14 @@ class _Series:
 
 
 class RequestMetrics(Collector):
-    """`http_requests_total`, `http_request_duration_seconds`, `http_requests_in_progress`.
+    """`http_requests_total`, `http_request_duration_seconds`, `http_requests_in_progress`, and those of websockets.
 
     `observe` and `in_progress` belong to the event loop's thread; `collect` may run in any.
     """
 
     def __init__(self) -> None:
         self.in_progress = 0
+        self.websockets = WebSocketMetrics()
         self._series: dict[tuple[str, str, int], _Series] = {}
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -89,6 +88,39 @@ class RequestMetrics(Collector):
         yield requests
         yield duration
         yield GaugeMetricFamily("http_requests_in_progress", "Requests being answered.", value=self.in_progress)
+        yield from self.websockets.collect()
+
+
+class WebSocketSeries:
+    """Websockets of one route: how many are open, and the messages of those and of former ones."""
+
+    __slots__ = ("connections", "received", "sent")
+
+    def __init__(self) -> None:
+        self.connections = self.received = self.sent = 0
+
+
+class WebSocketMetrics(Collector):
+    """`websocket_connections` and `websocket_messages_total`; changed and collected as `RequestMetrics` is."""
+
+    def __init__(self) -> None:
+        self._series: dict[str, WebSocketSeries] = {}
+
+    def of(self, route: str) -> WebSocketSeries:
+        """The figures of *route*, a path template or `unmatched`."""
+        return self._series.setdefault(route, WebSocketSeries())
+
+    def collect(self) -> Iterator[Metric]:
+        connections = GaugeMetricFamily("websocket_connections", "Websockets that are open.", labels=("route",))
+        messages = CounterMetricFamily(
+            "websocket_messages", "Messages of accepted websockets.", labels=("route", "direction")
+        )
+        for route, series in list(self._series.items()):
+            connections.add_metric((route,), series.connections)
+            messages.add_metric((route, "in"), series.received)
+            messages.add_metric((route, "out"), series.sent)
+        yield connections
+        yield messages
 
 
 def _cumulated(bounds: tuple[float, ...], counts: list[int]) -> tuple[list[tuple[str, float]], int]:

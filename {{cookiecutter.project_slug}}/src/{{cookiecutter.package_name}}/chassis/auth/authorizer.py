@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
+from ..access import BEARER_SUBPROTOCOL
 from ..errors import Forbidden, NotFound, Unauthenticated
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 CHALLENGE = "Bearer"
 """RFC 6750, section 3."""
-SUBPROTOCOL = "bearer."
-"""A browser sends no Authorization with a websocket's handshake: there the token may follow this, as a subprotocol."""
 
 _log = structlog.get_logger("security")
 
@@ -79,7 +78,11 @@ def _presented(connection: HTTPConnection) -> Iterator[str]:
             yield value.decode("latin-1")
         elif websocket and name == b"sec-websocket-protocol":
             offered = (part.strip() for part in value.decode("latin-1").split(","))
-            yield from (f"Bearer {part[len(SUBPROTOCOL) :]}" for part in offered if part.startswith(SUBPROTOCOL))
+            yield from (
+                f"Bearer {part.removeprefix(BEARER_SUBPROTOCOL)}"
+                for part in offered
+                if part.startswith(BEARER_SUBPROTOCOL)
+            )
 
 
 def _admits(policy: Policy, caller: Caller, connection: HTTPConnection) -> bool:

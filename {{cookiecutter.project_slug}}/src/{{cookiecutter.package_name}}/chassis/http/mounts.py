@@ -13,6 +13,7 @@ from starlette.routing import Match, Mount
 from starlette.staticfiles import StaticFiles
 
 from ..access import Policy, current_caller
+from .admission import RECHECK_SECONDS, Admission
 from .routing import Authorizer, require_owner, required
 
 if TYPE_CHECKING:
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
 class PolicyMount(Mount):
     """Authorizes each request and websocket below its path before the mounted application sees it."""
 
-    def __init__(self, path: str, app: ASGIApp, *, policy: Policy, name: str) -> None:
+    def __init__(
+        self, path: str, app: ASGIApp, *, policy: Policy, name: str, recheck_seconds: float = RECHECK_SECONDS
+    ) -> None:
         super().__init__(path, app, name=name)
         self.policy = policy
+        self._recheck_seconds = recheck_seconds
         self._authorizer: Authorizer | None = None
         require_owner(policy, self.param_convertors, f"the mount {self.path}")
 
@@ -56,6 +60,10 @@ class PolicyMount(Mount):
             await super().handle(scope, receive, send)
             return
         authorizer = required(self._authorizer)
+        if scope["type"] == "websocket":
+            admission = Admission(authorizer, self.policy, self._recheck_seconds)
+            await admission.serve(super().handle, scope, receive, send)
+            return
         previous = current_caller.set(await authorizer.authorize(self.policy, HTTPConnection(scope)))
         try:
             await super().handle(scope, receive, send)
@@ -63,9 +71,14 @@ class PolicyMount(Mount):
             current_caller.reset(previous)
 
 
-def mount(path: str, app: ASGIApp, *, policy: Policy, name: str) -> PolicyMount:
-    """Serve the ASGI application *app* below *path* to the callers whom *policy* admits."""
-    return PolicyMount(path, app, policy=policy, name=name)
+def mount(
+    path: str, app: ASGIApp, *, policy: Policy, name: str, recheck_seconds: float = RECHECK_SECONDS
+) -> PolicyMount:
+    """Serve the ASGI application *app* below *path* to the callers whom *policy* admits.
+
+    The callers of its websockets are checked again every *recheck_seconds*, as those of `websocket` are.
+    """
+    return PolicyMount(path, app, policy=policy, name=name, recheck_seconds=recheck_seconds)
 
 
 def static_files(path: str, directory: Path, *, policy: Policy, name: str, html: bool = False) -> PolicyMount:

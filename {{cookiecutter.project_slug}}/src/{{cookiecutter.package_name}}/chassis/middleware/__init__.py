@@ -83,12 +83,16 @@ def cors(
 
 
 def errors(core: Core) -> Middleware:
-    """Every exception becomes problem details, logged once if it is unexpected."""
+    """Every exception becomes problem details, logged once if it is unexpected.
+
+    In a websocket it rejects the handshake, or closes; one that a page of a foreign origin opens is rejected.
+    """
     return Middleware(
         ErrorMiddleware,
         problems=core.problems,
         on_exception=core.report_exception,
         debug=core.settings.server.debug,
+        origins=core.settings.server.cors_origins,
     )
 
 

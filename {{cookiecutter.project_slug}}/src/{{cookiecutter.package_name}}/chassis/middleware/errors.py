@@ -20,9 +20,10 @@ from starlette.requests import ClientDisconnect
 from .. import errors
 from ..metrics import route_of
 from ..shapes import problem
+from .websocket_errors import WebSocketErrors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -40,7 +41,8 @@ _log = structlog.get_logger("chassis.middleware.errors")
 class ErrorMiddleware:
     """ASGI middleware.
 
-    *on_exception* is told each unexpected exception with its scope; *debug* adds message and frames to the document.
+    *on_exception* is told each unexpected exception with its scope; *debug* adds message and frames to the document;
+    *origins* are those whose web pages may open websockets, besides the service's own.
     """
 
     def __init__(
@@ -50,15 +52,17 @@ class ErrorMiddleware:
         problems: ProblemDetails,
         on_exception: Callable[[BaseException, Scope], None],
         debug: bool,
+        origins: Iterable[str] = (),
     ) -> None:
         self.app = app
+        self._websockets = WebSocketErrors(app, self._rejection, self._send, origins=origins)
         self._problems = problems
         self._on_exception = on_exception
         self._debug = debug
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await (self._websockets if scope["type"] == "websocket" else self.app)(scope, receive, send)
             return
         try:
             await self.app(scope, receive, send)
@@ -77,7 +81,7 @@ class ErrorMiddleware:
             return _of_http_exception(error)
         _log.error(
             "unhandled exception",
-            method=scope["method"],
+            method=scope.get("method", "WEBSOCKET"),
             path=scope["path"],
             route=route_of(scope),
             client=scope["client"][0] if scope["client"] else "",

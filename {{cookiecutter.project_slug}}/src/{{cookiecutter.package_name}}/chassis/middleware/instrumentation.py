@@ -17,6 +17,7 @@ from ..metrics import route_of
 from ..shapes.headers import SECURITY_HEADERS, TRANSPORT_SECURITY
 from ..shapes.operations import LIVE_PATH, METRICS_PATH, READY_PATH
 from ..shapes.problem import CONTENT_TYPE, INTERNAL, ProblemDetails, type_for_status
+from .websockets import WebSocketInstrumentation
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -60,10 +61,13 @@ class InstrumentationMiddleware:
         self._access_log = access_log
         self._problems = problems
         self._ids = RequestIds()
+        self._websockets = WebSocketInstrumentation(
+            app, metrics=metrics, access_log=access_log, problems=problems, ids=self._ids, completed=_completed
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await (self._websockets if scope["type"] == "websocket" else self.app)(scope, receive, send)
             return
         identifier = given_request_id(scope["headers"]) or self._ids.next()
         exchange = scope["exchange"] = Exchange(identifier, perf_counter())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,20 +13,19 @@ from websockets.server import ServerProtocol
 
 from ..context import given_request_id
 from ..context import request_id as current_request_id
-from ..errors import ServiceError, ShuttingDown
+from ..errors import ShuttingDown
 from ..shapes import problem
 from ..shapes.headers import SECURITY_HEADERS
+from ..shapes.websockets import INTERNAL_ERROR, NORMAL_CLOSURE, SERVICE_RESTART
 from .rejection import OTHER_METHOD, Rejected, log_rejection
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
     from websockets.http11 import Request, Response
 
-    from ..shapes.problem import ProblemDetails
+    from ..context import Exchange
     from .state import ListenerState
 
-SERVICE_RESTART: Final = 1012
-INTERNAL_ERROR: Final = 1011
 CRASHED: Final = Rejected(problem.INTERNAL, "")
 CUT_OFF: Final = Rejected(problem.SHUTTING_DOWN, ShuttingDown().detail)
 CLOSE_REPLY_SECONDS: Final = 2.0
@@ -37,15 +35,11 @@ log = structlog.get_logger("chassis.server.websocket")
 
 
 class _Handshake(ServerProtocol):
-    """Rejects with problem details, as the rest of the service does; *on_rejection* is told of every rejection."""
+    """Rejects with problem details, as the rest of the service does, and tells *connection* of every rejection."""
 
-    def __init__(
-        self, problems: ProblemDetails, on_rejection: Callable[[Rejected], None], request_id: str, **options: Any
-    ) -> None:
+    def __init__(self, connection: WebSocketConnection, **options: Any) -> None:
         super().__init__(**options)
-        self._problems = problems
-        self.request_id = request_id
-        self._on_rejection = on_rejection
+        self._connection = connection
         self._rejected: Rejected | None = None
 
     def reject(self, status: int, text: str) -> Response:
@@ -53,12 +47,10 @@ class _Handshake(ServerProtocol):
 
     def reject_as(self, rejected: Rejected) -> Response:
         self._rejected = rejected
-        kind, detail = rejected.kind, rejected.detail
-        body = self._problems.body(kind, instance=self.request_id, detail=detail, status=rejected.status)
-        response = super().reject(rejected.status, body.decode())
+        response = super().reject(rejected.status, self._connection.document(rejected))
         del response.headers["Content-Type"]
         response.headers["Content-Type"] = problem.CONTENT_TYPE.decode()
-        response.headers["X-Request-ID"] = self.request_id
+        response.headers["X-Request-ID"] = self._connection.request_id
         for name, value in SECURITY_HEADERS:
             response.headers[name.decode()] = value.decode()
         return response
@@ -66,7 +58,7 @@ class _Handshake(ServerProtocol):
     def send_response(self, response: Response) -> None:
         status = response.status_code
         if status != HTTPStatus.SWITCHING_PROTOCOLS:  # one that is not ours is the application's own
-            self._on_rejection(self._rejected or Rejected(problem.type_for_status(status), "", status=status))
+            self._connection.record(self._rejected or Rejected(problem.type_for_status(status), "", status=status))
         super().send_response(response)
 
 
@@ -79,42 +71,91 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state)
         self.state = server_state
         self.close_timeout = CLOSE_REPLY_SECONDS
-        request_id = server_state.request_ids.next()
-        self.conn: _Handshake = _Handshake(
-            server_state.options.problems,
-            self._record,
-            request_id,
-            max_size=config.ws_max_size,
-            logger=self.logger,
-        )
-        self.app = self._guarded(self.app)
+        self.conn: _Handshake = _Handshake(self, max_size=config.ws_max_size, logger=self.logger)
         self.method = OTHER_METHOD
-        self.failed = False
+        self._request_id = ""
+
+    # The handshake
 
     def handle_connect(self, event: Request) -> None:
         self.method = event.method
         fields = [(name.encode(), value.encode("latin-1")) for name, value in event.headers.raw_items()]
-        self.conn.request_id = given_request_id(fields) or self.conn.request_id
+        self._request_id = given_request_id(fields) or self.state.request_ids.next()
         super().handle_connect(event)
 
-    def _record(self, rejected: Rejected) -> None:
-        if not self.failed:  # a crash has its line
-            log_rejection(rejected, request_id=self.conn.request_id, method=self.method, client=self.client)
+    def document(self, rejected: Rejected) -> str:
+        """The problem details of a rejection of ours."""
+        body = self.state.options.problems.body(
+            rejected.kind, instance=self.request_id, detail=rejected.detail, status=rejected.status
+        )
+        return body.decode()
+
+    def record(self, rejected: Rejected) -> None:
+        """Log and count a rejection, unless the application observes the handshake and does so itself."""
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.outcome, exchange.complete = rejected.status, True
+            return
+        if rejected is not CRASHED:  # a crash has its line
+            log_rejection(rejected, request_id=self.request_id, method=self.method, client=self.client)
         if self.state.options.on_rejection is not None:
             self.state.options.on_rejection(self.method, rejected.status)
+
+    @property
+    def request_id(self) -> str:
+        """The id that the application gave the handshake; before it did, the client's or one of ours."""
+        return self._exchange.request_id if self._exchange is not None else self._request_id
+
+    @property
+    def _exchange(self) -> Exchange | None:
+        scope: dict[str, Any] = getattr(self, "scope", {})  # there is none before the handshake is found to be one
+        return scope.get("exchange")
 
     @property
     def _answered(self) -> bool:
         return self.handshake_complete or self.close_sent
 
     def _reject(self, rejected: Rejected) -> None:
-        """Answer a handshake in place of the handler, if that has not answered it."""
+        """Answer a handshake in place of the application, if that has not answered it."""
         if self._answered:
             return
         self.handshake_complete = self.close_sent = True
         self.conn.send_response(self.conn.reject_as(rejected))
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.transport.close()
+
+    # The application
+
+    async def run_asgi(self) -> None:
+        """Call the application; its failure is reported once, and rejects the handshake or closes with 1011."""
+        current_request_id.set(self.request_id)
+        code = NORMAL_CLOSURE
+        try:
+            await self.app(self.scope, self.receive, self.send)
+            if not self._answered:
+                raise RuntimeError("the application returned without an answer to the handshake")  # noqa: TRY301 - as its own
+        except (ClientDisconnected, asyncio.CancelledError):
+            self._reject(CUT_OFF)
+        except Exception as error:  # noqa: BLE001 - the last one that can catch it
+            code = INTERNAL_ERROR
+            self._crashed(error)
+        self._say_close(code)
+        if self.close_timer is None:
+            self.transport.close()
+
+    async def send(self, message: Any) -> None:
+        await self.writable.wait()
+        if self.close_sent:  # by us or by the application: what it still says is too late
+            raise ClientDisconnected
+        await super().send(message)
+
+    def _crashed(self, error: Exception) -> None:
+        log.error("unhandled exception", method="WEBSOCKET", path=self.scope["path"], exc_info=error)
+        if self.state.options.on_exception is not None:
+            self.state.options.on_exception(error, self.scope)  # type: ignore[arg-type]
+        self._reject(CRASHED)
+
+    # The end
 
     def shutdown(self) -> None:
         """Send Close 1012, tell the handler, and leave it to the peer's reply to end the connection."""
@@ -126,7 +167,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     def _say_close(self, code: int) -> None:
         self.stop_keepalive()
-        if self.close_sent or self.disconnected:
+        if self.close_sent or self.transport.is_closing():  # the latter as well after a Close of the peer's
             return
         self.conn.send_close(code)
         self.transport.write(b"".join(self.conn.data_to_send()))
@@ -138,36 +179,3 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     def tick(self, _elapsed_seconds: float) -> None:
         """Do nothing: uvicorn's ping finds a peer that is gone."""
-
-    def _guarded(self, app: Any) -> Any:
-        """*app*, whose failure is reported once, and rejects the handshake or ends the websocket with 1011."""
-
-        async def guarded(scope: Any, receive: Any, send: Any) -> None:
-            current_request_id.set(self.conn.request_id)
-            try:
-                await app(scope, receive, send)
-            except (ClientDisconnected, asyncio.CancelledError):
-                self._reject(CUT_OFF)
-            except Exception as error:  # noqa: BLE001 - the last one that can catch it
-                self._failed_with(error, scope)
-            else:
-                if not self._answered:
-                    self._crashed(RuntimeError("the application returned without an answer to the handshake"), scope)
-            if self.handshake_complete and not self.close_sent:
-                self._say_close(INTERNAL_ERROR if self.failed else 1000)
-            self.handshake_complete = True  # else uvicorn reports an answer of the application's own as a failure
-
-        return guarded
-
-    def _failed_with(self, error: Exception, scope: Any) -> None:
-        if isinstance(error, ServiceError) and not self._answered:
-            self._reject(Rejected(error.problem, error.detail))
-        else:
-            self._crashed(error, scope)
-
-    def _crashed(self, error: Exception, scope: Any) -> None:
-        self.failed = True
-        log.error("unhandled exception", method="WEBSOCKET", path=scope["path"], exc_info=error)
-        if self.state.options.on_exception is not None:
-            self.state.options.on_exception(error, scope)
-        self._reject(CRASHED)

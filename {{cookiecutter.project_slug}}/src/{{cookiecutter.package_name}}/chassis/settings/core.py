@@ -76,6 +76,13 @@ class ServerSettings(SettingsGroup):
         validation_alias="MAX_HEADER_BYTES",
         description="Largest head of a request; a larger one is answered with 431.",
     )
+    websocket_max_bytes: int = Field(
+        default=65_536,
+        ge=1024,
+        le=16_777_216,
+        validation_alias="WEBSOCKET_MAX_BYTES",
+        description="Largest message that a websocket's client may send; a larger one closes the websocket with 1009.",
+    )
     rate_limit_per_minute: int = Field(
         default=0,
         ge=0,
