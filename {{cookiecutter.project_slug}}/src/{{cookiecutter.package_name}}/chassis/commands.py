@@ -115,34 +115,48 @@ def configure_log(service: Service, settings: Settings, *, results_on_stdout: bo
     Raises SystemExit with the exit code if LOG_FILE cannot be opened.
     """
     from .cli import report_failed_import
-    from .settings import secret_values
 
     try:
-        from .logs.setup import configure_logging, log_what_is_printed
+        from .logs.setup import log_what_is_printed
     except Exception as error:  # noqa: BLE001 - as in `run`
         raise SystemExit(report_failed_import(error)) from None
-    environment, file = settings.server.app_env, settings.logging.file
-    on_terminal = environment == "development" and sys.stdout is not None and sys.stdout.isatty()
-    json_lines = (settings.logging.format or ("console" if on_terminal else "json")) == "json"
     try:
-        writer = configure_logging(
+        writer = open_log(service, settings)
+    except OSError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(exit_codes.BAD_SETTINGS) from None
+    exit_at_once_on_signals(writer.flush)
+    if _has_json_lines(settings) and not results_on_stdout:
+        log_what_is_printed()
+    return writer
+
+
+def open_log(service: Service, settings: Settings) -> LogWriter:
+    """As `configure_log`, but for signals and what is printed. Raises OSError, which names LOG_FILE."""
+    from .logs.setup import configure_logging
+    from .settings import secret_values
+
+    file = settings.logging.file
+    try:
+        return configure_logging(
             level=settings.logging.level,
-            json_lines=json_lines,
+            json_lines=_has_json_lines(settings),
             file=file,
             service=service.name,
             version=service.version,
-            environment=environment,
+            environment=settings.server.app_env,
             secrets=secret_values(settings),
             own=service.logging,
             stream=sys.stderr.buffer if results_on_stdout and sys.stderr is not None else None,
         )
     except OSError as error:
-        sys.stderr.write(f"LOG_FILE: {str(file)!r} cannot be opened for writing: {error.strerror}\n")
-        raise SystemExit(exit_codes.BAD_SETTINGS) from None
-    exit_at_once_on_signals(writer.flush)
-    if json_lines and not results_on_stdout:
-        log_what_is_printed()
-    return writer
+        raise OSError(f"LOG_FILE: {str(file)!r} cannot be opened for writing: {error.strerror}") from error
+
+
+def _has_json_lines(settings: Settings) -> bool:
+    in_development = settings.server.app_env == "development"
+    on_terminal = in_development and sys.stdout is not None and sys.stdout.isatty()
+    return (settings.logging.format or ("console" if on_terminal else "json")) == "json"
 
 
 async def _migrate_in_subprocess(package: str) -> None:

@@ -7,6 +7,10 @@ import re
 import secrets
 from collections.abc import Iterable
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .shapes.headers import Overrides
 
 REQUEST_ID_PATTERN = "[A-Za-z0-9._-]{1,128}"
 """What a caller may send as X-Request-ID; anything else is replaced."""
@@ -40,10 +44,10 @@ class Exchange:
 
     `started` is by the clock of `time.perf_counter`; `status` is 0 until the response has started; `complete` says that
     its last byte was handed to the server; `outcome`, where it is not 0, is the status to record instead, because the
-    client never saw a whole response.
+    client never saw a whole response. `headers` are those that the route, or the mounts around it, declare.
     """
 
-    __slots__ = ("complete", "outcome", "request_id", "started", "status")
+    __slots__ = ("complete", "headers", "outcome", "request_id", "started", "status")
 
     def __init__(self, identifier: str, started: float) -> None:
         self.request_id = identifier
@@ -51,3 +55,4 @@ class Exchange:
         self.status = 0
         self.complete = False
         self.outcome = 0
+        self.headers: Overrides | None = None

@@ -6,8 +6,11 @@ One instance per process, handed down by constructor. It knows neither signals n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from enum import IntEnum
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Phase(IntEnum):
@@ -21,12 +24,18 @@ class Phase(IntEnum):
     """The drain delay is over: endless streams say goodbye and end."""
 
 
+class _Stopping(Exception):
+    """Endless streams should end."""
+
+
 class Lifecycle:
     """Where the process stands, and the way for a background task to end it."""
 
     def __init__(self) -> None:
         self.phase = Phase.STARTING
         self._stopping = asyncio.Event()
+        self._streams: set[asyncio.Timeout] = set()
+        """One for each stream that waits for its next item."""
         self._on_failure: Callable[[str], None] | None = None
 
     @property
@@ -40,10 +49,46 @@ class Lifecycle:
         self.phase = phase
         if phase is Phase.STOPPING:
             self._stopping.set()
+            for waiting in self._streams:
+                waiting.reschedule(0)
 
     async def wait_until_stopping(self) -> None:
         """Return when endless streams should send their last event and end."""
         await self._stopping.wait()
+
+    async def until_stopping(self, items: AsyncIterable[T]) -> AsyncIterator[T]:
+        """Yield *items* until there are no more, or until endless streams should end; then *items* are closed.
+
+        What a stream sends last comes after the loop:
+
+            async for event in core.lifecycle.until_stopping(events()):
+                yield event
+            yield GOODBYE
+        """
+        iterator = aiter(items)
+        try:
+            while self.phase < Phase.STOPPING:
+                try:
+                    item = await self._next(iterator)
+                except (StopAsyncIteration, _Stopping):
+                    return
+                yield item
+        finally:
+            if (close := getattr(iterator, "aclose", None)) is not None:
+                await close()
+
+    async def _next(self, iterator: AsyncIterator[T]) -> T:
+        """The next item; raises _Stopping if the phase ends the wait for it."""
+        try:
+            async with asyncio.timeout(None) as waiting:
+                self._streams.add(waiting)
+                return await anext(iterator)
+        except TimeoutError:
+            if waiting.expired():
+                raise _Stopping from None
+            raise
+        finally:
+            self._streams.discard(waiting)
 
     def on_failure(self, callback: Callable[[str], None]) -> None:
         """Register what ends the process; the server does, once."""

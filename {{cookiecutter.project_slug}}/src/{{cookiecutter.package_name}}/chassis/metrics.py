@@ -35,10 +35,16 @@ LABELS = ("method", "route", "status_code")
 
 
 def route_of(scope: Mapping[str, Any]) -> str:
-    """The template of the path that *scope* matched; a route of a library's own class is an object that holds it."""
+    """The template of the path that *scope* matched; below a mount it begins with the mount's own.
+
+    There are no more of them than the service, and what it mounts, have routes.
+    """
+    if "mounted" in scope:
+        template: str = scope["mounted"].template(scope)
+        return template
     route = scope.get("route", UNMATCHED)
-    path = route if isinstance(route, str) else getattr(route, "path", UNMATCHED)
-    return scope.get("route_prefix", "") + path if isinstance(path, str) else UNMATCHED
+    path = getattr(route, "path", route)
+    return path if isinstance(path, str) else UNMATCHED
 
 
 class _Series:

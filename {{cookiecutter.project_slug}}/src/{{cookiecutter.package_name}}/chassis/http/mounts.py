@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from starlette.datastructures import URL
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse
-from starlette.routing import Match, Mount
+from starlette.routing import Match, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from ..access import Policy, current_caller
 from .admission import RECHECK_SECONDS, Admission
+from .headers import Headers, declare, overrides
 from .routing import Authorizer, require_owner, required
 
 if TYPE_CHECKING:
@@ -23,11 +24,19 @@ if TYPE_CHECKING:
 class PolicyMount(Mount):
     """Authorizes each request and websocket below its path before the mounted application sees it."""
 
-    def __init__(
-        self, path: str, app: ASGIApp, *, policy: Policy, name: str, recheck_seconds: float = RECHECK_SECONDS
+    def __init__(  # noqa: PLR0913 - all named
+        self,
+        path: str,
+        app: ASGIApp,
+        *,
+        policy: Policy,
+        name: str,
+        headers: Headers | None = None,
+        recheck_seconds: float = RECHECK_SECONDS,
     ) -> None:
         super().__init__(path, app, name=name)
         self.policy = policy
+        self._headers = overrides(headers, f"the mount {self.path}")
         self._recheck_seconds = recheck_seconds
         self._authorizer: Authorizer | None = None
         require_owner(policy, self.param_convertors, f"the mount {self.path}")
@@ -41,21 +50,21 @@ class PolicyMount(Mount):
         self._authorizer = authorizer
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """As Starlette's; the path without its last slash is ours too, to redirect it."""
+        """As Starlette's; without its last slash the path is a partial match, so that a route of its own goes first."""
         match, child = super().matches(scope)
         if match is Match.NONE and scope["type"] == "http" and not scope["path"].endswith("/"):
             match, child = super().matches({**scope, "path": f"{scope['path']}/"})
-            child = {} if match is Match.NONE else {"endpoint": self.app, "path_params": child["path_params"]}
-            child |= {} if match is Match.NONE else {"mount_redirect": True}
+            if match is not Match.NONE:
+                return Match.PARTIAL, {"endpoint": self._redirect, "path_params": child["path_params"]}
         return match, child
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Authorize, then hand over; the label of metrics keeps the mount's prefix."""
-        scope["route_prefix"] = scope.get("route_prefix", "") + self.path
-        scope["route"] = "/{path}"
-        if scope.pop("mount_redirect", False):
-            await RedirectResponse(_with_slash(scope))(scope, receive, send)
+        scope.setdefault("mounted", _Mounted(self.path, scope))
+        if scope.get("endpoint") == self._redirect:
+            await self._redirect(scope, receive, send)
             return
+        declare(scope, self._headers)
         if self.policy.public:
             await super().handle(scope, receive, send)
             return
@@ -70,24 +79,74 @@ class PolicyMount(Mount):
         finally:
             current_caller.reset(previous)
 
+    async def _redirect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await RedirectResponse(_with_slash(scope))(scope, receive, send)
 
-def mount(
-    path: str, app: ASGIApp, *, policy: Policy, name: str, recheck_seconds: float = RECHECK_SECONDS
+
+class _Mounted:
+    """Where in a scope the mounted application begins, for the template that labels what it responds."""
+
+    __slots__ = ("_parameters", "_prefix", "_root")
+
+    def __init__(self, prefix: str, scope: Scope) -> None:
+        self._prefix = prefix
+        self._root = scope.get("root_path", "")
+        self._parameters = frozenset(scope.get("path_params", ()))
+
+    def template(self, scope: Scope) -> str:
+        """The prefix, and what the application's own router has set in *scope*.
+
+        A mount further in stands in the path with its values alone: if it has parameters, or if what is in *scope* is
+        not Starlette's, `{path}` stands for all of it, so that no client can make up labels.
+        """
+        route = scope.get("route")
+        inner = route.param_convertors if isinstance(route, Route) else {}
+        between = scope.get("root_path", "")
+        foreign = set(scope.get("path_params") or ()) - self._parameters - set(inner)
+        if foreign or not between.startswith(self._root):
+            return f"{self._prefix}/{{path}}"
+        path = route.path if isinstance(route, Route) else "/{path}"
+        return f"{self._prefix}{between.removeprefix(self._root)}{path}"
+
+
+def mount(  # noqa: PLR0913 - all named
+    path: str,
+    app: ASGIApp,
+    *,
+    policy: Policy,
+    name: str,
+    headers: Headers | None = None,
+    recheck_seconds: float = RECHECK_SECONDS,
 ) -> PolicyMount:
     """Serve the ASGI application *app* below *path* to the callers whom *policy* admits.
 
-    The callers of its websockets are checked again every *recheck_seconds*, as those of `websocket` are.
+    *headers* of its responses replace its own and those of the chassis, or remove them where the value is None:
+    `headers={"Content-Security-Policy": "default-src 'self' https://cdn.example"}`. Problem details keep theirs, and
+    an error is never cached. The callers of its websockets are checked again every *recheck_seconds*, as those of
+    `websocket` are.
     """
-    return PolicyMount(path, app, policy=policy, name=name, recheck_seconds=recheck_seconds)
+    return PolicyMount(path, app, policy=policy, name=name, headers=headers, recheck_seconds=recheck_seconds)
 
 
-def static_files(path: str, directory: Path, *, policy: Policy, name: str, html: bool = False) -> PolicyMount:
-    """Serve the files in *directory* below *path*; with *html*, `index.html` stands for its folder."""
-    return PolicyMount(path, StaticFiles(directory=directory, html=html), policy=policy, name=name)
+def static_files(  # noqa: PLR0913 - all named
+    path: str, directory: Path, *, policy: Policy, name: str, html: bool = False, headers: Headers | None = None
+) -> PolicyMount:
+    """Serve the files in *directory* below *path*; with *html*, `index.html` stands for its folder.
+
+    Browsers keep and revalidate them (ETag). Files whose names change with their content need no question at all:
+    `headers={"Cache-Control": "public, max-age=31536000, immutable"}`. *headers* are those of `mount`.
+    """
+    files = StaticFiles(directory=directory, html=html)
+    return PolicyMount(path, files, policy=policy, name=name, headers=headers)
 
 
 def _with_slash(scope: Scope) -> str:
-    """The same path with a slash at its end, without a host: the Host header is the client's."""
-    url = URL(scope=scope)
-    path = url.path if url.path.endswith("/") else f"{url.path}/"
-    return f"{'/' + path.lstrip('/')}{'?' + url.query if url.query else ''}"
+    """The path of the request as it was sent, and a slash; without a host, because the Host header is the client's."""
+    path = scope["path"]
+    sent = scope.get("raw_path")
+    text = sent.decode("latin-1") if sent else quote(path)
+    root = scope.get("root_path", "")
+    if root and not path.startswith(root):  # a server that leaves it out of the path
+        text = quote(root) + text
+    query = scope.get("query_string", b"").decode("latin-1")
+    return f"/{text.strip('/')}/{'?' + query if query else ''}"

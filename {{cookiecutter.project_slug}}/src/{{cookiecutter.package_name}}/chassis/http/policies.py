@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Mount, Route, Router, WebSocketRoute
 
 from ..access import Policy
 from ..errors import ConfigurationError
@@ -73,8 +73,21 @@ def _require_description(route: ProtectedRoute) -> None:
 
 
 def _refuse_debug(route: ProtectedRoute) -> None:
-    if isinstance(route, Mount) and getattr(route.app, "debug", False):
-        raise ConfigurationError(
-            f"the application mounted at {route.path} has debug on, which shows its code and values to clients: "
-            "write debug=False"
-        )
+    if not isinstance(route, Mount):
+        return
+    for path, app in _applications(route.path, route.app):
+        if getattr(app, "debug", False) is True:
+            raise ConfigurationError(
+                f"the application mounted at {path} has debug on, which shows its code and values to clients: "
+                "write debug=False"
+            )
+
+
+def _applications(path: str, app: object) -> Iterator[tuple[str, object]]:
+    """Yield *app*, what its middleware wraps and what it mounts, each with the template of its path."""
+    yield path, app
+    for route in getattr(app, "routes", ()):
+        if isinstance(route, Mount):
+            yield from _applications(path + route.path, route.app)
+    if not isinstance(app, Router) and (wrapped := getattr(app, "app", None)) is not None:
+        yield from _applications(path, wrapped)

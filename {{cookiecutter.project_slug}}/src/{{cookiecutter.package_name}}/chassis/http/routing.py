@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ..access import Caller, Policy, current_caller
 from ..errors import ConfigurationError, Forbidden
+from .headers import Headers, declare, overrides
 
 REAUTHORIZE_SECONDS = 1.0
 
@@ -60,11 +61,14 @@ def allow(policy: Policy, handler: Handler) -> Endpoint:
 class ApiRoute(Route):
     """All methods of one path, so that a 405 names every one of them in `Allow`.
 
-    The path's template stands in `scope["route"]` while the request is served: metrics and the access line label it.
-    Until `protect` has given it an authorizer, only its public methods are served.
+    Its template labels metrics and the access line. Until `protect` has given it an authorizer, only its public methods
+    are served. *headers* of its responses replace those of the chassis, or remove them where the value is None:
+    `headers={"Cache-Control": "public, max-age=60"}`; problem details keep theirs.
     """
 
-    def __init__(self, path: str, endpoints: Mapping[str, Endpoint], *, name: str) -> None:
+    def __init__(
+        self, path: str, endpoints: Mapping[str, Endpoint], *, name: str, headers: Headers | None = None
+    ) -> None:
         for method, endpoint in endpoints.items():
             if not isinstance(endpoint, Endpoint):
                 raise ConfigurationError(f"{method} {path} has no access policy: write allow(POLICY, handler)")
@@ -73,6 +77,7 @@ class ApiRoute(Route):
         if "GET" in endpoints:
             self._endpoint_of["HEAD"] = endpoints["GET"]
         self._allow = ", ".join(sorted(self._endpoint_of))
+        self._headers = overrides(headers, f"the route {path}")
         self._authorizer: Authorizer | None = None
         super().__init__(path, self._unused, methods=list(endpoints), name=name)
         for method, endpoint in endpoints.items():
@@ -89,7 +94,9 @@ class ApiRoute(Route):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond with the method's handler, without Starlette's own exception wrapper: ours stands outside."""
-        scope["route"] = self.path
+        scope["route"] = self
+        if self._headers is not None:
+            declare(scope, self._headers)
         endpoint = self._endpoint_of.get(scope["method"])
         if endpoint is None:
             raise HTTPException(405, headers={"Allow": self._allow})

@@ -42,7 +42,12 @@ _NOISY = (
     "websockets",
 )
 """Libraries that tell of each query, request, file or plugin at info or debug: they are heard from warning on."""
-_SILENT = ("uvicorn.access",)
+_SERVERS = (
+    *("uvicorn", "uvicorn.error", "uvicorn.asgi"),
+    *("gunicorn", "gunicorn.error", "hypercorn", "hypercorn.error", "_granian"),
+)
+"""Of servers, which give their loggers handlers of their own before the application starts."""
+_SILENT = ("uvicorn.access", "gunicorn.access", "hypercorn.access", "granian.access")
 _EXIT_FLUSH_SECONDS = 2.0
 _RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
@@ -144,7 +149,7 @@ def _configure_standard_library(writer: LogWriter, level: int) -> None:
     root = logging.getLogger()
     root.handlers = [_Bridge(writer)]
     root.setLevel(level)
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi", "py.warnings"):
+    for name in (*_SERVERS, "py.warnings"):
         known = logging.getLogger(name)
         known.handlers, known.propagate, known.disabled = [], True, False
         known.setLevel(logging.NOTSET)

@@ -1,12 +1,13 @@
 """The outermost middleware: who the request is, and what became of it.
 
-It gives the request its id, puts the headers that every answer carries, counts and times the request, writes its
-access line, and turns an error that some library answered as text into problem details. One wrapper around
-`send` does all of it, because each further wrapper costs every request.
+It gives the request its id, adds the headers that fit each response, counts and times the request, writes its access
+line, and turns an error of which a library wrote no more than the status's reason phrase into problem details. One
+wrapper around `send` does all of it, because each further wrapper costs every request.
 """
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,7 +15,7 @@ from ..context import Exchange, RequestIds, given_request_id
 from ..context import request_id as current_request_id
 from ..errors import ClientGone
 from ..metrics import route_of
-from ..shapes.headers import SECURITY_HEADERS, TRANSPORT_SECURITY
+from ..shapes.headers import completed
 from ..shapes.operations import LIVE_PATH, METRICS_PATH, READY_PATH
 from ..shapes.problem import CONTENT_TYPE, INTERNAL, ProblemDetails, type_for_status
 from .websockets import WebSocketInstrumentation
@@ -30,7 +31,8 @@ CLIENT_CLOSED_REQUEST = 499
 QUIET_ROUTES = frozenset({LIVE_PATH, READY_PATH, METRICS_PATH})
 """Asked every few seconds by machines: counted like all others, logged at debug."""
 
-_SECURITY_NAMES = frozenset(name for name, _ in SECURITY_HEADERS)
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
+_OF_CONTENT = frozenset({b"content-type", b"content-length", b"transfer-encoding"})
 
 
 class AccessLine(Protocol):
@@ -103,41 +105,68 @@ class InstrumentationMiddleware:
 
 
 def _observed(exchange: Exchange, scope: Scope, send: Send, problems: ProblemDetails) -> Send:
-    """*send*, which notes the status, adds the headers of every answer, and replaces errors written as text."""
-    replacement: bytes | None = None
+    """*send*, which notes the status, adds the headers of each response, and replaces bare reason phrases.
+
+    The start of a response that may be one is held back until its body tells.
+    """
+    held: Message | None = None
 
     async def send_observed(message: Message) -> None:
-        nonlocal replacement
+        nonlocal held
         if message["type"] == "http.response.start":
-            headers = list(message["headers"])
-            exchange.status = message["status"]
-            if exchange.status >= 400 and (b"content-type", CONTENT_TYPE) not in headers:  # noqa: PLR2004 - where errors begin
-                replacement = problems.body(
-                    type_for_status(exchange.status), instance=exchange.request_id, status=exchange.status
-                )
-                headers = _described_as_problem(headers, len(replacement))
-            message = {**message, "headers": _completed(headers, exchange.request_id, scope["scheme"])}
-        elif message["type"] == "http.response.body" and not message.get("more_body", False):
-            exchange.complete = True
-            if replacement is not None:
-                message = {"type": "http.response.body", "body": replacement}
-        elif replacement is not None:
-            return
+            if message["status"] >= 400 and _may_be_bare(message):  # noqa: PLR2004 - where errors begin
+                held = message
+                return
+            held = None
+            message = _started(exchange, scope, message)
+        elif message["type"] == "http.response.body":
+            complete = not message.get("more_body", False)
+            if held is not None:
+                start, held = held, None
+                if complete and _is_bare(start, message.get("body", b""), scope["method"]):
+                    start, message = _as_problem(start, problems, exchange.request_id)
+                await send(_started(exchange, scope, start))
+            exchange.complete = complete
         await send(message)
 
     return send_observed
 
 
-def _described_as_problem(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
-    kept = [pair for pair in headers if pair[0] not in {b"content-type", b"content-length", b"transfer-encoding"}]
-    return [*kept, (b"content-type", CONTENT_TYPE), (b"content-length", str(length).encode())]
+def _started(exchange: Exchange, scope: Scope, start: Message) -> Message:
+    """*start* with all its headers; from now on the response has begun."""
+    status = exchange.status = start["status"]
+    headers = completed(
+        status, start.get("headers", ()), exchange.request_id.encode(), scope["scheme"], exchange.headers
+    )
+    return {**start, "headers": headers}
 
 
-def _completed(headers: list[tuple[bytes, bytes]], request_id: str, scheme: str) -> list[tuple[bytes, bytes]]:
-    """*headers* with the id and those security headers that the route did not set itself."""
-    own = [name for name, _ in headers if name in _SECURITY_NAMES]
-    headers += [pair for pair in SECURITY_HEADERS if pair[0] not in own] if own else SECURITY_HEADERS
-    headers.append((b"x-request-id", request_id.encode()))
-    if scheme == "https":
-        headers.append(TRANSPORT_SECURITY)
-    return headers
+def _may_be_bare(start: Message) -> bool:
+    """Whether the response may have no more in its body than the reason phrase of its status."""
+    phrase = _PHRASES.get(start["status"])
+    headers = dict(start.get("headers", ()))
+    length = headers.get(b"content-length")
+    return (
+        phrase is not None
+        and headers.get(b"content-type", b"").startswith(b"text/plain")
+        and (length is None or length == str(len(phrase)).encode())
+    )
+
+
+def _is_bare(start: Message, body: bytes, method: str) -> bool:
+    """Whether *body*, which is whole, is that phrase; the response to a HEAD may be without it."""
+    return bytes(body) == _PHRASES[start["status"]] or (
+        method == "HEAD" and not body and any(name == b"content-length" for name, _ in start.get("headers", ()))
+    )
+
+
+def _as_problem(start: Message, problems: ProblemDetails, request_id: str) -> tuple[Message, Message]:
+    """The same response as problem details: its start and its body."""
+    status = start["status"]
+    body = problems.body(type_for_status(status), instance=request_id, status=status)
+    headers = [
+        *(pair for pair in start.get("headers", ()) if pair[0] not in _OF_CONTENT),
+        (b"content-type", CONTENT_TYPE),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    return {**start, "headers": headers}, {"type": "http.response.body", "body": body}

@@ -1,15 +1,140 @@
-"""The headers that every answer carries, the server's own rejections included (OWASP REST Security Cheat Sheet)."""
+"""The security headers of responses, by what the response holds (OWASP REST Security Cheat Sheet, CSP Level 3).
+
+    JSON, problem details, text, nothing    loads nothing, is never stored
+    pages and SVG, XML                      loads assets of its own origin, submits forms to it
+    style sheets, scripts, images, files    no policy of their own but that no page of others frames them
+
+A response with a validator (ETag, Last-Modified) may be stored; one with JSON has to be revalidated then. A header that
+the handler sets is kept, and `Overrides` are what a route or a mount declares instead.
+"""
 
 from __future__ import annotations
 
-SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Pairs = tuple[tuple[bytes, bytes], ...]
+
+_NO_STORE = (b"cache-control", b"no-store")
+_COMMON: Pairs = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+SECURITY_HEADERS: Pairs = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
+    _NO_STORE,
 )
-"""A route that sets one of these itself keeps its own value."""
+"""Of JSON, problem details and the server's own rejections."""
+
+PAGE_HEADERS: Pairs = (
+    *_COMMON,
+    # With `no-referrer`, browsers would send the page's own forms with `Origin: null`.
+    (b"referrer-policy", b"same-origin"),
+    (
+        b"content-security-policy",
+        b"default-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'",
+    ),
+    _NO_STORE,
+)
+FILE_HEADERS: Pairs = (
+    *_COMMON,
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+    _NO_STORE,
+)
+_NOT_MODIFIED_HEADERS: Pairs = ((b"x-content-type-options", b"nosniff"),)
+"""Of a 304, whose headers would replace those of the stored response (RFC 9111, section 4.3.4)."""
 
 TRANSPORT_SECURITY = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 """Sent over TLS alone; RFC 6797, section 7.2, forbids it elsewhere."""
+
+_OWN_NAMES = frozenset({*(name for name, _ in SECURITY_HEADERS), TRANSPORT_SECURITY[0], b"x-request-id"})
+_VALIDATORS = frozenset({b"etag", b"last-modified"})
+_PAGES = frozenset({b"text/html", b"application/xhtml+xml", b"image/svg+xml", b"text/xml", b"application/xml"})
+_DATA = frozenset({b"", b"application/json", b"text/plain", b"text/event-stream"})
+_NOT_MODIFIED = 304
+_FIRST_ERROR = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What a route or a mount declares for its responses: the values of *pairs*, and none of the other *names*."""
+
+    names: frozenset[bytes]
+    pairs: Pairs
+
+    def inside(self, outer: Overrides | None) -> Overrides:
+        """Those of *outer*, except where these say otherwise."""
+        if outer is None:
+            return self
+        kept = tuple(pair for pair in outer.pairs if pair[0] not in self.names)
+        return Overrides(outer.names | self.names, (*kept, *self.pairs))
+
+
+def completed(
+    status: int, headers: Sequence[tuple[bytes, bytes]], request_id: bytes, scheme: str, declared: Overrides | None
+) -> list[tuple[bytes, bytes]]:
+    """*headers* of a response with the request id and the security headers that fit its content."""
+    content_type, own, validated = b"", False, False
+    for name, value in headers:
+        if name == b"content-type":
+            content_type = value
+        elif name in _OWN_NAMES:
+            own = True
+        elif name in _VALIDATORS:
+            validated = True
+    added = _BY_CONTENT_TYPE.get(content_type) or _fitting(content_type)
+    if own or validated or declared is not None or status == _NOT_MODIFIED:
+        result = _adapted(status, headers, added, validated=validated, declared=declared)
+    else:
+        result = [*headers, *added]
+    result.append((b"x-request-id", request_id))
+    if scheme == "https" and not any(name == TRANSPORT_SECURITY[0] for name, _ in result):
+        result.append(TRANSPORT_SECURITY)
+    return result
+
+
+def _fitting(content_type: bytes) -> Pairs:
+    kind = content_type.partition(b";")[0].strip().lower()
+    if kind in _PAGES:
+        return PAGE_HEADERS
+    return SECURITY_HEADERS if kind in _DATA or kind.endswith(b"+json") else FILE_HEADERS
+
+
+_BY_CONTENT_TYPE: dict[bytes, Pairs] = {
+    kind: _fitting(kind)
+    for kind in (
+        *(b"application/json", b"application/problem+json", b"text/plain; charset=utf-8"),
+        *(b"text/html; charset=utf-8", b"text/event-stream", b""),
+    )
+}
+
+
+def _adapted(
+    status: int,
+    headers: Sequence[tuple[bytes, bytes]],
+    added: Pairs,
+    *,
+    validated: bool,
+    declared: Overrides | None,
+) -> list[tuple[bytes, bytes]]:
+    """*headers* with those of *added* that they leave open, after what was *declared*."""
+    own = {name for name, _ in headers}
+    if status == _NOT_MODIFIED:
+        added = _NOT_MODIFIED_HEADERS
+    elif validated:
+        kept = tuple(pair for pair in added if pair is not _NO_STORE)
+        added = (*kept, (b"cache-control", b"no-cache")) if added is SECURITY_HEADERS else kept
+    result = [pair for pair in headers if pair[0] != b"x-request-id"]
+    result += [pair for pair in added if pair[0] not in own]
+    if declared is None or (b"content-type", b"application/problem+json") in headers:
+        return result
+    # What a page is cached for is no good for the error in its place.
+    names = declared.names - {b"cache-control"} if status >= _FIRST_ERROR else declared.names
+    return [
+        *(pair for pair in result if pair[0] not in names),
+        *(pair for pair in declared.pairs if pair[0] in names),
+    ]
