@@ -121,7 +121,7 @@ def configure_log(service: Service, settings: Settings, *, results_on_stdout: bo
     except Exception as error:  # noqa: BLE001 - as in `run`
         raise SystemExit(report_failed_import(error)) from None
     try:
-        writer = open_log(service, settings)
+        writer = open_log(service, settings, results_on_stdout=results_on_stdout)
     except OSError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(exit_codes.BAD_SETTINGS) from None
@@ -131,7 +131,7 @@ def configure_log(service: Service, settings: Settings, *, results_on_stdout: bo
     return writer
 
 
-def open_log(service: Service, settings: Settings) -> LogWriter:
+def open_log(service: Service, settings: Settings, *, results_on_stdout: bool = False) -> LogWriter:
     """As `configure_log`, but for signals and what is printed. Raises OSError, which names LOG_FILE."""
     from .logs.setup import configure_logging
     from .settings import secret_values

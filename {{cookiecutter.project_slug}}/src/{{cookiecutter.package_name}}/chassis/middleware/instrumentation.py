@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..metrics import RequestMetrics
 
 CLIENT_CLOSED_REQUEST = 499
-"""The status that nginx gave to a client which left before its answer; it stands only in logs and metrics."""
+"""The status that nginx gave to a client which left before its response; it stands only in logs and metrics."""
 
 QUIET_ROUTES = frozenset({LIVE_PATH, READY_PATH, METRICS_PATH})
 """Asked every few seconds by machines: counted like all others, logged at debug."""
@@ -64,7 +64,7 @@ class InstrumentationMiddleware:
         self._problems = problems
         self._ids = RequestIds()
         self._websockets = WebSocketInstrumentation(
-            app, metrics=metrics, access_log=access_log, problems=problems, ids=self._ids, completed=_completed
+            app, metrics=metrics, access_log=access_log, problems=problems, ids=self._ids
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -15,28 +15,22 @@ from ..context import request_id as current_request_id
 from ..errors import ClientGone
 from ..metrics import WebSocketSeries, route_of
 from ..shapes import problem
+from ..shapes.headers import completed
 from ..shapes.websockets import POLICY_VIOLATION, close_message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from ..metrics import RequestMetrics
     from ..shapes.problem import ProblemDetails
     from .instrumentation import AccessLine
 
-    CompletedHeaders = Callable[[list[tuple[bytes, bytes]], str, str], list[tuple[bytes, bytes]]]
-
 SWITCHING_PROTOCOLS = 101
 CLIENT_CLOSED_REQUEST = 499
 
 
 class WebSocketInstrumentation:
-    """ASGI middleware: request id, access line and metrics of a websocket, and the headers of a rejected handshake.
-
-    *completed* adds the headers of every response to those given, for a request id and a scheme.
-    """
+    """ASGI middleware: request id, access line and metrics of a websocket, and the headers of a rejected handshake."""
 
     def __init__(  # noqa: PLR0913 - what the instrumentation has
         self,
@@ -46,20 +40,18 @@ class WebSocketInstrumentation:
         access_log: AccessLine,
         problems: ProblemDetails,
         ids: RequestIds,
-        completed: CompletedHeaders,
     ) -> None:
         self.app = app
         self._metrics = metrics
         self._access_log = access_log
         self._problems = problems
         self._ids = ids
-        self._completed = completed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         identifier = given_request_id(scope["headers"]) or self._ids.next()
         exchange = scope["exchange"] = Exchange(identifier, perf_counter())
         current_request_id.set(identifier)
-        socket = _ObservedSocket(scope, receive, send, self._metrics, self._problems, self._completed)
+        socket = _ObservedSocket(scope, receive, send, self._metrics, self._problems)
         try:
             await self.app(scope, socket.receive, socket.send)
         except Exception:  # of a layer outside `ErrorMiddleware`; the server logs and answers it
@@ -99,14 +91,12 @@ class _ObservedSocket:
         send: Send,
         metrics: RequestMetrics,
         problems: ProblemDetails,
-        completed: CompletedHeaders,
     ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
         self._metrics = metrics.websockets
         self._problems = problems
-        self._completed = completed
         self._exchange: Exchange = scope["exchange"]
         self._series: WebSocketSeries | None = None
         """Of its route, while it is open."""
@@ -174,7 +164,13 @@ class _ObservedSocket:
         if message["type"] == "websocket.http.response.start":
             self._exchange.status = message["status"]
             scheme = "https" if self._scope["scheme"] == "wss" else "http"
-            headers = self._completed(list(message.get("headers", ())), self._exchange.request_id, scheme)
+            headers = completed(
+                message["status"],
+                message.get("headers", ()),
+                self._exchange.request_id.encode(),
+                scheme,
+                self._exchange.headers,
+            )
             message = {**message, "headers": headers}
         elif not message.get("more_body", False):
             self._exchange.complete = True
