@@ -65,13 +65,11 @@ def test_a_websocket_of_an_unlisted_host_is_rejected_as_a_request_is(guarded: Co
     with guarded.connect() as client:
         client.sendall(request("/", "GET", *upgrade, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="))
         answer = read_answer(client)
-    line = guarded.line("request rejected", request_id=answer.json()["instance"])
+    line = guarded.line("request", request_id=answer.json()["instance"])
 
     assert 400 == answer.status
     assert answer.json()["type"].endswith(":host-not-allowed")
-    assert ("info", "host-not-allowed", "The host 'test' is not served here.") == tuple(
-        line[key] for key in ("level", "problem", "detail")
-    )
+    assert ("info", "WEBSOCKET", 400) == tuple(line[key] for key in ("level", "method", "status"))
     assert [line] == [each for each in guarded.lines if each.get("request_id") == line["request_id"]]
 
 

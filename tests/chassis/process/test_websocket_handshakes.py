@@ -25,7 +25,6 @@ REJECTIONS = {
     "a target of 8 KiB": (431, "headers-too-large", upgrade("/" + "a" * 8180, VERSION, KEY)),
     "a field that is just not too large": (403, "forbidden", upgrade("/nothing", VERSION, KEY, "X: " + "a" * 8159)),
     "a body of no bytes": (403, "forbidden", upgrade("/nothing", VERSION, KEY, "Content-Length: 0")),
-    "an error that its handler raises": (400, "host-not-allowed", upgrade("/websocket/rejecting", VERSION, KEY)),
     "another method": (405, "method-not-allowed", upgrade("/websocket/aware", VERSION, KEY, method="POST")),
 }
 

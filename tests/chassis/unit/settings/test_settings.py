@@ -152,6 +152,7 @@ def test_a_time_may_be_a_fraction() -> None:
         ("MAX_BODY_BYTES", "0", "a whole number of bytes from 1 to 1073741824"),
         ("MAX_BODY_BYTES", "1MB", "a whole number of bytes from 1 to 1073741824"),
         ("MAX_HEADER_BYTES", "1023", "a whole number of bytes from 1024 to 1048576"),
+        ("WEBSOCKET_MAX_BYTES", "1023", "a whole number of bytes from 1024 to 16777216"),
         ("DB_POOL_SIZE", "0", "a whole number from 1 to 1000"),
         ("DB_MAX_OVERFLOW", "-1", "a whole number from 0 to 1000"),
         ("DB_POOL_SIZE", "9" * 5000, "a whole number from 1 to 1000"),
