@@ -19,11 +19,10 @@ from local_extensions import FEATURES
 from tools.merging import apply, changes
 
 PASSWORD = "correct horse battery"  # noqa: S105 (of nobody)
-MATRIX = "tests/integration/test_auth_matrix.py"
+MATRIX = "tests/test_auth_matrix.py"
 FIRST_TO_BREAK = (
-    "tests/integration/test_migrations.py",
-    "tests/integration/test_users_api.py",
-    "tests/unit/controllers",
+    "tests/test_service.py",
+    "tests/test_users_api.py",
 )
 ORDERS = '''"""Paths of the orders."""
 
@@ -303,7 +302,7 @@ def _is_in_order(project: Path, request: pytest.FixtureRequest) -> None:
     """Check the project and test it: all but its processes, or what a feature's coming and going can break first."""
     is_thorough = request.config.getoption("--renders") == "all"
     make(project, "check")
-    make(project, "test", f"ARGS={'tests/unit tests/integration' if is_thorough else ' '.join(FIRST_TO_BREAK)}")
+    make(project, "test", f"ARGS={'tests' if is_thorough else ' '.join(FIRST_TO_BREAK)}")
 
 
 def _change(project: Path, *arguments: str, code: int = 0) -> str:
