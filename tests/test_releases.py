@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,19 +37,41 @@ def released() -> dict[str, str]:
     return {change[2]: sha for sha, change in changes if change}
 
 
+def _versions() -> dict[str, str]:
+    """Return the releases and, as what the first one ended, 0.1.0."""
+    releases = released()
+    first = next(iter(releases.values()), None)
+    return {"0.1.0": f"{first}^", **releases} if first else {}
+
+
+def with_chassis(release: str) -> bool:
+    """Tell whether a project of the commit *release* has a chassis."""
+    return "/chassis/" in run([*GIT, "ls-tree", "-r", "--name-only", release], TEMPLATE)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "release" in metafunc.fixturenames:
-        releases = released()
-        if metafunc.config.getoption("--renders") == "few":
-            releases = dict(list(releases.items())[-1:])
-        metafunc.parametrize(
-            "release", list(releases.values()) or [None], ids=list(releases) or ["none"], indirect=True
-        )
+    for name, has_one in (("release", True), ("old_release", False)):
+        if name in metafunc.fixturenames:
+            releases = {version: sha for version, sha in _versions().items() if with_chassis(sha) is has_one}
+            if metafunc.config.getoption("--renders") == "few":
+                releases = dict(list(releases.items())[-1:])
+            ids = list(releases) or ["none"]
+            metafunc.parametrize(name, list(releases.values()) or [None], ids=ids, indirect=True)
 
 
 @pytest.fixture
 def release(request: pytest.FixtureRequest) -> str:
-    """The commit of a release."""
+    """The commit of a release with a chassis."""
+    return _found(request)
+
+
+@pytest.fixture
+def old_release(request: pytest.FixtureRequest) -> str:
+    """The commit of a release before there was one: 0.3 or older."""
+    return _found(request)
+
+
+def _found(request: pytest.FixtureRequest) -> str:
     if request.param is None:
         pytest.skip(f"NO UPDATE WAS TRIED: {_why_there_is_no_release()}")
     sha: str = request.param
@@ -70,24 +93,38 @@ def test_every_version_of_the_changelog_was_released_and_says_how_to_upgrade() -
 def test_an_untouched_project_becomes_what_a_fresh_render_is(
     present: Path, release: str, tmp_path: Path, profile: str
 ) -> None:
-    project = _project_of(release, present, tmp_path, profile=profile)
+    project = project_of(release, present, tmp_path, profile=profile)
     _update(project)
 
     assert _tree(_fresh(present, tmp_path, profile=profile)) == _tree(project)
     run([*CRUFT, "check"], project)
 
 
-@pytest.mark.parametrize("answer", ["yes", "no"])
-def test_the_update_takes_an_answer_to_what_the_release_did_not_ask(
-    present: Path, release: str, tmp_path: Path, answer: str
+@pytest.mark.parametrize("profile", ["standard", "minimal"])
+def test_an_untouched_project_of_an_old_release_is_adopted_as_what_a_fresh_render_is(
+    present: Path, old_release: str, tmp_path: Path, profile: str
 ) -> None:
-    asked = json.loads(run([*GIT, "show", f"{release}:cookiecutter.json"], present))
-    new = {feature: answer for feature in FEATURES if feature not in asked}
-    project = _project_of(release, present, tmp_path, profile="full")
-    _update(project, "--variables-to-update", json.dumps(new))
+    """A feature that the release did not ask about does not come by itself."""
+    project = project_of(old_release, present, tmp_path, profile=profile)
+    asked = json.loads(run([*GIT, "show", f"{old_release}:cookiecutter.json"], present))
+    run([sys.executable, "-m", "tools.adopt", str(project)], present)
 
-    assert _tree(_fresh(present, tmp_path, profile="full", **new)) == _tree(project)
-    assert [] == [name for name in ("README.md", "pyproject.toml") if ">>>>" in (project / name).read_text("utf-8")]
+    declined = {feature: "no" for feature in FEATURES if feature not in asked}
+    assert _tree(_fresh(present, tmp_path, profile=profile, **declined)) == _tree(project)
+    run([*CRUFT, "check"], project)
+
+
+def test_a_plain_update_of_an_old_release_leaves_the_project_as_it_was_and_names_the_command(
+    present: Path, old_release: str, tmp_path: Path
+) -> None:
+    project = project_of(old_release, present, tmp_path)
+    process = subprocess.run(
+        [*CRUFT, "update", "--skip-apply-ask"], cwd=project, capture_output=True, text=True, check=False
+    )
+
+    assert 1 == process.returncode
+    assert "make adopt PROJECT=" in process.stderr
+    assert "" == run([*GIT, "status", "--short"], project)
 
 
 def test_an_edited_project_keeps_every_edit_and_has_conflicts_only_where_both_changed(
@@ -98,7 +135,7 @@ def test_an_edited_project_keeps_every_edit_and_has_conflicts_only_where_both_ch
     run([*GIT, "clone", "--quiet", str(present), str(template)], tmp_path)
     _rewrite_first_line(template / "{{cookiecutter.project_slug}}" / EDITED_BY_BOTH, "# The template's title")
     commit(template)
-    project = _project_of(release, template, tmp_path, profile="minimal")
+    project = project_of(release, template, tmp_path, profile="minimal")
     old, new = _tree(project), _tree(_fresh(template, tmp_path, profile="minimal"))
     _edit(project)
     commit(project)
@@ -111,10 +148,10 @@ def test_an_edited_project_keeps_every_edit_and_has_conflicts_only_where_both_ch
     assert sorted(conflicts) == unmerged
     after = _tree(project)
     assert expected == {name: content for name, content in after.items() if name not in conflicts}
-    assert {"src/acme/routes/orders.py", "src/acme/services/workers.py"} <= set(after)
-    assert {"src/acme/services/background.py", ".github/workflows/ci.yml"}.isdisjoint(after)
+    assert {"src/acme/routes/orders.py", "src/acme/services/people.py"} <= set(after)
+    assert {"src/acme/services/users.py", ".github/workflows/ci.yml"}.isdisjoint(after)
     assert b"# Our title\n" in after[EDITED_BY_BOTH]
-    assert b"from .routes.orders import order_routes\n" in after["src/acme/app.py"]
+    assert b"from .orders import order_routes\n" in after["src/acme/routes/__init__.py"]
     assert after["Makefile"].endswith(b"ours:\n\t@echo ours\n")
 
 
@@ -130,7 +167,7 @@ def _changelog() -> list[tuple[str, str]]:
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 
-def _project_of(release: str, template: Path, folder: Path, **answers: str) -> Path:
+def project_of(release: str, template: Path, folder: Path, **answers: str) -> Path:
     """Make a project as it was made at *release*, and commit it untouched."""
     created = create(template, folder / "project", "--checkout", release, **ANSWERS, **answers)
     assert 0 == created.returncode, created.stderr
@@ -164,12 +201,12 @@ def _edit(project: Path) -> None:
     makefile.write_text(f"{makefile.read_text('utf-8')}\nours:\n\t@echo ours\n")
     _rewrite_first_line(project / EDITED_BY_BOTH, "# Our title")
     (project / "src/acme/routes/orders.py").write_text('"""Paths of the orders."""\n')
-    app = project / "src/acme/app.py"
-    anchor = "from .routes.operations import"
-    app.write_text(app.read_text("utf-8").replace(anchor, f"from .routes.orders import order_routes\n{anchor}"))
+    table = project / "src/acme/routes/__init__.py"
+    anchor = "from .users import"
+    table.write_text(table.read_text("utf-8").replace(anchor, f"from .orders import order_routes\n{anchor}"))
     shutil.rmtree(project / ".github")
     services = project / "src/acme/services"
-    (services / "background.py").rename(services / "workers.py")
+    (services / "users.py").rename(services / "people.py")
 
 
 def _rewrite_first_line(path: Path, line: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ from .renames import MODULES
 from .rendering import TEMPLATE, rendered
 
 PATCH = "adopt.patch"
+ASKING = frozenset({"ADMINS", "AUTHENTICATED", "owner_or_admins", "owner_or", "roles"})
 RENDER = "import json, sys; from cookiecutter.main import cookiecutter; print(cookiecutter(**json.load(sys.stdin)))"
 
 
@@ -76,7 +78,8 @@ def adopt(project: Path) -> list[str]:
         merged, patch = _merged(project, old, new, origin.package, folder)
     apply(project, merged)
     _write_record(project, answers)
-    return [*_left(merged), *([f"{PATCH}: your changes of what is platform now"] if _save(project, patch) else [])]
+    saved = [f"{PATCH}: your changes of what is platform now"] if _save(project, patch) else []
+    return [*_left(merged), *saved, *(_stopping(project, origin.package) if answers["auth"] == "no" else ())]
 
 
 def _merged(project: Path, old: Path, new: Path, package: str, folder: Path) -> tuple[list[Change], str]:
@@ -196,6 +199,20 @@ def _left(merged: list[Change]) -> Iterator[str]:
             yield f"{change.name}: {LEFT_TO_OWNER[change.outcome]}"
         elif change.outcome == "in the way":
             yield f"{change.name}: the template has a file of this name now; yours was left"
+
+
+def _stopping(project: Path, package: str) -> Iterator[str]:
+    """Yield a line for each own module whose routes ask who is calling, where nothing tells that."""
+    for path in sorted((project / "src" / package).rglob("*.py")):
+        if "chassis" in path.relative_to(project).parts:
+            continue
+        names = re.findall(
+            r"^from \.+(?:chassis\.access|models\.auth) import (.+)", path.read_text("utf-8"), re.MULTILINE
+        )
+        asking = {name.strip() for line in names for name in line.split(",")} & ASKING
+        if asking:
+            what = f"{', '.join(sorted(asking))} stops the start, since nothing identifies callers"
+            yield f"{path.relative_to(project)}: {what}: write PUBLIC, or add auth afterwards (make feature)"
 
 
 def _write_record(project: Path, answers: dict[str, str]) -> None:

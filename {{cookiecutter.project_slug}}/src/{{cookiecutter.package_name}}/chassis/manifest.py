@@ -1,8 +1,8 @@
 """What was changed in the chassis since its release: `python -m PACKAGE.chassis.manifest` compares it with MANIFEST.
 
-A MANIFEST has one line for each file of its folder, `SHA256  PATH` sorted by path, as `sha256sum --check` reads it.
-That of the chassis leaves out the folders of features: each has its own. Standard library only, since an update reads this
-before anything is installed.
+A MANIFEST has one line for each file of its folder, `SHA256  PATH` sorted by path, as `sha256sum --check` reads it. The
+one of the chassis leaves out the folders of features: each has its own. Standard library only, since an update reads
+this before anything is installed.
 """
 
 from __future__ import annotations
