@@ -69,6 +69,8 @@ lock: $(SYNCED) ## renew the pinned versions in requirements.txt, and in benchma
 	$(COMPILE) --group dev --output-file requirements.txt
 	sed -n 's/^  "\([a-z0-9-]*==.*\)",$$/\1/p' $(PROJECT)/pyproject.toml | \
 		$(COMPILE) --group bench --constraint - --output-file benchmarks/requirements.txt
+	sed -n 's/^  "\([a-z0-9-]*==.*\)",$$/\1/p' $(PROJECT)/pyproject.toml | \
+		$(COMPILE) --group open --constraint - --output-file tests/chassis/open/requirements.txt
 
 clean: ## remove everything that can be made again, the projects in build/ included
 	rm -rf .tools .venv build .hypothesis .mypy_cache .pytest_cache .ruff_cache

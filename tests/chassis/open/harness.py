@@ -52,7 +52,7 @@ class Keys:
 
     scheme: Mapping[str, Any] = {"type": "http", "scheme": "bearer"}
 
-    async def authorize(self, policy: Policy, connection: HTTPConnection) -> Caller:
+    async def authorize(self, _policy: Policy, connection: HTTPConnection) -> Caller:
         key = connection.headers.get("authorization", "")
         if not key:
             raise Unauthenticated("A key is required.", challenge="Bearer")
@@ -109,12 +109,17 @@ class Client(httpx2.AsyncClient):
 
 
 @asynccontextmanager
-async def running(service: Service, folder: Path, *, prepare: Callable[[Any], object] | None = None, **environment: str) -> AsyncIterator[Client]:
+async def running(
+    service: Service, folder: Path, *, prepare: Callable[[Any], object] | None = None, **environment: str
+) -> AsyncIterator[Client]:
     """A client of *service*; *prepare* gets the application before it starts."""
     environment = {"APP_ENV": "test", "DATABASE_URL": new_database(folder), **environment}
     lines = Lines()
     process = Process(
-        lifecycle=Lifecycle(), metrics=Metrics(), access_log=lines, reporter=ErrorReporter(service.on_error)  # type: ignore[arg-type]
+        lifecycle=Lifecycle(),
+        metrics=Metrics(),
+        access_log=lines,
+        reporter=ErrorReporter(service.on_error),  # type: ignore[arg-type]
     )
     app = create_app(service, read_settings(service, environment, folder), process)
     if prepare is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 from sse_starlette import EventSourceResponse
+from sse_starlette.sse import AppStatus
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -63,8 +64,6 @@ def build(core: Core) -> Parts:
         return StreamingResponse(lines(), media_type="text/plain")
 
     async def tell_sse() -> None:
-        from sse_starlette.sse import AppStatus
-
         await lifecycle.wait_until_stopping()
         AppStatus.should_exit = True
 

@@ -36,6 +36,10 @@ async def bare(_request: Request) -> Response:
     return PlainTextResponse("Not Found", 404)
 
 
+async def short_page(_request: Request) -> Response:
+    return HTMLResponse("Not Found", 404)
+
+
 async def explained(_request: Request) -> Response:
     return PlainTextResponse("No Fruit.", 404)
 
@@ -81,6 +85,7 @@ def everything() -> Any:
         route("/bare", bare),
         route("/explained", explained),
         route("/empty", empty),
+        route("/short", short_page),
         route("/stream", stream),
         route("/raises", raises),
         mount("/api", api, policy=PUBLIC, name="api"),
@@ -97,6 +102,7 @@ def everything() -> Any:
         ("/form", 401, "text/html; charset=utf-8", "<form><p>Wrong password</p></form>"),
         ("/explained", 404, "text/plain; charset=utf-8", "No Fruit."),
         ("/empty", 409, None, ""),
+        ("/short", 404, "text/html; charset=utf-8", "Not Found"),
         ("/stream", 404, "text/plain; charset=utf-8", "Not Found, but a stream"),
         ("/api/nothing", 404, "application/json", '{"detail":"Not Found"}'),
         ("/nameless/", 400, None, "Bad Request"),

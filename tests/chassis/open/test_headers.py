@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
@@ -132,8 +133,6 @@ async def test_a_mounted_application_has_the_request_id_once(tmp_path: Path) -> 
 
 
 async def test_an_inner_declaration_goes_before_an_outer_one(tmp_path: Path) -> None:
-    from starlette.applications import Starlette
-
     inner = mount("/inner", page_app, policy=PUBLIC, name="i", headers={"Referrer-Policy": "origin"})
     outer = mount(
         "/outer",

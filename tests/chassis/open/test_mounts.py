@@ -47,9 +47,7 @@ class Seen:
 async def test_a_policy_covers_every_path_and_method_below(tmp_path: Path, method: str, path: str) -> None:
     seen = Seen()
     guarded = mount("/admin", seen, policy=AUTHENTICATED, name="admin")
-    async with running(
-        service(build=lambda _core: Parts(routes=[guarded], authorizer=Keys())), tmp_path
-    ) as client:
+    async with running(service(build=lambda _core: Parts(routes=[guarded], authorizer=Keys())), tmp_path) as client:
         rejected = await client.request(method, path)
         before = list(seen.paths)
         allowed = await client.request(method, path, headers={"Authorization": "ann"})
@@ -212,7 +210,10 @@ async def test_an_exception_below_a_mount_has_its_label_once(tmp_path: Path) -> 
 
 
 ADVICE = {
-    "mount": (lambda app: app.mount("/late", Seen()), r"Mount '/late' has no access policy.*mount\('/late', app, policy="),
+    "mount": (
+        lambda app: app.mount("/late", Seen()),
+        r"Mount '/late' has no access policy.*mount\('/late', app, policy=",
+    ),
     "add_route": (
         lambda app: app.add_route("/late", nothing),
         r"""Route '/late' has no access policy.*ApiRoute\('/late', {"GET": allow\(POLICY, handler\)}, name=""",
@@ -237,9 +238,15 @@ async def test_a_route_that_is_added_behind_the_list_stops_the_start(tmp_path: P
 @pytest.mark.parametrize(
     ("listed", "message"),
     [
-        (Mount("/m", Seen()), r"Mount '/m' has no access policy.*chassis\.http\.mount\('/m', app, policy=POLICY, name="),
+        (
+            Mount("/m", Seen()),
+            r"Mount '/m' has no access policy.*chassis\.http\.mount\('/m', app, policy=POLICY, name=",
+        ),
         (Route("/r", nothing), r"Route '/r' has no access policy.*chassis\.http\.ApiRoute\('/r', {\"GET\": allow"),
-        (WebSocketRoute("/w", nothing), r"WebSocketRoute '/w' has no.*chassis\.http\.websocket\('/w', endpoint, policy="),
+        (
+            WebSocketRoute("/w", nothing),
+            r"WebSocketRoute '/w' has no.*chassis\.http\.websocket\('/w', endpoint, policy=",
+        ),
         (ApiRoute("/d", {"GET": allow(PUBLIC, nothing)}, name="d"), "GET /d has no description: put @describe"),
         (mount("/m", Seen(), policy=AUTHENTICATED, name="m"), "MOUNT /m is for authenticated, but no feature brings"),
     ],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -13,6 +15,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import structlog
 from starlette.testclient import TestClient
 
 from acme_service.chassis import Parts, asgi
@@ -78,7 +81,7 @@ def test_what_a_server_logs_in_its_worker_is_in_our_form(tmp_path: Path, name: s
     [
         ({"OPERATIONS_PORT": "1"}, ["OPERATIONS_PORT: this server has no second listener"]),
         ({"LOG_LEVEL": "loud", "REQUEST_TIMEOUT_SECONDS": "soon"}, ["LOG_LEVEL", "REQUEST_TIMEOUT_SECONDS"]),
-        ({"LOG_FILE": "open.db/x.log"}, ["LOG_FILE: ", "open.db/x.log' cannot be opened for writing: Not a directory"]),
+        ({"LOG_FILE": "open.db/x.log"}, ["LOG_FILE: ", "cannot be opened for writing"]),
     ],
 )
 def test_a_setting_that_is_wrong_is_named_on_stderr(
@@ -94,7 +97,7 @@ def test_a_setting_that_is_wrong_is_named_on_stderr(
     assert "open: start-up failed: " in told
     for message in messages:
         assert message in told
-    assert "During handling of the above exception" not in told
+    assert "in _running" not in told
     if name != "hypercorn":  # which raises an exception of its own where it is told
         assert "chassis/asgi.py" not in told
 
@@ -121,11 +124,6 @@ def test_without_lifespan_a_request_is_503_and_one_line(tmp_path: Path, name: st
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Settings in the environment of this very process, whose hooks and handlers come back afterwards."""
-    import logging
-    import threading
-
-    import structlog
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("APP_ENV", "test")
     monkeypatch.setenv("DATABASE_URL", new_database(tmp_path))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Row, exc, text
+from sqlalchemy.engine.base import OptionEngine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import greenlet_spawn
@@ -80,6 +81,12 @@ class Database:
     def kind(self) -> str:
         """`sqlite` or `postgresql`."""
         return self._writer.dialect.name
+
+    @property
+    def engines(self) -> list[Engine]:
+        """SQLAlchemy's engines, for what traces their statements; those that share a pool and events stand for one."""
+        both = (self._reader.sync_engine, self._writer.sync_engine)
+        return [engine for engine in both if not isinstance(engine, OptionEngine)]
 
     async def start(self) -> None:
         """Make the file of SQLite. Nothing connects yet: readiness tells whether the database is there."""

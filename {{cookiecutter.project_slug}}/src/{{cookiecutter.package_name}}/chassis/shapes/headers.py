@@ -51,7 +51,6 @@ _NOT_MODIFIED_HEADERS: Pairs = ((b"x-content-type-options", b"nosniff"),)
 TRANSPORT_SECURITY = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 """Sent over TLS alone; RFC 6797, section 7.2, forbids it elsewhere."""
 
-_OWN_NAMES = frozenset({*(name for name, _ in SECURITY_HEADERS), TRANSPORT_SECURITY[0], b"x-request-id"})
 _VALIDATORS = frozenset({b"etag", b"last-modified"})
 _PAGES = frozenset({b"text/html", b"application/xhtml+xml", b"image/svg+xml", b"text/xml", b"application/xml"})
 _DATA = frozenset({b"", b"application/json", b"text/plain", b"text/event-stream"})
@@ -78,23 +77,24 @@ def completed(
     status: int, headers: Sequence[tuple[bytes, bytes]], request_id: bytes, scheme: str, declared: Overrides | None
 ) -> list[tuple[bytes, bytes]]:
     """*headers* of a response with the request id and the security headers that fit its content."""
-    content_type, own, validated = b"", False, False
-    for name, value in headers:
-        if name == b"content-type":
-            content_type = value
-        elif name in _OWN_NAMES:
-            own = True
-        elif name in _VALIDATORS:
-            validated = True
-    added = _BY_CONTENT_TYPE.get(content_type) or _fitting(content_type)
-    if own or validated or declared is not None or status == _NOT_MODIFIED:
-        result = _adapted(status, headers, added, validated=validated, declared=declared)
-    else:
-        result = [*headers, *added]
+    result = _plain(headers) if declared is None and status != _NOT_MODIFIED else None
+    if result is None:
+        result = _adapted(status, headers, declared)
     result.append((b"x-request-id", request_id))
     if scheme == "https" and not any(name == TRANSPORT_SECURITY[0] for name, _ in result):
         result.append(TRANSPORT_SECURITY)
     return result
+
+
+def _plain(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]] | None:
+    """*headers* of a response that says nothing but its length and type, as nearly all do, completed."""
+    if len(headers) != 2:  # noqa: PLR2004 - those two, in Starlette's order
+        return None
+    (first, _), (second, content_type) = headers
+    if first != b"content-length" or second != b"content-type":
+        return None
+    added = _BY_CONTENT_TYPE.get(content_type)
+    return None if added is None else [*headers, *added]
 
 
 def _fitting(content_type: bytes) -> Pairs:
@@ -114,18 +114,14 @@ _BY_CONTENT_TYPE: dict[bytes, Pairs] = {
 
 
 def _adapted(
-    status: int,
-    headers: Sequence[tuple[bytes, bytes]],
-    added: Pairs,
-    *,
-    validated: bool,
-    declared: Overrides | None,
+    status: int, headers: Sequence[tuple[bytes, bytes]], declared: Overrides | None
 ) -> list[tuple[bytes, bytes]]:
-    """*headers* with those of *added* that they leave open, after what was *declared*."""
-    own = {name for name, _ in headers}
+    """*headers* with those that fit their content and that they leave open, after what was *declared*."""
+    own = dict(headers)
+    added = _fitting(own.get(b"content-type", b""))
     if status == _NOT_MODIFIED:
         added = _NOT_MODIFIED_HEADERS
-    elif validated:
+    elif not _VALIDATORS.isdisjoint(own):
         kept = tuple(pair for pair in added if pair is not _NO_STORE)
         added = (*kept, (b"cache-control", b"no-cache")) if added is SECURITY_HEADERS else kept
     result = [pair for pair in headers if pair[0] != b"x-request-id"]
