@@ -26,7 +26,7 @@ OF_A_SERVICE = re.compile(r"__tablename__|/api/|[\"']admin[\"']|superadmin|acme|
 """A table, a path, a role or a name that is some service's own."""
 EXPORTED: Mapping[str, str] = {
     "": "Command Core Feature Logging Parts Service asgi run",
-    "access": "ANONYMOUS AUTHENTICATED Caller PUBLIC Policy current_caller owner_or roles",
+    "access": "ANONYMOUS AUTHENTICATED BEARER_SUBPROTOCOL Caller PUBLIC Policy current_caller owner_or roles",
     "auth": """
         Attempts BearerAuthorizer CHALLENGE Claims MAX_TOKEN_CHARACTERS MemoryAttempts TokenRejected Tokens
         client_of new_attempts
@@ -47,9 +47,10 @@ EXPORTED: Mapping[str, str] = {
     "passwords": "HASHING_NICE Passwords Result",
     "rate_limits": "RateLimit subscriber",
     "settings": """
-        Accepts AppEnv CHASSIS_GROUPS DatabaseSettings DatabaseUrl Hosts Insecure Listener LoggingSettings
-        LowerCase Origins Proxies RedisSettings RedisUrl SecretUrl ServerSettings Settings SettingsError
-        SettingsGroup Switch environment_of load_settings masked_lines secret_values service_defaults weakness
+        Accepts AppEnv CHASSIS_GROUPS DatabaseSettings DatabaseUrl Generated Hosts Insecure Listener
+        LoggingSettings LowerCase Origins Proxies RedisSettings RedisUrl SecretUrl ServerSettings Settings
+        SettingsError SettingsGroup Switch environment_of load_settings masked_lines secret_values
+        service_defaults weakness
     """,
     "shapes": """
         Changes CursorPage Email GivenPassword ID_PATTERN Items ListQuery MAX_EMAIL_CHARACTERS Name Page

@@ -133,7 +133,7 @@ def change(owned: Path) -> Iterator[Change]:
     """
 
     def changed(*headings: str, check: bool = True) -> Path:
-        page = guide.sections(owned / PAGE) | guide.sections(owned / "docs/architecture.md")
+        page = {**guide.sections(owned / PAGE), **guide.sections(owned / "docs/architecture.md")}
         for heading in headings:
             guide.apply(owned, page[heading])
         if check:

@@ -28,6 +28,7 @@ TAGGED = (
     "Makefile",
     "README.md",
     "compose.yaml",
+    "docs/configuration.md",
     "pyproject.toml",
     "src/*/app.py",
     "src/*/features/__init__.py",
@@ -171,7 +172,8 @@ def test_a_project_is_told_the_version_that_the_template_has() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_every_link_of_a_document_leads_to_a_file_and_a_heading(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", (TEMPLATE / document).read_text("utf-8")):
+    text = re.sub(r"^```.*?^```", "", (TEMPLATE / document).read_text("utf-8"), flags=BLOCKS)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
         path, _, heading = target.partition("#")
         if ":" not in target:
             file = (TEMPLATE / document.parent / path) if path else TEMPLATE / document

@@ -25,7 +25,8 @@ def main(template: str, arguments: list[str]) -> int:
         clone = Path(name) / "template"
         if subprocess.run(["git", "clone", "--quiet", address, str(clone)], check=False).returncode:
             return 1
-        return subprocess.run([sys.executable, str(clone / "tools/chassis.py"), ".", *arguments], check=False).returncode
+        tool = [sys.executable, str(clone / "tools/chassis.py"), "."]
+        return subprocess.run([*tool, *arguments], check=False).returncode
 
 
 def _recorded() -> str:

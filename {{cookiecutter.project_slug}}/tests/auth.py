@@ -90,6 +90,7 @@ class Person:
     def send(self, method: str, path: str, body: object = None) -> httpx2.Response:
         return self.client.request(method, path, json=body, headers=self.headers)
 
+
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 

@@ -12,18 +12,24 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, event, func, select, text, update
 
 from {{ cookiecutter.package_name }}.chassis.access import Caller, current_caller
+from {{ cookiecutter.package_name }}.chassis.auth import MemoryAttempts, Tokens
+from {{ cookiecutter.package_name }}.chassis.cache import MemoryCache
+from {{ cookiecutter.package_name }}.chassis.database import Database
 from {{ cookiecutter.package_name }}.chassis.errors import Forbidden, Invalid, TooManyRequests, Unauthenticated
-from {{ cookiecutter.package_name }}.models.auth import Account, AccountChanges, Credentials, PasswordChange, Role, Session
+from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
+from {{ cookiecutter.package_name }}.models.auth import (
+    Account,
+    AccountChanges,
+    Credentials,
+    PasswordChange,
+    Role,
+    Session,
+)
 from {{ cookiecutter.package_name }}.models.user import User, UserChanges, UserCreate
 from {{ cookiecutter.package_name }}.services.auth import Authentication, attempt_limits
 from {{ cookiecutter.package_name }}.services.auth_accounts import CACHE_SECONDS, COMMAND_LINE, Accounts
-from {{ cookiecutter.package_name }}.chassis.auth import MemoryAttempts
 from {{ cookiecutter.package_name }}.services.auth_directory import Directory
 from {{ cookiecutter.package_name }}.services.auth_sessions import MAX_SESSIONS, Sessions
-from {{ cookiecutter.package_name }}.chassis.auth import Tokens
-from {{ cookiecutter.package_name }}.chassis.cache import MemoryCache
-from {{ cookiecutter.package_name }}.chassis.database import Database
-from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
 from {{ cookiecutter.package_name }}.services.users import Users
 
 from . import application

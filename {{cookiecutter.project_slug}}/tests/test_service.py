@@ -30,7 +30,12 @@ from {{ cookiecutter.package_name }}.chassis import Feature, Parts
 from {{ cookiecutter.package_name }}.chassis.access import AUTHENTICATED, PUBLIC, Policy
 from {{ cookiecutter.package_name }}.chassis.cli import read_settings
 from {{ cookiecutter.package_name }}.chassis.database import Database
-from {{ cookiecutter.package_name }}.chassis.database.migrations.runner import alembic_config, comparison, metadata_of, migrated
+from {{ cookiecutter.package_name }}.chassis.database.migrations.runner import (
+    alembic_config,
+    comparison,
+    metadata_of,
+    migrated,
+)
 from {{ cookiecutter.package_name }}.chassis.errors import ConfigurationError, ProblemType, problem_types
 from {{ cookiecutter.package_name }}.chassis.http import ApiRoute, allow, describe
 from {{ cookiecutter.package_name }}.chassis.settings import SettingsGroup, masked_lines
@@ -183,9 +188,7 @@ PAGES = {"configuration": [*SERVICE.settings, *(group for each in SERVICE.featur
 PAGES |= {feature.name: list(feature.settings) for feature in SERVICE.features[1:] if feature.settings}
 """The groups of settings that each page below docs/ describes: a feature has a page of its own."""
 VARIABLES = [variable for groups in PAGES.values() for group in groups for variable in variables(group)]
-EXAMPLE = re.sub(
-    r"(?<==)generate:\d+$", "", (PROJECT / ".env.example").read_text(encoding="utf-8"), flags=re.MULTILINE
-)
+EXAMPLE = re.sub(r"(?<==)generate:\d+$", "", (PROJECT / ".env.example").read_text(encoding="utf-8"), flags=re.MULTILINE)
 """Without the secrets that `make` generates into the copy."""
 FOREIGN = set(re.findall(r"\$\{(\w+)", (PROJECT / "compose.yaml").read_text(encoding="utf-8")))
 """What compose.yaml takes from `.env`, also for itself."""

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
-from {{ cookiecutter.package_name }}.chassis.errors import Conflict, NotFound
-from {{ cookiecutter.package_name }}.chassis.shapes import new_id
-from {{ cookiecutter.package_name }}.models.user import UserChanges, UserCreate, UserOut
 from {{ cookiecutter.package_name }}.chassis.cache import MemoryCache
 from {{ cookiecutter.package_name }}.chassis.database import Database
+from {{ cookiecutter.package_name }}.chassis.errors import Conflict, NotFound
 from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
+from {{ cookiecutter.package_name }}.chassis.shapes import new_id
+from {{ cookiecutter.package_name }}.models.user import UserChanges, UserCreate, UserOut
 from {{ cookiecutter.package_name }}.services.users import Users
 
 from .application import new_user
@@ -176,9 +176,7 @@ class Witness(MemoryCache):
         await super().invalidate(key)
 
 
-async def test_the_cache_forgets_before_and_after_the_commit(
-    database: Database, passwords: Passwords
-) -> None:
+async def test_the_cache_forgets_before_and_after_the_commit(database: Database, passwords: Passwords) -> None:
     """Before, in case the process dies in between; after, because a reader may have kept the old user meanwhile."""
     witness = Witness(database)
     users = Users(database, witness, passwords)
@@ -207,5 +205,3 @@ async def test_users_are_found_by_ids_in_the_order_asked(users: Users) -> None:
 
     found = await users.by_ids([third.id, new_id(), first.id, second.id])
     assert [third, first, second] == found.items
-
-

@@ -9,9 +9,10 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from acme_service.chassis.cli import read_settings
-from acme_service.chassis.commands import configure_log, new_process, server_options
+from acme_service.chassis.commands import new_process, server_options
 from acme_service.chassis.server.process import serve
 from acme_service.chassis.settings import Settings
+from acme_service.chassis.startup import configure_log
 from acme_service.chassis.wiring import Process
 
 from ..sample import SERVICE

@@ -90,7 +90,8 @@ def asgi(service: Service) -> LazyApplication:
 @asynccontextmanager
 async def _running(service: Service) -> AsyncIterator[ASGIApp]:
     """The application, open; a failure is reported once, in the log or, before there is one, on stderr."""
-    from .commands import new_process, open_log  # noqa: PLC0415 - in the worker, when it starts
+    from .commands import new_process  # noqa: PLC0415 - in the worker, when it starts
+    from .startup import open_log  # noqa: PLC0415 - as above
 
     try:
         settings = _settings(service)

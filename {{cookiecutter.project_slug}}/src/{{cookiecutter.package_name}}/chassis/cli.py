@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import exit_codes
+from .startup import report_failed_import
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,16 +59,6 @@ def read_settings(service: Service, environ: Mapping[str, str], directory: Path)
     return load_settings(
         environ, directory, groups, defaults=service_defaults(service.name), hardened_defaults=hardened
     )
-
-
-def report_failed_import(error: Exception) -> int:
-    """Say in one line on stderr what failed, and where: there is no log yet to say it in. The exit code."""
-    import traceback
-
-    *_, place = traceback.extract_tb(error.__traceback__)
-    reason = " ".join(str(error).split())
-    sys.stderr.write(f"start-up failed: {type(error).__name__}: {reason} ({place.filename}:{place.lineno})\n")
-    return exit_codes.STARTUP_FAILED
 
 
 def _imported(module: str) -> Service:

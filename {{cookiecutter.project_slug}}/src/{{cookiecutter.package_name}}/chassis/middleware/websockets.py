@@ -32,7 +32,7 @@ CLIENT_CLOSED_REQUEST = 499
 class WebSocketInstrumentation:
     """ASGI middleware: request id, access line and metrics of a websocket, and the headers of a rejected handshake."""
 
-    def __init__(  # noqa: PLR0913 - what the instrumentation has
+    def __init__(
         self,
         app: ASGIApp,
         *,
@@ -84,7 +84,7 @@ class WebSocketInstrumentation:
 class _ObservedSocket:
     """The `receive` and `send` of one websocket."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what the instrumentation has
+    def __init__(
         self,
         scope: Scope,
         receive: Receive,
