@@ -46,7 +46,7 @@ def ada(client: httpx2.Client) -> Person:
 def superadmin(client: httpx2.Client, folder: Path) -> Person:
     made = run(folder, "create-admin", "root@example.com", entered=f"{PASSWORD}\n", JWT_SECRET=KEY)
     assert 0 == made.returncode, made.stderr
-    assert '"role":"superadmin"' in made.stdout
+    assert '"role":"superadmin"' in made.stderr
     return Person(client, "root@example.com")
 
 

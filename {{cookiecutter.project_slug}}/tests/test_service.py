@@ -10,7 +10,6 @@ import importlib
 import pkgutil
 import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -38,8 +37,8 @@ from {{ cookiecutter.package_name }}.chassis.database.migrations.runner import (
 )
 from {{ cookiecutter.package_name }}.chassis.errors import ConfigurationError, ProblemType, problem_types
 from {{ cookiecutter.package_name }}.chassis.http import ApiRoute, allow, describe
-from {{ cookiecutter.package_name }}.chassis.settings import SettingsGroup, masked_lines
-from {{ cookiecutter.package_name }}.chassis.settings.groups import Variable, variables
+from {{ cookiecutter.package_name }}.chassis.settings.documents import stale
+from {{ cookiecutter.package_name }}.chassis.settings.groups import variables
 
 from .application import Application, running
 from .databases import SCHEMA
@@ -184,72 +183,36 @@ def test_the_revisions_are_one_line_and_numbered_by_their_files() -> None:
 
 # The settings are what the documents say.
 
-PAGES = {"configuration": [*SERVICE.settings, *(group for each in SERVICE.features[:1] for group in each.settings)]}
-PAGES |= {feature.name: list(feature.settings) for feature in SERVICE.features[1:] if feature.settings}
-"""The groups of settings that each page below docs/ describes: a feature has a page of its own."""
-VARIABLES = [variable for groups in PAGES.values() for group in groups for variable in variables(group)]
-EXAMPLE = re.sub(r"(?<==)generate:\d+$", "", (PROJECT / ".env.example").read_text(encoding="utf-8"), flags=re.MULTILINE)
-"""Without the secrets that `make` generates into the copy."""
-FOREIGN = set(re.findall(r"\$\{(\w+)", (PROJECT / "compose.yaml").read_text(encoding="utf-8")))
-"""What compose.yaml takes from `.env`, also for itself."""
+
+def test_the_documents_name_every_setting_with_its_meaning_and_default() -> None:
+    assert not stale(SERVICE, PROJECT), "other settings than the groups declare: run make documents, and commit"
 
 
-@pytest.fixture
-def defaults(tmp_path: Path) -> dict[str, str]:
-    return dict(line.split("=", 1) for line in masked_lines(read_settings(SERVICE, {}, tmp_path)))
+def test_every_feature_with_settings_has_a_page() -> None:
+    names = [feature.name for feature in SERVICE.features if feature.settings]
+    missing = [f"docs/{name}.md" for name in names if not (PROJECT / "docs" / f"{name}.md").exists()]
 
-
-def example_entries() -> Iterator[tuple[str, str, str]]:
-    """Name, value and the comment above, of every line of the example that sets something or would."""
-    comment = ""
-    for line in EXAMPLE.splitlines():
-        if entry := re.fullmatch(r"(?:# )?([A-Z][A-Z0-9_]*)=(.*)", line):
-            yield entry[1], entry[2], comment
-        else:
-            comment = f"{comment} {line[2:]}".strip() if line else ""
-
-
-def meaning(variable: Variable) -> str:
-    return f"{variable.meaning} Accepted: {variable.accepted}."
-
-
-def test_the_example_file_says_of_each_setting_what_it_means_and_its_default(defaults: dict[str, str]) -> None:
-    wanted = {variable.name: (defaults[variable.name], meaning(variable)) for variable in VARIABLES}
-    found = {name: (value, comment) for name, value, comment in example_entries() if name not in FOREIGN - set(wanted)}
-    lines = [f"# {text}\n# {name}={value}" for name, (value, text) in wanted.items() if found.get(name) != wanted[name]]
-
-    assert not lines, "write into .env.example:\n" + "\n".join(lines)
-    assert list(wanted) == list(found), ".env.example names other variables, or in another order than the groups"
+    assert not missing, f"write {' and '.join(missing)}: what the feature does, and which of its settings to decide on"
 
 
 def test_the_example_changes_nothing_as_it_is_and_with_every_line_in_force(tmp_path: Path) -> None:
+    example = re.sub(r"(?<==)generate:\d+$", "", _read(".env.example"), flags=re.MULTILINE)
     before = read_settings(SERVICE, {}, tmp_path)
-    for text in (EXAMPLE, re.sub(r"^# (?=[A-Z][A-Z0-9_]*=)", "", EXAMPLE, flags=re.MULTILINE)):
+    for text in (example, re.sub(r"^# (?=[A-Z][A-Z0-9_]*=)", "", example, flags=re.MULTILINE)):
         (tmp_path / ".env").write_text(text, encoding="utf-8")
 
         assert before == read_settings(SERVICE, {}, tmp_path)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_has_a_row_for_each_setting(page: str, defaults: dict[str, str]) -> None:
-    path = PROJECT / "docs" / f"{page}.md"
-    rows = "\n".join(row(variable, defaults) for group in PAGES[page] for variable in variables(group))
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    found = "\n".join(re.findall(r"^\| `[A-Z0-9_]+` \| (?:unset|`).*$", text, re.MULTILINE))
-
-    assert rows == found, f"docs/{page}.md needs a table with exactly these rows:\n{rows}"
-
-
-def row(variable: Variable, defaults: dict[str, str]) -> str:
-    default = f"`{defaults[variable.name]}`" if defaults[variable.name] else "unset"
-    return f"| `{variable.name}` | {default} | {variable.accepted} | {variable.meaning} |"
-
-
 def test_no_two_settings_share_a_variable() -> None:
-    groups: list[type[SettingsGroup]] = [group for found in PAGES.values() for group in found]
+    groups = [*SERVICE.settings, *(group for feature in SERVICE.features for group in feature.settings)]
+    names = [variable.name for group in groups for variable in variables(group)]
 
-    assert len({variable.name for variable in VARIABLES}) == len(VARIABLES)
-    assert len(set(groups)) == len(groups)
+    assert not {name for name in names if names.count(name) > 1}
+
+
+def _read(name: str) -> str:
+    return (PROJECT / name).read_text(encoding="utf-8")
 
 
 # Every problem type has a page.
