@@ -139,13 +139,7 @@ async def test_create_admin_promotes_who_is_there_only_if_that_is_wished(
         return await command.run(application.core, parser.parse_args(arguments)), capsys.readouterr().err
 
     assert (2, "a user has this e-mail: with --promote, they become an admin\n") == await run("ada@example.com")
-<<<<<<< HEAD
     unknown = "no user has this e-mail: without --promote, one is created\n"
     assert (2, unknown) == await run("eve@example.com", "--promote")
-=======
-    assert (2, "no user has this e-mail: without --promote, one is created\n") == await run(
-        "eve@example.com", "--promote"
-    )
->>>>>>> tproject
     assert 0 == (await run("ADA@example.com", "--promote", "--role", "admin"))[0]
     assert 200 == (await client.get("/api/admin/users", headers=await access_headers(client, "Ada"))).status_code

@@ -214,7 +214,7 @@ def test_healthcheck_follows_the_service(folder: Path) -> None:
     gone = run(folder, "healthcheck", PORT=port)
 
     assert gone.returncode == 1
-    assert f"nothing answers on 127.0.0.1:{port}" in gone.stderr
+    assert f"nothing listens on 127.0.0.1:{port}" in gone.stderr
 
 
 def test_healthcheck_takes_no_for_an_answer(tmp_path: Path) -> None:

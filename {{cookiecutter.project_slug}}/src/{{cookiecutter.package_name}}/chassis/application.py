@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Application(Starlette):
     """A Starlette whose only middleware is the one it is given.
 
-    Starlette adds one layer that answers unexpected exceptions as text and raises them again, and one that looks up
+    Starlette adds one layer that turns unexpected exceptions into text and raises them again, and one that looks up
     exception handlers; `middleware/errors.py` does the work of both.
     """
 

@@ -217,12 +217,12 @@ def healthcheck(_service: Service, settings: Settings, _options: argparse.Namesp
         connection.request("GET", LIVE_PATH)
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        sys.stderr.write(f"nothing answers on {host}:{port}: {error}\n")
+        sys.stderr.write(f"nothing listens on {host}:{port}: {error}\n")
         return exit_codes.UNHEALTHY
     finally:
         connection.close()
     if status != http.client.OK:
-        sys.stderr.write(f"{host}:{port} answered {status}\n")
+        sys.stderr.write(f"{host}:{port} responded with {status}\n")
         return exit_codes.UNHEALTHY
     return exit_codes.CLEAN
 

@@ -19,7 +19,7 @@ class Phase(IntEnum):
     STARTING = 0
     READY = 1
     DRAINING = 2
-    """Readiness answers 503; ordinary requests are still served."""
+    """Readiness responds with 503; ordinary requests are still served."""
     STOPPING = 3
     """The drain delay is over: endless streams say goodbye and end."""
 

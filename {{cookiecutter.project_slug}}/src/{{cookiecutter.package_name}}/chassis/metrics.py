@@ -69,7 +69,7 @@ class RequestMetrics(Collector):
         self._series: dict[tuple[str, str, int], _Series] = {}
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answered request; *route* is a path template or `unmatched`, so that the labels stay bounded."""
+        """Count one request and its response; *route* is a template or `unmatched`, so the labels stay bounded."""
         series = self._series.get((method, route, status)) or self._bounded_series(method, route, status)
         series.counts[bisect_left(DURATION_BUCKETS, seconds)] += 1
         series.seconds += seconds
@@ -82,9 +82,9 @@ class RequestMetrics(Collector):
         return self._series.setdefault((method if method in METHODS else "other", route, status), _Series())
 
     def collect(self) -> Iterator[Metric]:
-        requests = CounterMetricFamily("http_requests", "Requests answered.", labels=LABELS)
+        requests = CounterMetricFamily("http_requests", "Requests served.", labels=LABELS)
         duration = HistogramMetricFamily(
-            "http_request_duration_seconds", "Time from the request's head to the end of its answer.", labels=LABELS
+            "http_request_duration_seconds", "Time from the request's head to the end of its response.", labels=LABELS
         )
         for (method, route, status), series in list(self._series.items()):
             labels = (method, route, str(status))
@@ -93,7 +93,7 @@ class RequestMetrics(Collector):
             duration.add_metric(labels, buckets, series.seconds)
         yield requests
         yield duration
-        yield GaugeMetricFamily("http_requests_in_progress", "Requests being answered.", value=self.in_progress)
+        yield GaugeMetricFamily("http_requests_in_progress", "Requests being served.", value=self.in_progress)
         yield from self.websockets.collect()
 
 
@@ -172,7 +172,7 @@ class Metrics:
             collector(registry=self.registry)
         self.exceptions = Counter(
             "http_exceptions",
-            "Unexpected exceptions while answering, by route template and exception type.",
+            "Unexpected exceptions of requests, by route template and exception type.",
             ("route", "type"),
             registry=self.registry,
         )

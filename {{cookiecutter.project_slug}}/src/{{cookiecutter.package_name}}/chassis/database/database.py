@@ -102,7 +102,7 @@ class Database:
         await self._reader.dispose()
 
     async def ping(self) -> None:
-        """Return when the database answers; raises DatabaseUnavailable."""
+        """Return when the database responds; raises DatabaseUnavailable."""
         await self.fetch_value(text("PRAGMA schema_version" if is_sqlite(self._url) else "SELECT 1"))
 
     async def fetch_all(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[AnyRow]:

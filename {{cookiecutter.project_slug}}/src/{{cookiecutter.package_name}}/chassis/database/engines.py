@@ -30,7 +30,7 @@ CLIENT_GRACE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How many connections, and how long to wait: for a free one, for a lock, for an answer."""
+    """How many connections, and how long to wait: for a free one, for a lock, for a result."""
 
     pool_size: int
     max_overflow: int

@@ -188,7 +188,7 @@ def _responses(operation: Operation, schemas: _Schemas) -> Json:
 
 
 def _problem(status: HTTPStatus | None, schemas: _Schemas) -> Json:
-    """The answer of a failure; without a *status*, of any other one."""
+    """The response of a failure; without a *status*, of any other one."""
     return {
         "description": status.phrase if status else "Any other failure",
         "headers": REQUEST_ID | RETRY_AFTER if status in RETRYABLE_STATUSES else REQUEST_ID,
@@ -197,7 +197,7 @@ def _problem(status: HTTPStatus | None, schemas: _Schemas) -> Json:
 
 
 def _restricted(policy: Policy, responses: Json, schemas: _Schemas) -> Json:
-    """What an operation says besides, that not everybody may call; `x-policy` is the route's own declaration."""
+    """What a protected operation has besides; `x-policy` is the route's own declaration."""
     statuses = [HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND if policy.owner else HTTPStatus.FORBIDDEN]
     rejected = {str(status.value): _problem(status, schemas) for status in statuses}
     return {"security": [{SCHEME: []}], "x-policy": str(policy), "responses": rejected | responses}

@@ -110,7 +110,7 @@ class ApiRoute(Route):
         try:
             await _respond(endpoint, Request(scope, _still_authorized(authorizer, endpoint.policy, request), send))
         finally:
-            current_caller.reset(previous)  # whoever is served next in this context is somebody else
+            current_caller.reset(previous)  # the next request in this context has another caller
 
     async def _unused(self, _request: Request) -> Response:
         """Starlette wants one handler for all methods; `handle` never asks it."""
@@ -118,7 +118,7 @@ class ApiRoute(Route):
 
 
 def required(authorizer: Authorizer | None) -> Authorizer:
-    """*authorizer*; raises Forbidden without one: what is not public is served to nobody then."""
+    """*authorizer*; raises Forbidden without one: what is not public is then not served at all."""
     if authorizer is None:
         raise Forbidden("No authorizer identifies callers here.")
     return authorizer

@@ -55,7 +55,7 @@ class PolicyWebSocketRoute(WebSocketRoute):
         self._authorizer = authorizer
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Authorize, then let the handler answer the handshake."""
+        """Authorize, then let the handler respond to the handshake."""
         scope["route"] = self.path
         if self.policy.public:
             await self.app(scope, receive, send)

@@ -92,9 +92,9 @@ class ErrorMiddleware:
         return _Rejection(problem.INTERNAL, extensions=_revealed(error) if self._debug else None)
 
     async def _send(self, rejection: _Rejection, exchange: Exchange, send: Send) -> None:
-        """Send *rejection*, unless the answer began already: then cut it off where it stands.
+        """Send *rejection*, unless the response began already: then cut it off where it stands.
 
-        Raises ResponseAborted when the client holds half an answer.
+        Raises ResponseAborted when the client holds half a response.
         """
         if exchange.complete:
             return
@@ -128,7 +128,7 @@ class ErrorMiddleware:
 
 @dataclass(frozen=True, slots=True)
 class _Rejection:
-    """What to answer instead of what was asked for."""
+    """The response that replaces the one that was asked for."""
 
     problem: problem.ProblemType
     detail: str = ""

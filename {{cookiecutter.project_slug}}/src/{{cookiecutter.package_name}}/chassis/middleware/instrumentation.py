@@ -79,7 +79,7 @@ class InstrumentationMiddleware:
             await self.app(scope, receive, _observed(exchange, scope, send, self._problems))
         except ClientGone:
             raise
-        except Exception:  # of a layer outside `ErrorMiddleware`; the server logs and answers it
+        except Exception:  # of a layer outside `ErrorMiddleware`; the server logs it and responds
             if not exchange.complete:
                 exchange.outcome = exchange.outcome or INTERNAL.status
             raise

@@ -67,7 +67,7 @@ class WebSocketErrors:
             await self.app(scope, receive, send)
         exchange: Exchange = scope["exchange"]
         if not exchange.status and not exchange.complete:
-            raise RuntimeError("the handler returned without an answer to the handshake")
+            raise RuntimeError("the handler returned without a response to the handshake")
         if not exchange.complete:
             await send(close_message(NORMAL_CLOSURE))
 

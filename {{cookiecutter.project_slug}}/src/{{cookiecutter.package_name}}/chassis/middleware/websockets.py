@@ -54,7 +54,7 @@ class WebSocketInstrumentation:
         socket = _ObservedSocket(scope, receive, send, self._metrics, self._problems)
         try:
             await self.app(scope, socket.receive, socket.send)
-        except Exception:  # of a layer outside `ErrorMiddleware`; the server logs and answers it
+        except Exception:  # of a layer outside `ErrorMiddleware`; the server logs it and responds
             if not exchange.status:
                 exchange.outcome = exchange.outcome or problem.INTERNAL.status
             raise

@@ -24,7 +24,7 @@ class ListenerState(ServerState):
         """Every response asks the client to leave (`Connection: close`)."""
         self.date_line = b""
         self.request_ids = RequestIds()
-        """For answers that the application had no part in."""
+        """For responses that the application had no part in."""
         self.renew_date()
 
     def renew_date(self) -> None:

@@ -116,7 +116,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         return self.handshake_complete or self.close_sent
 
     def _reject(self, rejected: Rejected) -> None:
-        """Answer a handshake in place of the application, if that has not answered it."""
+        """Respond to a handshake in place of the application, if that has not done it."""
         if self._answered:
             return
         self.handshake_complete = self.close_sent = True
@@ -133,7 +133,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         try:
             await self.app(self.scope, self.receive, self.send)
             if not self._answered:
-                raise RuntimeError("the application returned without an answer to the handshake")  # noqa: TRY301 - as its own
+                raise RuntimeError("the application returned without response to the handshake")  # noqa: TRY301 - as its own
         except (ClientDisconnected, asyncio.CancelledError):
             self._reject(CUT_OFF)
         except Exception as error:  # noqa: BLE001 - the last one that can catch it

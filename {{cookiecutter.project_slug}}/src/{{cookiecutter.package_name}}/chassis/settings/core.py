@@ -39,7 +39,7 @@ class ServerSettings(SettingsGroup):
         ge=0,
         le=65535,
         validation_alias="OPERATIONS_PORT",
-        description="When set, health and metrics answer on this second port only; it closes last.",
+        description="When set, health and metrics are served on this second port only; it closes last.",
     )
     drain_delay_seconds: float = Field(
         default_factory=lambda values: 5.0 if _hardened(values) else 0.0,
@@ -60,21 +60,21 @@ class ServerSettings(SettingsGroup):
         gt=0,
         le=3600,
         validation_alias="REQUEST_TIMEOUT_SECONDS",
-        description="How long one request may take before it is answered with 503; streams are exempt.",
+        description="How long one request may take before it is rejected with 503; streams are exempt.",
     )
     max_body_bytes: int = Field(
         default=1_048_576,
         ge=1,
         le=1_073_741_824,
         validation_alias="MAX_BODY_BYTES",
-        description="Largest request body; a larger one is answered with 413.",
+        description="Largest request body; a larger one is rejected with 413.",
     )
     max_header_bytes: int = Field(
         default=32_768,
         ge=1024,
         le=1_048_576,
         validation_alias="MAX_HEADER_BYTES",
-        description="Largest head of a request; a larger one is answered with 431.",
+        description="Largest head of a request; a larger one is rejected with 431.",
     )
     websocket_max_bytes: int = Field(
         default=65_536,
@@ -88,18 +88,18 @@ class ServerSettings(SettingsGroup):
         ge=0,
         le=1_000_000,
         validation_alias="RATE_LIMIT_PER_MINUTE",
-        description="How many requests one client may make in a minute before it is answered with 429; 0 for no limit.",
+        description="How many requests one client may make in a minute before it is rejected with 429; 0 for no limit.",
     )
     allowed_hosts: Hosts = Field(
         default=(),
         validate_default=True,
         validation_alias="ALLOWED_HOSTS",
-        description="Host headers that are answered; unset means all.",
+        description="Host headers that are accepted; unset means all.",
     )
     cors_origins: Origins = Field(
         default=(),
         validation_alias="CORS_ORIGINS",
-        description="Origins whose web pages may read the answers; unset means none but the service's own.",
+        description="Origins whose web pages may read the responses; unset means none but the service's own.",
     )
     trusted_proxies: Proxies = Field(
         default=(),
@@ -151,7 +151,7 @@ class DatabaseSettings(SettingsGroup):
         gt=0,
         le=300,
         validation_alias="DB_POOL_TIMEOUT_SECONDS",
-        description="How long a request waits for a free connection before it is answered with 503.",
+        description="How long a request waits for a free connection before it is rejected with 503.",
     )
     statement_timeout_seconds: float = Field(
         default=10.0,

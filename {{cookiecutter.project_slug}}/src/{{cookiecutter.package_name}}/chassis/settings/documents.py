@@ -101,7 +101,7 @@ def _sections(service: Service) -> Iterator[tuple[type[SettingsGroup], list[Entr
 
 
 def _defaults(group: type[SettingsGroup], app_env: AppEnv, given: Mapping[str, str]) -> dict[str, str | None]:
-    """What each variable of *group* is in *app_env* while nobody sets it; None if the group rejects that."""
+    """What each variable of *group* is in *app_env* while it is not set; None if the group rejects that."""
     app_env_if_known: dict[str, Any] = {"app_env": app_env} if "app_env" in group.model_fields else {}
     built = group.model_construct(**app_env_if_known)
     known = list(variables(group))
