@@ -92,7 +92,7 @@ def test_the_chassis_passes_its_tests(render: Render, open_folder: Path, tested:
     python = interpreter(tested.python) or _missing(f"no Python {tested.python} on this machine")
     with reproducible(by_hand(tested.answers, "setup", python=python)):
         folder = render(output=open_folder / f"chassis-{tested}", **tested.answers)
-        make(folder, "setup", UV_PYTHON=python)
+        make(folder, "setup", UV_PYTHON=python, UV_COMPILE_BYTECODE="1")  # many short processes import it all
         _install_tools(folder)
         if tested == RUNS[0]:
             _check(folder)

@@ -118,8 +118,8 @@ async def running(
     process = Process(
         lifecycle=Lifecycle(),
         metrics=Metrics(),
-        access_log=lines,
-        reporter=ErrorReporter(service.on_error),  # type: ignore[arg-type]
+        access_log=lines,  # type: ignore[arg-type]
+        reporter=ErrorReporter(service.on_error),
     )
     app = create_app(service, read_settings(service, environment, folder), process)
     if prepare is not None:

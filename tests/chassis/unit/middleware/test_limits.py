@@ -10,9 +10,9 @@ from time import perf_counter
 import httpx2
 import pytest
 from starlette.applications import Starlette
+from starlette.types import Message
 
 from acme_service.chassis.context import Exchange
-from acme_service.chassis.errors import HostNotAllowed
 from acme_service.chassis.middleware.cross_origin import CORSMiddleware
 
 from .conftest import Stack
@@ -54,8 +54,15 @@ async def test_names_without_a_star_leave_no_other_host_open() -> None:
 
 
 async def test_a_websocket_needs_a_listed_host_too(stack: Stack) -> None:
-    with pytest.raises(HostNotAllowed):
-        await stack.call({"type": "websocket", "headers": [(b"host", b"evil.test")]})
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    extensions: dict[str, object] = {"websocket.http.response": {}}
+    await stack.call({"type": "websocket", "headers": [(b"host", b"evil.test")], "extensions": extensions}, send=send)
+
+    assert ("websocket.http.response.start", 400) == (sent[0]["type"], sent[0]["status"])
 
 
 @pytest.mark.parametrize("hosts", [(), ("good.test",)])

@@ -27,7 +27,7 @@ from .engines import (
 from .liveness import is_lost
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
     from sqlalchemy import Connection, Engine, Executable
 
@@ -127,7 +127,8 @@ class Database:
         """
         # One greenlet for checkout, statements and checkin, where AsyncConnection starts one for each. A cancellation
         # arrives inside it, so that a connection amid a statement is closed before it is given back.
-        return await greenlet_spawn(_read, self._reader.sync_engine, function)
+        reading = greenlet_spawn(_read, self._reader.sync_engine, function)
+        return await (_cancelled_once(reading) if is_sqlite(self._url) else reading)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -176,6 +177,20 @@ class Database:
             "idle": sum(pool.checkedin() for pool in self._pools),
             "overflow": sum(max(0, pool.overflow()) for pool in self._pools),
         }
+
+
+async def _cancelled_once(reading: Coroutine[Any, Any, Result]) -> Result:
+    """What *reading* returns; it hears of the first cancellation alone, and ends by itself after it.
+
+    A second one, while SQLAlchemy closes the connection of SQLite, would leave a task that waits for an ended thread.
+    """
+    task = asyncio.get_running_loop().create_task(reading)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait([task])
+        raise
 
 
 def _read(engine: Engine, function: Callable[[Connection], Result], *, again: bool = True) -> Result:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
 from starlette.middleware import cors
+from starlette.responses import PlainTextResponse
 
 from .hosts import HostList
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 
@@ -25,6 +28,14 @@ class CORSMiddleware(cors.CORSMiddleware):
     def __init__(self, app: ASGIApp, /, *, hosts: Collection[str], **options: Any) -> None:
         super().__init__(app, **options)
         self._hosts = HostList(hosts) if hosts else None
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Starlette's; a rejection has the text that the instrumentation replaces by problem details."""
+        response = super().preflight_response(request_headers)
+        if response.status_code != HTTPStatus.BAD_REQUEST:
+            return response
+        headers = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+        return PlainTextResponse(HTTPStatus.BAD_REQUEST.phrase, HTTPStatus.BAD_REQUEST, headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "OPTIONS" and self._hosts and self._hosts.rejection(scope):
