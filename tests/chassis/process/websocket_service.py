@@ -43,7 +43,8 @@ class WebSocketService:
         self.process = subprocess.Popen(
             self.command(), cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def command(self) -> list[str]:
         return [sys.executable, str(PROGRAM), "serve"]
@@ -55,6 +56,9 @@ class WebSocketService:
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait(SECONDS)
+        self._reader.join(SECONDS)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
     def wait_until_ready(self) -> None:
         ends = time.monotonic() + SECONDS

@@ -182,3 +182,28 @@ async def test_the_lag_of_a_blocked_loop_is_measured(tasks: BackgroundTasks) -> 
     await tasks.close()
 
     assert 0.05 < max(lags) < 1
+
+
+async def test_a_periodic_task_goes_on_after_what_it_waited_for_was_cancelled(tasks: BackgroundTasks) -> None:
+    calls = 0
+
+    async def work() -> None:
+        nonlocal calls
+        calls += 1
+        cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        cancelled.cancel()
+        await cancelled
+
+    tasks.start("periodic", tasks.every(0, work)())
+    while calls < 3:
+        await asyncio.sleep(0)
+    await tasks.close()
+
+    assert 0 == len(tasks)
+
+
+async def test_no_task_is_started_after_the_end(tasks: BackgroundTasks) -> None:
+    await tasks.close()
+    tasks.start("late", asyncio.sleep(60))
+
+    assert 0 == len(tasks)

@@ -170,3 +170,35 @@ def test_a_policy_reads_as_the_callers_that_it_admits(policy: Policy, text: str)
 def test_a_policy_of_no_role_is_a_mistake() -> None:
     with pytest.raises(TypeError, match="at least one role"):
         roles()
+
+
+async def test_a_client_that_leaves_a_stream_is_not_authorized_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its token may have expired meanwhile, which is no reason for an error."""
+    monkeypatch.setattr("acme_service.chassis.http.routing.REAUTHORIZE_SECONDS", -1.0)
+    asked = []
+
+    class Once:
+        scheme: Mapping[str, Any] = {}
+
+        async def authorize(self, policy: Policy, connection: HTTPConnection) -> Caller:  # noqa: ARG002 - its signature
+            asked.append(policy)
+            return Caller("ann")
+
+    @describe(summary="Wait", description="For the end.", responses={200: str})
+    async def wait(request: Request) -> Response:
+        assert "http.disconnect" == (await request.receive())["type"]
+        return Response()
+
+    route = ApiRoute("/", {"GET": allow(AUTHENTICATED, wait)}, name="any")
+    route.protect(Once())
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Any) -> None:
+        return
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "path_params": {}}
+    await route.handle(scope, receive, send)
+
+    assert [AUTHENTICATED] == asked

@@ -37,7 +37,10 @@ class BackgroundTasks:
         return len(self._tasks)
 
     def start(self, name: str, work: Coroutine[object, object, None], *, critical: bool = False) -> None:
-        """Run *work* until it returns or `close` cancels it."""
+        """Run *work* until it returns or `close` cancels it; after that, it is not run at all."""
+        if self._closing:
+            work.close()
+            return
         task = asyncio.get_running_loop().create_task(_contained(work), name=name)
         self._tasks[task] = critical
         task.add_done_callback(self._ended)
@@ -55,6 +58,10 @@ class BackgroundTasks:
             while True:
                 try:
                     await work()
+                except asyncio.CancelledError as error:
+                    if (task := asyncio.current_task()) is None or task.cancelling():
+                        raise
+                    self._failed("periodic task failed", error, critical=False)  # what it waited for was cancelled
                 except Exception as error:  # noqa: BLE001 - one failure must not be the end of all later calls
                     self._failed("periodic task failed", error, critical=False)
                 await asyncio.sleep(seconds)

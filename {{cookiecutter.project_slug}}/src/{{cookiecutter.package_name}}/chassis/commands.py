@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from . import exit_codes
-from .startup import configure_log
+from .startup import configure_log, report_failed_import
 
 if TYPE_CHECKING:
     import argparse
@@ -196,8 +196,11 @@ def routes(service: Service, settings: Settings, _options: argparse.Namespace) -
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return exit_codes.STARTUP_FAILED
-    listed = {route.path: route for route in [*app.routes, *app.operations.routes] if isinstance(route, ProtectedRoute)}
-    for route in listed.values():
+    except Exception as error:  # noqa: BLE001 - whatever a feature's `build` raises, there are no routes
+        return report_failed_import(error)
+    elsewhere = app.operations.routes if settings.server.operations_port is not None else ()
+    listed = [route for route in (*app.routes, *elsewhere) if isinstance(route, ProtectedRoute)]
+    for route in listed:
         for method, policy in route.policies():
             sys.stdout.write(f"{method:<7} {route.path:<32} {route.name:<16} {policy}\n")
     return exit_codes.CLEAN

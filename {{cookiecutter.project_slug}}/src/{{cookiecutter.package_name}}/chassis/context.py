@@ -10,6 +10,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from starlette.types import Message
+
     from .shapes.headers import Overrides
 
 REQUEST_ID_PATTERN = "[A-Za-z0-9._-]{1,128}"
@@ -44,10 +46,11 @@ class Exchange:
 
     `started` is by the clock of `time.perf_counter`; `status` is 0 until the response has started; `complete` says that
     its last byte was handed to the server; `outcome`, where it is not 0, is the status to record instead, because the
-    client never saw a whole response. `headers` are those that the route, or the mounts around it, declare.
+    client never saw a whole response. `headers` are those that the route, or the mounts around it, declare; `pending`
+    holds the start and the body of a response that is sent if no exception follows.
     """
 
-    __slots__ = ("complete", "headers", "outcome", "request_id", "started", "status")
+    __slots__ = ("complete", "headers", "outcome", "pending", "request_id", "started", "status")
 
     def __init__(self, identifier: str, started: float) -> None:
         self.request_id = identifier
@@ -56,3 +59,4 @@ class Exchange:
         self.complete = False
         self.outcome = 0
         self.headers: Overrides | None = None
+        self.pending: tuple[Message, Message] | None = None

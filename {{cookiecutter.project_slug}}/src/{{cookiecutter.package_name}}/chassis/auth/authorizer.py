@@ -86,6 +86,6 @@ def _presented(connection: HTTPConnection) -> Iterator[str]:
 
 
 def _admits(policy: Policy, caller: Caller, connection: HTTPConnection) -> bool:
-    if policy.owner and connection.path_params[policy.owner] == caller.user_id:
+    if policy.owner and str(connection.path_params[policy.owner]) == caller.user_id:
         return True
     return caller.role in policy.roles if policy.roles or policy.owner else True

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse
-from starlette.routing import Match, Mount, Route
+from starlette.routing import Match, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from ..access import Policy, current_caller
@@ -60,7 +60,7 @@ class PolicyMount(Mount):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Authorize, then hand over; the label of metrics keeps the mount's prefix."""
-        scope.setdefault("mounted", _Mounted(self.path, scope))
+        scope.setdefault("mounted", _Mounted(self.path, self.app, scope))
         if scope.get("endpoint") == self._redirect:
             await self._redirect(scope, receive, send)
             return
@@ -84,29 +84,35 @@ class PolicyMount(Mount):
 
 
 class _Mounted:
-    """Where in a scope the mounted application begins, for the template that labels what it responds."""
+    """Where in a scope the application *app* is mounted, for the template that labels what it responds."""
 
-    __slots__ = ("_parameters", "_prefix", "_root")
+    __slots__ = ("_app", "_prefix", "_root")
 
-    def __init__(self, prefix: str, scope: Scope) -> None:
+    def __init__(self, prefix: str, app: object, scope: Scope) -> None:
         self._prefix = prefix
+        self._app = app
         self._root = scope.get("root_path", "")
-        self._parameters = frozenset(scope.get("path_params", ()))
 
     def template(self, scope: Scope) -> str:
         """The prefix, and what the application's own router has set in *scope*.
 
-        A mount further in stands in the path with its values alone: if it has parameters, or if what is in *scope* is
-        not Starlette's, `{path}` stands for all of it, so that no client can make up labels.
+        A mount further in stands in the path with its values alone: `{path}` stands for all that has parameters, or is
+        not Starlette's, so that no client can make up labels.
         """
-        route = scope.get("route")
-        inner = route.param_convertors if isinstance(route, Route) else {}
-        between = scope.get("root_path", "")
-        foreign = set(scope.get("path_params") or ()) - self._parameters - set(inner)
-        if foreign or not between.startswith(self._root):
-            return f"{self._prefix}/{{path}}"
-        path = route.path if isinstance(route, Route) else "/{path}"
-        return f"{self._prefix}{between.removeprefix(self._root)}{path}"
+        route, path = scope.get("route"), scope.get("root_path", "")
+        between = path.removeprefix(self._root)
+        known = not between or (path.startswith(self._root) and between in _literal_mounts(self._app))
+        if not known or not isinstance(route, Route | WebSocketRoute):
+            return f"{self._prefix}{between if known else ''}/{{path}}"
+        return f"{self._prefix}{between}{route.path}"
+
+
+def _literal_mounts(app: object) -> Iterator[str]:
+    """Yield the paths, below *app*, of mounts that have no parameters."""
+    for route in getattr(app, "routes", ()):
+        if isinstance(route, Mount) and route.param_convertors.keys() == {"path"}:
+            yield route.path
+            yield from (route.path + inner for inner in _literal_mounts(route.app))
 
 
 def mount(  # noqa: PLR0913 - all named

@@ -72,10 +72,12 @@ class ApiRoute(Route):
         for method, endpoint in endpoints.items():
             if not isinstance(endpoint, Endpoint):
                 raise ConfigurationError(f"{method} {path} has no access policy: write allow(POLICY, handler)")
+            if not method.isupper():
+                raise ConfigurationError(f"{method!r} of {path} is no method: write {method.upper()!r}")
         self.endpoints = dict(endpoints)
         self._endpoint_of = dict(endpoints)
         if "GET" in endpoints:
-            self._endpoint_of["HEAD"] = endpoints["GET"]
+            self._endpoint_of.setdefault("HEAD", endpoints["GET"])
         self._allow = ", ".join(sorted(self._endpoint_of))
         self._headers = overrides(headers, f"the route {path}")
         self._authorizer: Authorizer | None = None
@@ -154,7 +156,8 @@ def _still_authorized(authorizer: Authorizer, policy: Policy, request: Request) 
 
     async def receive() -> Message:
         message = await request.receive()
-        if not message.get("more_body", False) and monotonic() - authorized_at > REAUTHORIZE_SECONDS:
+        ended = message["type"] == "http.request" and not message.get("more_body", False)
+        if ended and monotonic() - authorized_at > REAUTHORIZE_SECONDS:
             await authorizer.authorize(policy, request)
         return message
 

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from .. import errors
-from ..metrics import route_of
+from ..metrics import UNMATCHED, route_of
 from ..shapes import problem
 from .websocket_errors import WebSocketErrors
 
@@ -34,6 +34,11 @@ ROUTER_DETAILS = {
     404: "No route has this path.",
     405: "The Allow header names the methods that this path has.",
 }
+
+BODYLESS_STATUSES = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+
+_PHRASES = frozenset(status.phrase for status in HTTPStatus)
+_OF_CONTENT = frozenset({b"content-type", b"content-length", b"transfer-encoding"})
 
 _log = structlog.get_logger("chassis.middleware.errors")
 
@@ -78,7 +83,7 @@ class ErrorMiddleware:
         if isinstance(error, errors.ServiceError):
             return _of_service_error(error)
         if isinstance(error, HTTPException):
-            return _of_http_exception(error)
+            return _of_http_exception(error, route_of(scope))
         _log.error(
             "unhandled exception",
             method=scope.get("method", "WEBSOCKET"),
@@ -115,6 +120,8 @@ class ErrorMiddleware:
             *rejection.headers,
         ]
         status = rejection.status or rejection.problem.status
+        if status in BODYLESS_STATUSES:
+            headers, body = list(rejection.headers), b""
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -165,14 +172,21 @@ def _headers_of(error: errors.ServiceError) -> Iterator[tuple[bytes, bytes]]:
         yield b"connection", b"close"
 
 
-def _of_http_exception(error: HTTPException) -> _Rejection:
-    """What a library rejected: its status and headers stay, its text gives way to ours where it says no more."""
-    says_no_more = error.detail in {status.phrase for status in HTTPStatus}
+def _of_http_exception(error: HTTPException, route: str) -> _Rejection:
+    """What a library rejected: its status and headers stay, its text gives way to ours where it says no more.
+
+    Its detail need not be a text: handlers that were written for FastAPI raise dictionaries.
+    """
+    detail = str(error.detail)
+    if detail in _PHRASES:
+        router = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED or route == UNMATCHED
+        detail = ROUTER_DETAILS.get(error.status_code, "") if router else ""
+    headers = ((name.lower().encode(), str(value).encode("latin-1")) for name, value in (error.headers or {}).items())
     return _Rejection(
         problem.type_for_status(error.status_code),
-        detail=ROUTER_DETAILS.get(error.status_code, "") if says_no_more else error.detail,
+        detail=detail,
         status=error.status_code,
-        headers=tuple((name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()),
+        headers=tuple(pair for pair in headers if pair[0] not in _OF_CONTENT),
     )
 
 

@@ -7,6 +7,7 @@ wrapper around `send` does all of it, because each further wrapper costs every r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
@@ -73,10 +74,14 @@ class InstrumentationMiddleware:
             return
         identifier = given_request_id(scope["headers"]) or self._ids.next()
         exchange = scope["exchange"] = Exchange(identifier, perf_counter())
+        if "extensions" in scope:  # of other servers: a file that they send themselves could not be observed
+            scope["extensions"] = _without_pathsend(scope["extensions"])
         current_request_id.set(exchange.request_id)
         self._metrics.in_progress += 1
         try:
             await self.app(scope, receive, _observed(exchange, scope, send, self._problems))
+            if exchange.pending is not None:
+                await _send_pending(exchange, scope, send)
         except ClientGone:
             raise
         except Exception:  # of a layer outside `ErrorMiddleware`; the server logs it and responds
@@ -91,7 +96,7 @@ class InstrumentationMiddleware:
         route = route_of(scope)
         status = exchange.outcome or (exchange.status if exchange.complete else CLIENT_CLOSED_REQUEST)
         self._metrics.observe(scope["method"], route, status, seconds)
-        client = scope["client"]
+        client = scope.get("client")
         self._access_log.line(
             level="debug" if route in QUIET_ROUTES else "info",
             request_id=exchange.request_id,
@@ -117,7 +122,7 @@ def _observed(exchange: Exchange, scope: Scope, send: Send, problems: ProblemDet
             if message["status"] >= 400 and _may_be_bare(message):  # noqa: PLR2004 - where errors begin
                 held = message
                 return
-            held = None
+            held = exchange.pending = None
             message = _started(exchange, scope, message)
         elif message["type"] == "http.response.body":
             complete = not message.get("more_body", False)
@@ -125,6 +130,10 @@ def _observed(exchange: Exchange, scope: Scope, send: Send, problems: ProblemDet
                 start, held = held, None
                 if complete and _is_bare(start, message.get("body", b""), scope["method"]):
                     start, message = _as_problem(start, problems, exchange.request_id)
+                    if start["status"] == HTTPStatus.INTERNAL_SERVER_ERROR:
+                        # A mounted Starlette sends it, and raises the exception again: `ErrorMiddleware` knows better.
+                        exchange.pending = (start, message)
+                        return
                 await send(_started(exchange, scope, start))
             exchange.complete = complete
         await send(message)
@@ -132,13 +141,31 @@ def _observed(exchange: Exchange, scope: Scope, send: Send, problems: ProblemDet
     return send_observed
 
 
+async def _send_pending(exchange: Exchange, scope: Scope, send: Send) -> None:
+    """Send the response that waited for an exception, of which there is none."""
+    assert exchange.pending is not None  # noqa: S101 - the caller has looked
+    start, body = exchange.pending
+    await send(_started(exchange, scope, start))
+    exchange.complete = True
+    await send(body)
+
+
 def _started(exchange: Exchange, scope: Scope, start: Message) -> Message:
     """*start* with all its headers; from now on the response has begun."""
-    status = exchange.status = start["status"]
+    status = start["status"]
     headers = completed(
-        status, start.get("headers", ()), exchange.request_id.encode(), scope["scheme"], exchange.headers
+        status,
+        list(start.get("headers", ())),
+        exchange.request_id.encode(),
+        scope.get("scheme", "http"),
+        exchange.headers,
     )
+    exchange.status = status
     return {**start, "headers": headers}
+
+
+def _without_pathsend(extensions: Mapping[str, object] | None) -> dict[str, object]:
+    return {name: value for name, value in (extensions or {}).items() if name != "http.response.pathsend"}
 
 
 def _may_be_bare(start: Message) -> bool:

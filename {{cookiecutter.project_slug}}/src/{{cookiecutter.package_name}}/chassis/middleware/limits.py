@@ -27,11 +27,16 @@ class BodySizeLimitMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in QUIET_ROUTES:
+            # HTTP/1 says with a field that a body follows; HTTP/2, on other servers, need not.
+            undeclared = scope.get("http_version", "1.1")[:1] != "1"
             for name, value in scope["headers"]:
                 if name == b"content-length":
                     self._reject_above(int(value))
+                    undeclared = False
                 elif name == b"transfer-encoding":
-                    receive = self._counted(receive)
+                    undeclared = True
+            if undeclared:
+                receive = self._counted(receive)
         await self.app(scope, receive, send)
 
     def _reject_above(self, size: int) -> None:

@@ -93,7 +93,7 @@ def _described(error: BaseException) -> tuple[int, str, BaseException]:
     if isinstance(error, WebSocketException):
         return error.code, error.reason, HTTPException(problem.FORBIDDEN.status, error.reason or None)
     if isinstance(error, (ServiceError, HTTPException)):
-        return POLICY_VIOLATION, error.detail, error
+        return POLICY_VIOLATION, str(error.detail), error
     return INTERNAL_ERROR, "", error
 
 

@@ -81,7 +81,8 @@ def completed(
     if result is None:
         result = _adapted(status, headers, declared)
     result.append((b"x-request-id", request_id))
-    if scheme == "https" and not any(name == TRANSPORT_SECURITY[0] for name, _ in result):
+    removed = declared is not None and TRANSPORT_SECURITY[0] in declared.names
+    if scheme == "https" and not removed and not any(name == TRANSPORT_SECURITY[0] for name, _ in result):
         result.append(TRANSPORT_SECURITY)
     return result
 
