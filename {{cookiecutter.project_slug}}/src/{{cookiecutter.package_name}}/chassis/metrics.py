@@ -178,7 +178,7 @@ class Metrics:
         )
         self.unhandled_exceptions = Counter(
             "unhandled_exceptions",
-            "Exceptions that reached a last-resort handler, by where: loop, thread, interpreter, background task.",
+            "Exceptions that reached a last-resort handler, by where: main, thread, finaliser, loop, background task.",
             ("where",),
             registry=self.registry,
         )

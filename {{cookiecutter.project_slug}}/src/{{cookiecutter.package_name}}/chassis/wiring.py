@@ -152,7 +152,7 @@ def _export_metrics(core: Core) -> None:
 
 
 async def _ensure_schema(core: Core, migrate: Callable[[], Awaitable[None]] | None) -> None:
-    """Refuse to serve on a schema other than the one this version was written for, or bring it there."""
+    """Do not serve on a schema other than the one this version was written for, or bring it there."""
     if await is_current(core.database, core.service.versions):
         return
     if migrate is None:

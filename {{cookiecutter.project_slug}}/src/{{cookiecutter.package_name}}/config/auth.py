@@ -72,14 +72,14 @@ class AuthSettings(SettingsGroup):
         le=10_000,
         validation_alias="AUTH_ACCOUNT_ATTEMPTS_PER_MINUTE",
         description="How often one address may try the password of one account in a minute; all addresses together "
-        "may ten times as often.",
+        "have ten times that limit.",
     )
     address_attempts_per_minute: int = Field(
         default=30,
         ge=1,
         le=100_000,
         validation_alias="AUTH_ADDRESS_ATTEMPTS_PER_MINUTE",
-        description="How often one address may log in, register or refresh in a minute, whichever the account.",
+        description="How often one address may log in, register or refresh in a minute, for any account.",
     )
 
     def signing_keys(self) -> tuple[str, ...]:

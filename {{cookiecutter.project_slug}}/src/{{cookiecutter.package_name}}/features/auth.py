@@ -127,7 +127,7 @@ AUTH = Feature(
     commands=(
         Command(
             name="create-admin",
-            purpose="make a user an admin, such as the first one",
+            purpose="make a user an admin or superadmin, such as the first one",
             arguments="ada@example.com --name 'Ada Lovelace'",
             configure=_configure,
             run=_create_admin,

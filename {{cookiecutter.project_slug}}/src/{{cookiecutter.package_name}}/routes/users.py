@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def user_routes(controller: UsersController, *, admins: Policy, owner: Policy) -> list[ApiRoute]:
-    """Both paths, with every method of each: *admins* may do all of it, *owner* what concerns one user."""
+    """Both paths, with every method of each: *admins* is the policy of the list, *owner* that of one user."""
     return [
         ApiRoute(
             "/api/users",

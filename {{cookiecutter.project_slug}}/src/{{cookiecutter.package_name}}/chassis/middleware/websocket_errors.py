@@ -75,7 +75,7 @@ class WebSocketErrors:
         rejection = self._origins.rejection(scope)
         if rejection:
             client = scope["client"][0] if scope["client"] else ""
-            _security_log.warning("access denied", user="", client=client, outcome="denied", reason=rejection)
+            _security_log.warning("access denied", user="", client=client, outcome="rejected", reason=rejection)
             raise Forbidden(rejection)
 
     async def _end(self, error: BaseException, scope: Scope, send: Send) -> None:
