@@ -37,7 +37,8 @@ FOREIGN_VARIABLES = frozenset(
 )
 SETTINGS_PREFIXES = (
     *("ALLOWED_", "APP_", "AUTH_", "CORS_", "DATABASE_", "DB_", "DEBUG", "DOCS_", "DRAIN_", "HOST", "JWT_", "LOG_"),
-    *("MAX_", "OPERATIONS_", "PORT", "RATE_", "REDIS_", "REQUEST_", "SHUTDOWN_", "TRUSTED_", "UV_LOCKED"),
+    *("MAX_", "OPERATIONS_", "PORT", "RATE_", "REDIS_", "REQUEST_", "SHUTDOWN_", "TRUSTED_", "USER_", "UV_LOCKED"),
+    "WEBSOCKET_",
 )
 
 Render = Callable[..., Path]

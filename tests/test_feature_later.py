@@ -280,7 +280,7 @@ def _edit(project: Path) -> None:
     (project / "src/acme_service/routes/orders.py").write_text(ORDERS)
     table = project / "src/acme_service/routes/__init__.py"
     text = table.read_text("utf-8").replace("from .users", "from .orders import order_routes\nfrom .users")
-    table.write_text(text.replace("*user_routes(", "*order_routes(), *user_routes("))
+    table.write_text(text.replace("*user_routes(", "*order_routes(),\n        *user_routes("))
     makefile = project / "Makefile"
     makefile.write_text(f"{makefile.read_text('utf-8')}\nours:\n\t@echo ours\n")
 

@@ -156,7 +156,7 @@ def test_make_demo_renders_a_project_sets_it_up_and_serves_it(tmp_path: Path) ->
 
 
 def test_make_dev_serves_a_changed_source_without_being_asked(project: Path) -> None:
-    [source] = project.glob("src/*/context.py")
+    [source] = project.glob("src/*/app.py")
     with making(project, "dev") as (base, process):
         before = _started_at(base)
         deadline = time.monotonic() + READY_SECONDS

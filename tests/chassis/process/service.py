@@ -115,7 +115,7 @@ class Service:
 
     def events(self) -> list[str]:
         """Every event of the log; call it after the end."""
-        while (fresh := self._fresh.get(timeout=1)) is not None:
+        while (fresh := self._fresh.get(timeout=10)) is not None:
             self.lines.append(fresh)
         return [line["event"] for line in self.lines]
 
@@ -208,7 +208,7 @@ def in_thread(function: Callable[[], Any]) -> Callable[[], Any]:
     threading.Thread(target=run, daemon=True).start()
 
     def result() -> Any:
-        value, error = outcome.get(timeout=30)
+        value, error = outcome.get(timeout=90)
         if error is not None:
             raise error
         return value

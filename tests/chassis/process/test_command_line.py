@@ -232,7 +232,7 @@ def test_healthcheck_takes_no_for_an_answer(tmp_path: Path) -> None:
         thread.join()
 
     assert result.returncode == 1
-    assert result.stderr == f"127.0.0.1:{server.server_port} answered 503\n"
+    assert result.stderr == f"127.0.0.1:{server.server_port} responded with 503\n"
 
 
 def test_healthcheck_asks_the_operations_listener_where_there_is_one(folder: Path) -> None:
