@@ -173,7 +173,8 @@ def test_a_setting(change: Change) -> None:
 
     assert "PAYMENTS_HOST=pay.example:443\n" in run([COMMAND, "config"], folder, PAYMENTS_HOST="pay.example:443")
     environment = project_environment(PAYMENTS_HOST="not a host")
-    wrong = subprocess.run([COMMAND, "serve"], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    command = [COMMAND, "config", "--check"]
+    wrong = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert (78, True) == (wrong.returncode, "PAYMENTS_HOST" in wrong.stderr)
 
 

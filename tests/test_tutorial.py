@@ -22,11 +22,6 @@ def test_a_resource_is_added_as_the_guide_says(
     everything = request.config.getoption("--renders") == "all"
     make(folder, "setup")
     guide.apply(folder, section)
-    # The matrix of a service with authenticated users says itself what to write for the new operations.
-    matrix = folder / "tests/test_auth_matrix.py"
-    if matrix.exists():
-        lines = '    "POST /api/orders": "authenticated",\n    "GET /api/orders/{order_id}": "authenticated",\n'
-        matrix.write_text(matrix.read_text("utf-8").replace("POLICIES = {\n", f"POLICIES = {{\n{lines}"), "utf-8")
     make(folder, "format", "check", "test", *([] if everything else [SUITES]))
 
     assert re.search(r"create_table\(\s*.orders.", _new_migration(folder).read_text("utf-8"))
