@@ -112,7 +112,7 @@ def test_a_feature_comes_to_an_edited_service_with_data_and_goes_again(
     with running(project, "acme-service") as (base, _):
         assert "none yet" == get(f"{base}/api/orders")
         assert [ada, grace] == get(f"{base}/api/users")["items"]
-    after = {name: content for name, content in _tree(project).items() if "0002" not in name}
+    after = {name: content for name, content in _tree(project).items() if "/0002_create_the_tables" not in name}
     assert before.keys() == after.keys()
     assert [] == [name for name in before if before[name] != after[name] and name != "uv.lock"]
     make(project, "migration", "MESSAGE=drop the tables of auth")

@@ -22,11 +22,14 @@ WORDS = {
 }
 """What only a project with the feature speaks of."""
 EXCUSED = {
+    "chassis/access.py": "names the subprotocol in which a browser sends what an authorizer reads",
     "chassis/http/documentation.py": "hands on whatever scheme an authorizer brings",
     "chassis/http/openapi.py": "describes whatever scheme an authorizer brings",
     "chassis/http/routing.py": "says what an authorizer brings",
+    "chassis/http/websockets.py": "selects that subprotocol",
     "chassis/logs/masking.py": "secrets of any origin are masked",
     "chassis/middleware/errors.py": "maps the rejections that an authorizer may raise",
+    "chassis/middleware/websockets.py": "selects that subprotocol",
     "chassis/shapes/common_passwords.txt": "people choose such words",
     "chassis/shapes/problem.py": "names the rejections that an authorizer may raise",
     "docs/problems": "one page for each rejection",
