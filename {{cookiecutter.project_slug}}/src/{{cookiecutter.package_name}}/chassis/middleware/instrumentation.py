@@ -155,7 +155,7 @@ def _started(exchange: Exchange, scope: Scope, start: Message) -> Message:
     status = start["status"]
     headers = completed(
         status,
-        list(start.get("headers", ())),
+        start.get("headers", ()),
         exchange.request_id.encode(),
         scope.get("scheme", "http"),
         exchange.headers,

@@ -28,7 +28,7 @@ class BodySizeLimitMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in QUIET_ROUTES:
             # HTTP/1 says with a field that a body follows; HTTP/2, on other servers, need not.
-            undeclared = scope.get("http_version", "1.1")[:1] != "1"
+            undeclared = scope.get("http_version", "1.1") >= "2"
             for name, value in scope["headers"]:
                 if name == b"content-length":
                     self._reject_above(int(value))

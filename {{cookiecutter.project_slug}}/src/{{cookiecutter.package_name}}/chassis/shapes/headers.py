@@ -10,7 +10,7 @@ the handler sets is kept, and `Overrides` are what a route or a mount declares i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 Pairs = tuple[tuple[bytes, bytes], ...]
@@ -74,16 +74,18 @@ class Overrides:
 
 
 def completed(
-    status: int, headers: Sequence[tuple[bytes, bytes]], request_id: bytes, scheme: str, declared: Overrides | None
+    status: int, headers: Iterable[tuple[bytes, bytes]], request_id: bytes, scheme: str, declared: Overrides | None
 ) -> list[tuple[bytes, bytes]]:
     """*headers* of a response with the request id and the security headers that fit its content."""
+    if type(headers) is not list:  # ASGI takes any iterable
+        headers = list(headers)
     result = _plain(headers) if declared is None and status != _NOT_MODIFIED else None
     if result is None:
         result = _adapted(status, headers, declared)
     result.append((b"x-request-id", request_id))
-    removed = declared is not None and TRANSPORT_SECURITY[0] in declared.names
-    if scheme == "https" and not removed and not any(name == TRANSPORT_SECURITY[0] for name, _ in result):
-        result.append(TRANSPORT_SECURITY)
+    if scheme == "https" and not any(name == TRANSPORT_SECURITY[0] for name, _ in result):
+        removed = declared is not None and TRANSPORT_SECURITY[0] in declared.names
+        result += () if removed else (TRANSPORT_SECURITY,)
     return result
 
 
