@@ -153,6 +153,9 @@ def _do_what_is_left(project: Path) -> None:
         text = re.sub(r'("(?:GET|POST)": )(controller\.\w+)', r"\1allow(PUBLIC, \2)", text)
         text = text.replace("import ApiRoute", "import ApiRoute, allow\nfrom ..chassis.access import PUBLIC", 1)
     routes.write_text(text, "utf-8")
+    for test in project.glob("tests/**/test_orders_api.py"):
+        text = test.read_text("utf-8")
+        test.write_text(text.replace(") as client:", ") as application, application.client() as client:"), "utf-8")
 
 
 _COMPOSED = (
