@@ -138,16 +138,34 @@ def test_a_project_of_hostile_answers_is_valid_and_holds_them_as_typed(
         assert answers.get("author_email", "you@example.com") == project["authors"][0]["email"]
         assert answers["project_name"].strip() == shown(title).strip()
         assert answers["description"].strip() == shown(description).strip()
+        texts = constants(folder / "src" / "acme" / "__init__.py")
+        assert answers["project_name"] == texts["TITLE"]
+        assert answers["description"] == texts["DESCRIPTION"]
         if answers.get("license") != "Apache-2.0":
             assert f"Copyright (c) {answers['author_name']}" in (folder / "LICENSE").read_text("utf-8")
 
 
-def test_free_text_stands_in_no_file_that_is_executed(render: Render) -> None:
+def test_free_text_stands_in_one_file_that_is_executed(render: Render) -> None:
+    """That file holds it as quoted constants alone, which the test above reads back."""
     marker = "A marker of which there is one"
     folder = render(profile="full", project_slug="acme", **dict.fromkeys(TEXTS, marker))
 
     held = {name for name, path in files_below(folder).items() if marker in path.read_text("utf-8")}
-    assert {"LICENSE", "README.md", "pyproject.toml"} == held
+    assert {"LICENSE", "README.md", "pyproject.toml", "src/acme/__init__.py"} == held
+
+
+def constants(module: Path) -> dict[str, object]:
+    """Every name that ``module`` assigns a literal to, and the literal's value.
+
+    Raises:
+        ValueError: a value is more than a literal.
+    """
+    statements = ast.parse(module.read_text("utf-8")).body
+    return {
+        ast.unparse(statement.targets[0]): ast.literal_eval(statement.value)
+        for statement in statements
+        if isinstance(statement, ast.Assign)
+    }
 
 
 def _defaults() -> dict[str, str]:
