@@ -15,6 +15,8 @@ from cookiecutter.main import cookiecutter
 from hypothesis import settings
 
 TEMPLATE = Path(__file__).parent.parent
+# The uv that the Makefile found or installed, also where pytest was started without make.
+UV = os.environ.get("UV") or shutil.which("uv") or str(TEMPLATE / ".tools" / "bin" / "uv")
 PROJECT_FOLDER = TEMPLATE / "{{cookiecutter.project_slug}}"
 GIT = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from conftest import TEMPLATE, run
+from conftest import UV, run
 
 _SECTION = re.compile(r"^## (.+?)\n((?:^```\w.*?^```$|(?!^## ).)*)", re.MULTILINE | re.DOTALL)
 _STEP = re.compile(r"^\*\*`(?P<path>.+?)`\*\*|^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -31,19 +30,13 @@ def apply(folder: Path, section: str, *, commands: bool = True) -> None:
             path = folder / step["path"]
         elif kind == "sh":
             if commands:
-                run(["bash", "-ec", text], folder, PATH=f"{_folder_of_uv()}:{os.environ['PATH']}")
+                run(["bash", "-ec", text], folder, PATH=f"{Path(UV).parent}:{os.environ['PATH']}")
         elif kind == "diff":
             path.write_text(_changed(path.read_text("utf-8"), text, path), "utf-8")
         else:
             assert not path.exists(), f"{path} is there already"
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, "utf-8")
-
-
-def _folder_of_uv() -> Path:
-    """Where the Makefile finds uv, or has put it."""
-    uv = os.environ.get("UV") or shutil.which("uv")
-    return Path(uv).parent if uv else TEMPLATE / ".tools/bin"
 
 
 def _changed(source: str, diff: str, path: Path) -> str:

@@ -7,13 +7,12 @@ import functools
 import itertools
 import os
 import shlex
-import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from conftest import TEMPLATE
+from conftest import UV
 from test_text import AUTHOR
 
 from local_extensions import CHOICES, FEATURES
@@ -127,8 +126,7 @@ def interpreter(version: str) -> str | None:
 
     uv looks on the PATH and among those that it installed; pyenv hides what is not its current version.
     """
-    uv = os.environ.get("UV") or shutil.which("uv") or str(TEMPLATE / ".tools" / "bin" / "uv")
-    search = [uv, "python", "find", "--system", "--no-project", "--no-python-downloads", version]
+    search = [UV, "python", "find", "--system", "--no-project", "--no-python-downloads", version]
     found = subprocess.run(search, cwd="/", capture_output=True, text=True, check=False)
     if found.returncode == 0:
         return found.stdout.strip()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import PROJECT_FOLDER, TEMPLATE, Render, files_below, make, run
+from conftest import PROJECT_FOLDER, TEMPLATE, UV, Render, files_below, make, run
 from matrix import by_hand, interpreter, reproducible
 from post_gen_project import FEATURES as MANIFEST
 
@@ -182,8 +182,7 @@ def _missing(reason: str) -> str:
 
 def _install_tools(folder: Path) -> None:
     """What the tests need and the project may have dropped; the uv of `make setup` installs it."""
-    uv = os.environ.get("UV") or str(TEMPLATE / ".tools" / "bin" / "uv")
-    command = [uv, "pip", "install", "--quiet", "--python", _tool(folder, "python")]
+    command = [UV, "pip", "install", "--quiet", "--python", _tool(folder, "python")]
     run([*command, "--requirements", str(TESTS / "requirements.txt")], folder)
 
 

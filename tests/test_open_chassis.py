@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
-from conftest import TEMPLATE
+from conftest import TEMPLATE, UV
 
 OPEN = TEMPLATE / "tests" / "chassis" / "open"
 
@@ -17,9 +16,8 @@ def test_the_chassis_is_open_to_asgi(project: Path, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     shutil.copytree(project / ".venv", environment, symlinks=True)
     python = str(environment / "bin" / "python")
-    uv = os.environ.get("UV") or shutil.which("uv") or str(TEMPLATE / ".tools" / "bin" / "uv")
     install = ["pip", "install", "--quiet", "--require-hashes", "--no-deps", "--python", python]
-    subprocess.run([uv, *install, "-r", str(OPEN / "requirements.txt")], check=True)
+    subprocess.run([UV, *install, "-r", str(OPEN / "requirements.txt")], check=True)
     arguments = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "--numprocesses", "3"]
     done = subprocess.run(
         [python, "-m", "pytest", *arguments, "-o", f"pythonpath={OPEN.parents[1]}", f"--confcutdir={OPEN}", str(OPEN)],

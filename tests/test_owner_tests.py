@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from conftest import GIT, Render, make, project_environment, run
+from conftest import GIT, UV, Render, make, project_environment, run
 
 COLUMN = {
     "models/user.py": [
@@ -113,8 +112,7 @@ def test_an_operation_that_the_matrix_does_not_list_is_told_its_line(owned: Path
 
 
 def test_a_dependency_that_is_added_concerns_no_test(owned: Path) -> None:
-    uv = shutil.which("uv") or str(owned / ".tools" / "bin" / "uv")
-    run([uv, "add", "--quiet", "httpx"], owned)
+    run([UV, "add", "--quiet", "httpx"], owned)
     run(["git", "diff", "--quiet", "--exit-code", "--", "src", "tests"], owned)
 
     assert {} == _failures(owned, "tests/test_project_files.py", "tests/test_scripts.py")
