@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import itertools
 import json
 import re
 import subprocess
@@ -162,6 +163,19 @@ def test_the_tools_are_pinned_by_hash(name: str) -> None:
 
     assert pins
     assert all(re.match(r"[a-z0-9-]+==\S+ .*\\$", pin) for pin in pins)
+
+
+def test_every_dependency_of_a_project_is_explained_and_has_an_upper_bound() -> None:
+    """The first release that may break a project is refused until its range is raised, with the tests that it takes."""
+    requirement = re.compile(r'^  "([a-z0-9-]+(?:\[[a-z]+\])?)([<>=~][^";]*)(;[^"]*)?",(.*)$')
+    lines = (PROJECT_FOLDER / "pyproject.toml").read_text("utf-8").partition("[tool.uv]")[0].splitlines()
+    found = [(before, match) for before, line in itertools.pairwise(lines) if (match := requirement.match(line))]
+
+    assert len(found) > 20
+    for before, match in found:
+        name, versions, _, comment = match.groups()
+        assert "<" in versions or versions.startswith("~="), f"{name} has no upper bound: {versions}"
+        assert re.match(r" # \S", comment) or before.lstrip().startswith("# "), f"{name}: say what it is for"
 
 
 def test_a_project_is_told_the_version_that_the_template_has() -> None:

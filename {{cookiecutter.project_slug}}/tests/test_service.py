@@ -18,6 +18,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from openapi_spec_validator import OpenAPIV31SpecValidator
 from sqlalchemy import Connection, inspect
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -105,6 +106,13 @@ async def test_every_route_is_protected_and_every_operation_described(applicatio
         assert all(isinstance(policy, Policy) for _, policy in route.policies()), route.path
         for method, endpoint in getattr(route, "endpoints", {}).items():
             assert endpoint.handler.operation.summary, f"{method} {route.path}: put @describe(...) on its handler"
+
+
+async def test_the_described_operations_are_valid_openapi(application: Application) -> None:
+    async with application.client() as client:
+        document = (await client.get("/openapi.json")).json()
+
+    assert [] == [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()]
 
 
 @describe(summary="Do something", description="For a test.", responses={200: str})
