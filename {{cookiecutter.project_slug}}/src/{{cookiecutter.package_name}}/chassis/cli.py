@@ -34,9 +34,10 @@ def run(service: Service | str, arguments: Sequence[str] | None = None) -> int:
 
         if isinstance(service, str):
             service = _imported(service)
+        parser = _parser(service)
     except Exception as error:  # noqa: BLE001 - whatever a module raises, there is no service
         return report_failed_import(error)
-    options = _parser(service).parse_args(arguments)
+    options = parser.parse_args(arguments)
     if document := getattr(options, "document", None):
         from .commands import write_documents
 
@@ -68,6 +69,7 @@ def _imported(module: str) -> Service:
 
 def _parser(service: Service) -> argparse.ArgumentParser:
     from . import commands as chassis_commands
+    from .errors import ConfigurationError
 
     name = service.name
     parser = argparse.ArgumentParser(
@@ -113,7 +115,11 @@ def _parser(service: Service) -> argparse.ArgumentParser:
         "ask the running service if it lives",
         f"{name} healthcheck",
     )
-    for command in (command for feature in service.features for command in feature.commands):
+    for feature, command in ((each, command) for each in service.features for command in each.commands):
+        if command.name in commands.choices:
+            raise ConfigurationError(
+                f"the command {command.name!r} of the feature {feature.name!r} is there: rename it"
+            )
         example = f"{name} {command.name} {command.arguments}".rstrip()
         run_it = partial(chassis_commands.run_of_feature, command)
         command.configure(_add(commands, command.name, run_it, command.purpose, example))
