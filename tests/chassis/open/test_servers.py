@@ -150,6 +150,27 @@ def test_a_test_client_runs_it_twice() -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_a_suite_of_test_clients_keeps_one_log_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_FILE", str(tmp_path / "log"))
+    app = asgi(service(route("/x", text)))
+
+    before = set(threading.enumerate())
+
+    def writers() -> list[str]:
+        return [thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("log-")]
+
+    for _ in range(4):
+        with TestClient(app) as client:
+            assert 200 == client.get("/x").status_code
+    deadline = time.monotonic() + 5
+    while len(writers()) > 3 and time.monotonic() < deadline:
+        time.sleep(0.01)  # the earlier ones write what they still have
+
+    assert ["log-errors", "log-file", "log-stdout"] == sorted(writers())
+    assert 4 == (tmp_path / "log").read_text("utf-8").count('"event":"stopped"')
+
+
+@pytest.mark.usefixtures("here")
 def test_a_test_client_without_lifespan_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     response = TestClient(asgi(service(route("/x", text)))).get("/x")
 

@@ -21,7 +21,9 @@ LIMITS = {"account": 2, "address": 3}
 async def attempts(request: pytest.FixtureRequest, redis_prefix: str) -> AsyncIterator[Attempts]:
     made: Attempts = MemoryAttempts(LIMITS)
     if request.param == "redis":
-        made = RedisAttempts(request.getfixturevalue("shared_redis_url"), prefix=redis_prefix, limits=LIMITS)
+        made = RedisAttempts(
+            request.getfixturevalue("shared_redis_url"), prefix=redis_prefix, limits=LIMITS, window_seconds=60
+        )
     yield made
     await made.aclose()
 
@@ -46,7 +48,9 @@ async def test_a_key_begins_anew_when_it_is_forgotten(attempts: Attempts) -> Non
 
 
 async def test_two_processes_count_together_in_redis(shared_redis_url: str, redis_prefix: str) -> None:
-    one, other = (RedisAttempts(shared_redis_url, prefix=redis_prefix, limits=LIMITS) for _ in range(2))
+    one, other = (
+        RedisAttempts(shared_redis_url, prefix=redis_prefix, limits=LIMITS, window_seconds=60) for _ in range(2)
+    )
     hits = [await one.hit("account", "ada"), await other.hit("account", "ada"), await one.hit("account", "ada")]
     await one.aclose()
     await other.aclose()
@@ -55,7 +59,7 @@ async def test_two_processes_count_together_in_redis(shared_redis_url: str, redi
 
 
 async def test_what_is_kept_in_redis_names_nobody_and_ends(shared_redis_url: str, redis_prefix: str) -> None:
-    attempts = RedisAttempts(shared_redis_url, prefix=redis_prefix, limits=LIMITS)
+    attempts = RedisAttempts(shared_redis_url, prefix=redis_prefix, limits=LIMITS, window_seconds=60)
     await attempts.hit("account", "ada@example.com")
     await attempts.aclose()
     with redis.Redis.from_url(shared_redis_url) as client:
@@ -68,7 +72,7 @@ async def test_what_is_kept_in_redis_names_nobody_and_ends(shared_redis_url: str
 
 
 async def test_nobody_may_try_while_redis_is_lost_or_frozen(redis_server: RedisServer, redis_prefix: str) -> None:
-    attempts = RedisAttempts(redis_server.url, prefix=redis_prefix, limits=LIMITS)
+    attempts = RedisAttempts(redis_server.url, prefix=redis_prefix, limits=LIMITS, window_seconds=60)
     assert 0 == await attempts.hit("account", "ada")
     redis_server.freeze()
     with pytest.raises(Unavailable):

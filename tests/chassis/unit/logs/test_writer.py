@@ -49,10 +49,16 @@ class Stuck:
         self.taken += lines
         return len(lines)
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 class Broken:
     def write(self, lines: Sequence[bytes]) -> int:
         raise OSError(errno.EIO, f"{len(lines)} lines lost")
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def test_lines_arrive_whole_and_in_order() -> None:
@@ -189,6 +195,23 @@ def test_a_full_pipe_holds_only_whole_lines() -> None:
     while (in_the_pipe + rest).count(b"\n") < len(lines):
         rest += os.read(reading, 1_000_000)
     assert b"".join(lines) == in_the_pipe + rest
+
+
+def test_a_closed_writer_has_written_what_was_queued_and_drops_what_comes_later() -> None:
+    reading, writing = os.pipe()
+    before = set(threading.enumerate())
+    writer = LogWriter(LINES, everything=[LogQueue("a", Descriptor(writing), finish=LINES.finished)])
+    [thread] = set(threading.enumerate()) - before
+    os.close(writing)
+
+    writer.write(b"queued\n")
+    writer.close()
+    writer.write(b"late\n")
+    thread.join(5)
+
+    assert (False, 1) == (thread.is_alive(), writer.dropped)
+    with open(reading, "rb") as pipe:  # noqa: PTH123 - a descriptor
+        assert b"queued\n" == pipe.read()
 
 
 def test_a_pipe_without_a_reader_costs_lines_and_nothing_else() -> None:

@@ -49,4 +49,4 @@ def new_attempts(limits: Mapping[str, int], *, redis_url: SecretStr | None, pref
         return MemoryAttempts(limits)
     from .redis_attempts import RedisAttempts  # noqa: PLC0415 - the client is 60 ms of start-up
 
-    return RedisAttempts(redis_url.get_secret_value(), prefix=prefix, limits=limits)
+    return RedisAttempts(redis_url.get_secret_value(), prefix=prefix, limits=limits, window_seconds=WINDOW_SECONDS)

@@ -15,7 +15,6 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from ..errors import Unavailable
-from .attempts import WINDOW_SECONDS
 
 COMMAND_SECONDS = 0.5
 
@@ -32,16 +31,17 @@ _log = structlog.get_logger("chassis.auth.redis_attempts")
 class RedisAttempts:
     """Counts in Redis under *prefix*; *limits* by kind."""
 
-    def __init__(self, url: str, *, prefix: str, limits: Mapping[str, int]) -> None:
+    def __init__(self, url: str, *, prefix: str, limits: Mapping[str, int], window_seconds: float) -> None:
         self._prefix = prefix
         self._limits = limits
+        self._window_milliseconds = round(window_seconds * 1000)
         self._redis = Redis.from_url(
             url, socket_timeout=COMMAND_SECONDS, socket_connect_timeout=COMMAND_SECONDS, retry=Retry(NoBackoff(), 0)
         )
         self._hit = self._redis.register_script(HIT)
 
     async def hit(self, kind: str, key: str) -> float:
-        arguments = [self._limits[kind], round(WINDOW_SECONDS * 1000)]
+        arguments = [self._limits[kind], self._window_milliseconds]
         try:
             async with asyncio.timeout(COMMAND_SECONDS):
                 milliseconds = await self._hit([self._key(kind, key)], arguments)

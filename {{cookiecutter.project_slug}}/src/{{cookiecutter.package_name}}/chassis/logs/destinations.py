@@ -28,6 +28,9 @@ class Nowhere:
     def write(self, lines: Sequence[bytes]) -> int:  # noqa: ARG002 - part of the protocol
         return 0
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 class Stream:
     """A Python stream without a descriptor, such as `io.BytesIO`."""
@@ -40,6 +43,9 @@ class Stream:
         self._stream.write(b"".join(lines))
         self._stream.flush()
         return len(lines)
+
+    def close(self) -> None:
+        """It is whose who opened it."""
 
 
 class Descriptor:
@@ -64,6 +70,9 @@ class Descriptor:
                 break
             written += len(chunk)
         return written
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
     def _next_chunk(self, lines: Sequence[bytes], start: int) -> list[bytes]:
         room = _LARGEST_WRITE if self._capacity is None else self._room(len(lines[start]))
@@ -135,6 +144,11 @@ class RotatedFile:
                 break
         return written
 
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
     def _next_chunk(self, lines: Sequence[bytes], start: int) -> Sequence[bytes]:
         if self._size and self._size + len(lines[start]) > self._max_bytes:
             # Where the folder may not be written to, a file that grows is better than no file.
@@ -161,9 +175,7 @@ class RotatedFile:
         return len(chunk)
 
     def _open(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self.close()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         self._size = os.fstat(self._descriptor).st_size

@@ -49,6 +49,8 @@ _SERVERS = (
 """Of servers, which give their loggers handlers of their own before the application starts."""
 _SILENT = ("uvicorn.access", "gunicorn.access", "hypercorn.access", "granian.access")
 _EXIT_FLUSH_SECONDS = 2.0
+_opened: list[LogWriter] = []
+"""The writer that the process logs to; none before the first `configure_logging`."""
 _RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -68,7 +70,7 @@ def configure_logging(  # noqa: PLR0913 - one value for each setting
 
     *own* is what the service adds to the lines. *file* is in JSON whatever *json_lines* says, and `FILE.error` holds
     the lines of level error and above. What is queued is written when the interpreter ends; code that ends the process
-    by `os._exit` calls `flush` before.
+    by `os._exit` calls `flush` before. What an earlier call returned is closed: a process has one log.
 
     Raises OSError if *file* cannot be opened, except on a full disk.
     """
@@ -88,7 +90,17 @@ def configure_logging(  # noqa: PLR0913 - one value for each setting
     configure_structlog(writer, level, own.processors() if own and own.processors else ())
     _configure_standard_library(writer, LEVELS[level])
     UnhandledExceptionHooks().install()  # so that a failing import is logged too; `serve` counts as well
+    _close_earlier(writer)
     return writer
+
+
+def _close_earlier(writer: LogWriter) -> None:
+    """A server's last lines come after the application's end, so the log is closed only when the next one is open."""
+    while _opened:
+        earlier = _opened.pop()
+        atexit.unregister(earlier.flush)
+        earlier.close()
+    _opened.append(writer)
 
 
 def _open_writer(lines: LogLines, stdout: LogQueue, file: Path | None) -> LogWriter:

@@ -35,6 +35,9 @@ class Destination(Protocol):
     def write(self, lines: Sequence[bytes]) -> int:
         """Write *lines* in order and return how many of them arrived whole."""
 
+    def close(self) -> None:
+        """Give back what it holds open; nothing is written afterwards."""
+
 
 class LogQueue:
     """A queue of at most *max_messages* lines and *max_bytes* bytes, and the thread that empties it.
@@ -59,6 +62,7 @@ class LogQueue:
         # What is queued or being written. CPython with its global lock does not let another thread in between the parts
         # of `self.n += m` if m is a local. A lock could deadlock, that of an Event too: a signal handler or a finaliser
         # that interrupts these very methods may log, or flush. SimpleQueue is made for exactly that.
+        self._is_open = True
         self._messages = 0
         self._bytes = 0
         self._queue: SimpleQueue[Line | Notice] = SimpleQueue()
@@ -83,13 +87,22 @@ class LogQueue:
         self._hurry.put(None)
         return done
 
+    def close(self) -> None:
+        """Take no line from now on, and end the thread as soon as what is queued has been written."""
+        self._max_messages = 0
+        self._is_open = False
+        self._hurry.put(None)
+        self._queue.put(SimpleQueue())  # which wakes the thread
+
     def _run(self) -> None:
-        while True:
+        while self._is_open or not self._queue.empty():
             items = self._next_items()
             self._deliver([item for item in items if not isinstance(item, SimpleQueue)])
             for item in items:
                 if isinstance(item, SimpleQueue):
                     item.put(None)
+        with suppress(OSError):
+            self._destination.close()
 
     def _next_items(self) -> list[Line | Notice]:
         """Wait for a line, then a moment more, so that a busy service wakes this thread a hundred times a second.
@@ -142,6 +155,11 @@ class LogWriter:
         if error:
             for lane in self._errors:
                 lane.put(line)
+
+    def close(self) -> None:
+        """Write what is queued and end the threads; what comes later is dropped."""
+        for lane in (*self._everything, *self._errors):
+            lane.close()
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until what is queued has been written; `False` if that took longer than *timeout_seconds*."""
