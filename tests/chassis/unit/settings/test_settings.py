@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, PositiveInt, SecretStr, ValidationError, create_model
 
 from acme_service.chassis.settings import ServerSettings, Settings, SettingsError, masked_lines, secret_values
-from acme_service.chassis.settings.groups import SettingsGroup
+from acme_service.chassis.settings.groups import SettingsGroup, variables
 from acme_service.chassis.settings.values import Accepts
 
 from ...environment import load_settings
@@ -451,6 +452,11 @@ def test_settings_cannot_be_changed() -> None:
         settings().server.port = 1
 
 
+class Size(StrEnum):
+    SMALL = "small"
+    LARGE = "large"
+
+
 class ShopSettings(SettingsGroup):
     """What a feature would add."""
 
@@ -492,3 +498,35 @@ def test_a_required_secret_whose_file_cannot_be_read_is_one_problem() -> None:
         load_settings({"SHOP_KEY_FILE": "nowhere"}, NOWHERE, ShopSettings)
 
     assert ["SHOP_KEY_FILE"] == [problem.variable for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "expected"),
+    [
+        (Annotated[int, Field(ge=1, le=5)], "a whole number of seconds from 1 to 5"),
+        (Annotated[float, Field(gt=0, le=5)], "a number of seconds above 0 and up to 5"),
+        (Annotated[float, Field(gt=0)], "a number of seconds above 0"),
+        (Annotated[float | None, Field(ge=0.5)], "a number of seconds from 0.5"),
+        (Annotated[int, Field(lt=5)], "a whole number of seconds below 5"),
+        (Annotated[int, Field(ge=1, lt=5)], "a whole number of seconds from 1 and below 5"),
+        (int, "a whole number of seconds"),
+        (PositiveInt, "a whole number of seconds above 0"),
+        (Literal[15, 30], "one of 15, 30"),
+        (Size, "one of small, large"),
+        (str, "a text"),
+        (bool, "true or false"),
+    ],
+    ids=str,
+)
+def test_a_group_may_bound_what_it_accepts_as_pydantic_does(annotation: Any, expected: str) -> None:
+    group = create_model("Group", __base__=SettingsGroup, wait=(annotation, Field(validation_alias="SHOP_SECONDS")))
+
+    assert [expected] == [variable.accepted for variable in variables(group)]
+
+
+def test_a_field_that_names_no_variable_is_told_to_its_owner() -> None:
+    class Group(SettingsGroup):
+        wait: int = 1
+
+    with pytest.raises(TypeError, match=r"^Group\.wait names no variable: write Field\(validation_alias="):
+        list(variables(Group))

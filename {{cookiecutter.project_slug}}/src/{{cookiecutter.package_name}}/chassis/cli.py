@@ -47,6 +47,8 @@ def run(service: Service | str, arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return exit_codes.BAD_SETTINGS
+    except Exception as error:  # noqa: BLE001 - as above: a group of settings that its owner has to mend
+        return report_failed_import(error)
     command: Callable[[Service, Settings, argparse.Namespace], int] = options.command
     return command(service, settings, options)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -19,6 +20,8 @@ from .values import Accepts, Generated, Insecure, quoted
 
 _UNITS = {"SECONDS": " of seconds", "BYTES": " of bytes"}
 """The unit of a number, by the last word of its variable."""
+_BOUNDS = {"ge": "from", "gt": "above", "le": "up to", "lt": "below"}
+"""A bound of a number in words, by pydantic's name."""
 
 
 class SettingsGroup(BaseModel):
@@ -72,9 +75,11 @@ G = TypeVar("G", bound=SettingsGroup)
 
 
 def variables(group: type[SettingsGroup]) -> Iterator[Variable]:
-    """Every variable of *group*, in the order in which it declares them."""
+    """Every variable of *group*, in the order in which it declares them; raises TypeError for one without a name."""
     for attribute, field in group.model_fields.items():
-        name, meaning = str(field.validation_alias), field.description or ""
+        if not isinstance(field.validation_alias, str):
+            raise TypeError(f'{group.__name__}.{attribute} names no variable: write Field(validation_alias="...")')
+        name, meaning = field.validation_alias, field.description or ""
         generated = next((part.byte_count for part in field.metadata if isinstance(part, Generated)), None)
         yield Variable(name, attribute, accepted(field), meaning, _is_secret(field), generated)
 
@@ -111,14 +116,14 @@ def accepted(field: FieldInfo) -> str:
         if isinstance(part, Accepts):
             return part.text
         if get_origin(part) is Literal:
-            return f"one of {', '.join(get_args(part))}"
-        if isinstance(part, type) and issubclass(part, AppEnv):
-            return f"one of {', '.join(part)}"
+            return f"one of {', '.join(map(str, get_args(part)))}"
+        if isinstance(part, type) and issubclass(part, Enum):
+            return f"one of {', '.join(str(member.value) for member in part)}"
     if bool in parts:
         return "true or false"
     if int in parts or float in parts:
         unit = _UNITS.get(str(field.validation_alias).rpartition("_")[2], "")
-        return f"a {'whole ' if int in parts else ''}number{unit} {_bounds(field.metadata)}"
+        return f"a {'whole ' if int in parts else ''}number{unit} {_bounds(field.metadata)}".rstrip()
     return "a path" if Path in parts else "a text"
 
 
@@ -135,9 +140,11 @@ def _message(variable: Variable, details: ErrorDetails, text: str) -> str:
 
 
 def _bounds(metadata: list[Any]) -> str:
-    bounds = {name: getattr(part, name) for part in metadata for name in ("ge", "gt", "le") if hasattr(part, name)}
-    lowest = f"from {bounds['ge']} to" if "ge" in bounds else f"above {bounds['gt']} and up to"
-    return f"{lowest} {bounds['le']}"
+    """What *metadata* says about a number: "from 1 to 5", "above 0 and up to 5", "below 5", or nothing."""
+    bounds = {word: getattr(part, name) for part in metadata for name, word in _BOUNDS.items() if hasattr(part, name)}
+    if bounds.keys() == {"from", "up to"}:
+        return f"from {bounds['from']} to {bounds['up to']}"
+    return " and ".join(f"{word} {bounds[word]}" for word in _BOUNDS.values() if word in bounds)
 
 
 def _parts(annotation: object) -> Iterator[object]:
