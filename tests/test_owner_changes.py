@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import secrets
 import shutil
 import signal
 import sqlite3
@@ -73,10 +74,11 @@ class Serving:
             assert fresh is not None, f"the process ended without {wanted}: {self.lines}"
             self.lines.append(fresh)
 
-    def ask(self, method: str, path: str, body: object = None, token: str = "") -> tuple[int, Any, bytes]:
-        """The status, headers and body of one response."""
+    def ask(self, method: str, path: str, body: object = None, token: str = "", **more: str) -> tuple[int, Any, bytes]:
+        """The status, headers and body of one response; *more* are fields of the request."""
         headers = {"Content-Type": "application/json"} if body is not None else {}
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= more
         connection = HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
         try:
             connection.request(method, path, json.dumps(body) if body is not None else None, headers)
@@ -249,6 +251,25 @@ def test_a_periodic_task_that_fails_is_reported_and_goes_on(change: Change, data
     assert "error" == failed["level"]
     assert "exception" in failed
     assert ['unhandled_exceptions_total{where="background task"}'] == [line.rpartition(" ")[0] for line in failures]
+
+
+def test_callers_with_a_key(render: Render, open_folder: Path, tmp_path: Path) -> None:
+    """Where nothing else identifies callers."""
+    folder = render(output=open_folder / "without-auth", auth="no")
+    make(folder, "setup")
+    guide.apply(folder, guide.sections(folder / PAGE)["Callers with a key"])
+    make(folder, "check")
+    run([".venv/bin/pytest", "-q", "tests/test_service.py"], folder)
+
+    key = secrets.token_urlsafe(32)
+    with Serving(folder, tmp_path / "service.db", PARTNERS_KEY=key) as service:
+        statuses = [service.ask("POST", "/api/users", ADA, **{"X-API-Key": given})[0] for given in ("", "x", key)]
+        scheme = json.loads(service.ask("GET", "/openapi.json")[2])["components"]["securitySchemes"]
+    with Serving(folder, tmp_path / "service.db") as service:
+        unset = [service.ask("GET", "/api/users", **{"X-API-Key": given})[0] for given in ("", key)]
+
+    assert ([401, 401, 201], [401, 401]) == (statuses, unset)
+    assert ["X-API-Key"] == [each["name"] for each in scheme.values()]
 
 
 def test_a_readiness_check(change: Change, database: Path) -> None:
