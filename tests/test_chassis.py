@@ -193,7 +193,7 @@ def _check(folder: Path) -> None:
         for command in (["check"], ["format", "--check"]):
             run([_tool(folder, "ruff"), *command, "--no-cache", "--config", CONFIG, str(what)], where)
     types = [_tool(folder, "mypy"), "--config-file", CONFIG, "-p", "acme_service.chassis", "-p", TESTS.name]
-    run(types, TESTS.parent, MYPYPATH=str(folder / "src"), MYPY_CACHE_DIR=str(folder / ".mypy_cache"))
+    run(types, TESTS.parent, MYPYPATH=f"{folder / 'src'}:{folder}", MYPY_CACHE_DIR=str(folder / ".mypy_cache"))
 
 
 def _tool(folder: Path, name: str) -> str:

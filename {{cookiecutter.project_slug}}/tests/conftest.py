@@ -9,4 +9,6 @@ from {{ cookiecutter.package_name }}.features import FEATURES
 _FEATURES = [feature.name for feature in FEATURES if (Path(__file__).parent / f"{feature.name}.py").exists()]
 """A feature's fixtures stand in the module of its name; they come last, and so replace those of the same name."""
 
-pytest_plugins = [f"tests.{name}" for name in ("databases", "application", "process", "redis_server", *_FEATURES)]
+_ALWAYS = ("databases", "schema", "application", "process", "redis_server")
+
+pytest_plugins = [f"tests.{name}" for name in (*_ALWAYS, *_FEATURES)]

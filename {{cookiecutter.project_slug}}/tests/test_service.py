@@ -42,8 +42,8 @@ from {{ cookiecutter.package_name }}.chassis.settings.documents import stale
 from {{ cookiecutter.package_name }}.chassis.settings.groups import variables
 
 from .application import Application, running
-from .databases import SCHEMA
 from .process import ServiceProcess
+from .schema import SCHEMA
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 from websockets.sync.client import ClientConnection, connect
 
-from ..ci import skip_or_fail_in_ci
+from tests.databases import skip_or_fail_in_ci
 
 START_SECONDS = 20
 FLAGS = (

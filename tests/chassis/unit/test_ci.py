@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ..ci import skip_or_fail_in_ci
+from tests.databases import skip_or_fail_in_ci
 
 REASON = "no browser"
 

@@ -7,22 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from acme_service.chassis.database.migrations.runner import migrated
+from tests.databases import PostgreSQL, migrated_postgresql, migrated_sqlite
 
-from ...databases import PostgreSQL, run_alone
 from .schema import SCHEMA
 
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sqlite") / "items.db"
-    run_alone(migrated(f"sqlite:///{path}", SCHEMA))
-    return path
+    return migrated_sqlite(tmp_path_factory.mktemp("sqlite"), SCHEMA)
 
 
 @pytest.fixture(scope="session")
 def postgresql_database(postgresql_server: PostgreSQL) -> Iterator[str]:
-    address = postgresql_server.create()
-    run_alone(migrated(address, SCHEMA))
-    yield address
-    postgresql_server.drop(address)
+    with migrated_postgresql(postgresql_server, SCHEMA) as address:
+        yield address

@@ -11,7 +11,9 @@ from acme_service.chassis.database import Database
 from acme_service.chassis.database.liveness import IDLE_SECONDS
 from acme_service.chassis.errors import DatabaseUnavailable
 
-from ...databases import HANG_UP, Proxy
+from tests.databases import HANG_UP
+
+from ...databases import Proxy
 
 pytestmark = pytest.mark.anyio
 
