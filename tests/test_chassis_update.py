@@ -189,7 +189,7 @@ def _renew(template: Path, python: str) -> None:
     text = settings.read_text("utf-8")
     settings.write_text(text.replace("    operations_port: int", f"{SETTING}    operations_port: int", 1))
     pyproject = template / PROJECT_FOLDER.name / "pyproject.toml"
-    pyproject.write_text(pyproject.read_text("utf-8").replace('"structlog>=26.1"', '"structlog>=26.1,<99"'))
+    pyproject.write_text(pyproject.read_text("utf-8").replace('"structlog>=26.1,<27"', '"structlog>=26.1,<99"'))
     run([sys.executable, "-m", "tools.documents", python], template)
     _release(template, NEW, "Nothing is asked.")
 
