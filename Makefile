@@ -43,7 +43,7 @@ manifest: $(SYNCED) ## write VERSION, REQUIRES and MANIFEST of the chassis, afte
 	@$(BIN)/python -m tools.manifest
 
 test: $(SYNCED) ## run every test; ARGS="-k words" chooses, ARGS=--renders=all renders more
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: $(SYNCED) ## lint, format and types of the template's own code
 	$(BIN)/ruff check
