@@ -85,9 +85,9 @@ REJECTIONS = {
     "a bare CR": (400, request("/", "GET", "X-A: a\rX-B: b")),
     "a bare LF": (400, b"GET / HTTP/1.1\nHost: test\n\n"),
     "NUL in a field": (400, request("/", "GET", "X-A: a\0b")),
-    "an upgrade that would lose a body": (
+    "a websocket with a body": (
         501,
-        with_body("Connection: Upgrade", "Upgrade: h2c", "Content-Length: 3", body=b"abc"),
+        with_body("Connection: Upgrade", "Upgrade: websocket", "Content-Length: 3", body=b"abc"),
     ),
 }
 
@@ -112,7 +112,7 @@ def test_a_rejection_is_logged_and_counted_once(service: Service) -> None:
 
     line = service.line("request rejected", request_id=answer.json()["instance"])
     assert (501, "not-implemented", "127.0.0.1") == (line["status"], line["problem"], line["client"])
-    assert service.line("counted", status=501)["method"] == "other"
+    assert service.line("counted", status=501, method="other")
 
 
 @pytest.mark.parametrize(
@@ -355,6 +355,12 @@ def test_a_client_that_makes_no_progress_is_told_so_and_closed(service: Service)
         else:
             assert f" {status} ".encode() in received, name
             assert json.loads(received.partition(b"\r\n\r\n")[2])["status"] == status
+
+
+def test_a_client_learns_how_long_its_connection_is_kept() -> None:
+    with Service() as default, Service(keep_alive_seconds=1.5) as short:
+        assert ("keep-alive", "timeout=74") == tuple(map(default.ask("/").headers.get, ("connection", "keep-alive")))
+        assert "keep-alive" not in short.ask("/").headers
 
 
 def test_an_idle_connection_is_closed_after_the_keep_alive_time(service: Service) -> None:

@@ -11,7 +11,9 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..shapes import problem
+from .bodies import check_coding, framing_of, parser_in_body
 from .deadlines import Deadlines
+from .foreign import FOREIGN_METHODS, RTSP, after_request_line, asks_for_websocket
 from .rejection import OTHER_METHOD, Rejected, rejection_of
 from .target import check_host, split_target
 
@@ -24,9 +26,8 @@ if TYPE_CHECKING:
 ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 """With 2.4 Starlette would no longer cancel a stream that has nothing to send when its client leaves."""
 
-READ_FIELDS: Final = frozenset({b"host", b"expect", b"content-length"})
+READ_FIELDS: Final = frozenset({b"host", b"expect", b"content-length", b"transfer-encoding"})
 """What the server itself reads of a head; one look-up spares every other field a comparison with each."""
-BODY_FIELDS: Final = frozenset({b"content-length", b"transfer-encoding"})
 WEBSOCKET_LINE_BYTES: Final = 8_160
 """For the target and each field of a handshake; the websockets library gives up a line above 8,192 bytes."""
 LENGTH_DIGITS: Final = 19
@@ -55,7 +56,16 @@ class RequestReader(HttpToolsProtocol):
         self.advanced = False
         """The current piece completed a head or a body, or holds a part of a body."""
         self.hosts = 0
+        self.coding = b""
+        """The value of Transfer-Encoding."""
         self.upgrading = False
+        """To a websocket."""
+        self.hidden_body = b""
+        """The head that makes a parser read the body of the request whose Upgrade is ignored."""
+        self.partial_head = bytearray()
+        """Pieces of a head that is not complete, if nothing else was in them."""
+        self.rtsp_in = b""
+        """The bytes received in which a request line of RTSP may stand."""
 
     def begin(self, scope: Scope, *, keep_alive: bool) -> Transfer:
         raise NotImplementedError
@@ -69,33 +79,60 @@ class RequestReader(HttpToolsProtocol):
         return self.parser.get_method().decode() if self.url else OTHER_METHOD
 
     def data_received(self, data: bytes) -> None:
+        rest: bytes | None = data
+        while rest:
+            rest = self._feed(rest)
+
+    def _feed(self, data: bytes) -> bytes | None:
+        """Parse *data*; returns what is left of it after a request whose Upgrade is ignored."""
         self.piece_bytes = len(data)
         self.advanced = False
+        if RTSP in data or self.partial_head:
+            self._keep_for_protocol(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            if self.upgrading:
-                self.handle_websocket_upgrade()
+        except httptools.HttpParserUpgrade as stopped:
+            return self._read_on(data[stopped.args[0] :])
         except httptools.HttpParserError as error:
             self.reject(rejection_of(error, b"" if self.advanced else data))
         else:
             if not self.advanced:
-                self._grow()
+                self._grow(data)
+            elif self.rtsp_in:
+                self.rtsp_in = b""
+        return None
 
-    def _grow(self) -> None:
+    def _read_on(self, rest: bytes) -> bytes | None:
+        """Go on behind a head at which the parser stopped, because it asks for another protocol."""
+        if self.upgrading:
+            self.handle_websocket_upgrade()
+            return None
+        if self.hidden_body:
+            framing, self.hidden_body = self.hidden_body, b""
+            self.parser = parser_in_body(self, framing)
+        return rest
+
+    def _grow(self, data: bytes) -> None:
         """Count a piece that is all of one head, or all of what frames a body."""
         if self.reading_head:
             self.head_bytes += self.piece_bytes
+            self.partial_head += data
         else:
             self.framing_bytes += self.piece_bytes
         if max(self.head_bytes, self.framing_bytes) > self.options.max_header_bytes:
             self.reject(self._head_too_large())
+
+    def _keep_for_protocol(self, data: bytes) -> None:
+        """Keep what `after_request_line` looks at, also where a piece ends inside of the protocol's name."""
+        if not self.rtsp_in and RTSP in self.partial_head[1 - len(RTSP) :] + data:
+            self.rtsp_in = bytes(self.partial_head + data)
 
     # What the parser calls
 
     def on_message_begin(self) -> None:
         self.url = b""
         self.hosts = 0
+        self.coding = b""
         self.expect_100_continue = False
         self.framing_bytes = self.trailer_bytes = 0
         self.deadlines.restart()
@@ -120,6 +157,8 @@ class RequestReader(HttpToolsProtocol):
             check_host(value)
         elif name == b"expect":
             self.expect_100_continue = value.lower() == b"100-continue"
+        elif name == b"transfer-encoding":
+            self.coding += b"," + value if self.coding else value
         elif len(value) > LENGTH_DIGITS:
             raise Rejected(problem.BAD_REQUEST, f"The Content-Length has more than {LENGTH_DIGITS} digits.")
 
@@ -134,19 +173,24 @@ class RequestReader(HttpToolsProtocol):
             self._check_size()
         if self.hosts != 1 or version != "1.1":
             self._check_host_and_version(version)
+        method = parser.get_method().decode()
+        if self.rtsp_in or method in FOREIGN_METHODS:
+            self._check_protocol(method)
+        if self.coding:
+            check_coding(self.coding)
         self.reading_head = False
         self.advanced = True
         self.head_bytes = 0
+        if self.partial_head:
+            self.partial_head.clear()
         self.deadlines.restart()
-        method = parser.get_method().decode()
         if parser.should_upgrade():
             self._check_upgrade(method)
         scope = self._new_scope(method, version)
         self.scope = scope  # type: ignore[assignment]
         if self.upgrading:
             return
-        # After any other request for an upgrade the parser stops, so the connection ends with its response.
-        keep_alive: bool = parser.should_keep_alive() and version == "1.1" and not parser.should_upgrade()
+        keep_alive: bool = parser.should_keep_alive() and version == "1.1"
         self.feeding = self.begin(scope, keep_alive=keep_alive)
 
     def _new_scope(self, method: str, version: str) -> Scope:
@@ -185,6 +229,8 @@ class RequestReader(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
+        if self.hidden_body:  # which the parser does not see
+            return
         self.reading_head = True
         self.headers = []  # the scope has the others
         self.advanced = True
@@ -213,14 +259,25 @@ class RequestReader(HttpToolsProtocol):
             )
         if self.hosts > 1 or (self.hosts == 0 and version == "1.1"):
             raise Rejected(problem.HOST_NOT_ALLOWED, "A request names exactly one Host.")
+        if version != "1.1":  # in which neither is defined (RFC 9110, sections 7.8 and 10.1.1)
+            self.expect_100_continue = False
+
+    def _check_protocol(self, method: str) -> None:
+        """The parser reads RTSP and ICE as well, and does not tell."""
+        self.rtsp_in = after_request_line(method, self.url, self.rtsp_in)
+        if method in FOREIGN_METHODS or self.rtsp_in.startswith(RTSP):
+            raise Rejected(problem.NOT_IMPLEMENTED, "This server speaks HTTP/1.1.")
 
     def _check_upgrade(self, method: str) -> None:
-        """Find out whether it is for a websocket, ignore any other one, and reject either if a body would be lost."""
+        """Find out whether it is for a websocket, and ignore any other one (RFC 9110, section 7.8)."""
         if method == "CONNECT":
             raise Rejected(problem.NOT_IMPLEMENTED, "This server is no proxy.")
-        self.upgrading = self._should_upgrade()
-        if any(name in BODY_FIELDS and value != b"0" for name, value in self.headers):
-            raise Rejected(problem.NOT_IMPLEMENTED, "The protocol changes only behind a request without a body.")
+        self.upgrading = self.parser.get_http_version() == "1.1" and asks_for_websocket(self.headers)
+        framing = framing_of(self.headers)
+        if not self.upgrading:
+            self.hidden_body = framing
+        elif framing:
+            raise Rejected(problem.NOT_IMPLEMENTED, "A websocket's handshake has no body.")
         longest = max(len(self.url), *(len(name) + len(value) for name, value in self.headers))
         if self.upgrading and longest > WEBSOCKET_LINE_BYTES:
             raise Rejected(

@@ -18,6 +18,8 @@ OTHER_METHOD = "other"
 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _METHOD_AND_SPACE = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]+ ")
+_METHOD_OF_RTSP = "Invalid method for HTTP/x.x request"
+"""What the parser says of a method that it knows from another protocol."""
 _SECURITY_LINES = b"".join(name + b": " + value + b"\r\n" for name, value in SECURITY_HEADERS)
 
 
@@ -66,7 +68,8 @@ def rejection_of(error: httptools.HttpParserError, received: bytes) -> Rejected:
     """Why the parser stopped at *received*; its own words name the place and repeat nothing of the input."""
     if isinstance(error.__context__, Rejected):  # raised by us, inside one of its callbacks
         return error.__context__
-    if isinstance(error, httptools.HttpParserInvalidMethodError) and _METHOD_AND_SPACE.match(received):
+    unknown = isinstance(error, httptools.HttpParserInvalidMethodError) and _METHOD_AND_SPACE.match(received)
+    if unknown or str(error) == _METHOD_OF_RTSP:
         return Rejected(problem.NOT_IMPLEMENTED, "The method is not one that this server knows.")
     if isinstance(error, httptools.HttpParserCallbackError):
         log.error("unhandled exception", exc_info=error)
