@@ -51,7 +51,15 @@ def test_the_end_of_the_connection_ends_an_answer_to_http_1_0() -> None:
     assert (b"ab", False) == (framing.body(b"ab", more_body=False), framing.shows_a_break)
 
 
-@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_an_answer_without_content_has_no_length(method: str) -> None:
+    framing = Framing(method, 204)
+
+    assert [] == framing.field_lines(LENGTH_2, "1.1")
+    assert b"" == framing.body(b"ab", more_body=False)
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 304)])
 def test_an_answer_that_has_no_body_declares_what_it_likes(method: str, status: int) -> None:
     framing = Framing(method, status)
 

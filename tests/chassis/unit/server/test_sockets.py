@@ -8,6 +8,8 @@ import pytest
 
 from acme_service.chassis.server.sockets import accepted_but_waiting, bound_sockets, duplicates
 
+LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+
 
 def test_a_connection_that_nobody_took_yet_survives_the_end_of_its_listener() -> None:
     (listener,) = bound_sockets("127.0.0.1", 0)
@@ -55,3 +57,18 @@ def test_all_addresses_of_a_host_share_one_port() -> None:
 def test_an_address_of_another_machine_is_rejected() -> None:
     with pytest.raises(OSError, match="assign requested address"):
         bound_sockets("192.0.2.1", 0)
+
+
+def test_the_address_of_all_addresses_serves_both_families() -> None:
+    listeners = bound_sockets("::", 0)
+    for listener in listeners:
+        listener.listen()
+
+    families = {listener.family: listener.getsockname()[1] for listener in listeners}
+    for listener in listeners:
+        with listener, socket.create_connection((LOOPBACK[listener.family], families[listener.family]), timeout=1):
+            taken, address = listener.accept()
+            taken.close()
+            assert LOOPBACK[listener.family] == address[0]
+    assert socket.AF_INET in families
+    assert 1 == len(set(families.values()))

@@ -100,6 +100,7 @@ def server_options(service: Service, settings: Settings, process: Process) -> Se
         operations_port=server.operations_port,
         drain_delay_seconds=server.drain_delay_seconds,
         shutdown_deadline_seconds=server.shutdown_deadline_seconds,
+        keep_alive_seconds=server.keep_alive_seconds,
         max_header_bytes=server.max_header_bytes,
         websocket_max_bytes=server.websocket_max_bytes,
         on_rejection=metrics.requests.observe_rejection,
@@ -213,7 +214,7 @@ def healthcheck(_service: Service, settings: Settings, _options: argparse.Namesp
     from .shapes.operations import LIVE_PATH
 
     server = settings.server
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104 - compared, not bound
+    host = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(server.host, server.host)  # noqa: S104 - compared, not bound
     port = server.port if server.operations_port is None else server.operations_port
     connection = http.client.HTTPConnection(host, port, timeout=HEALTHCHECK_TIMEOUT_SECONDS)
     try:

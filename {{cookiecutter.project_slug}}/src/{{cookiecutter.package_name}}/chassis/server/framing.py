@@ -8,14 +8,18 @@ from typing import Final
 from .fields import KNOWN_LINES, checked_line
 
 BODYLESS_STATUSES: Final = frozenset({204, 304})
+NO_CONTENT: Final = 204
+OWN_FIELDS: Final = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
+"""Between the server and the next hop, and so none of the application's business."""
 
 
 class Framing:
     """One response: `field_lines` is called first, and once; it decides how `body` frames what follows."""
 
-    __slots__ = ("_bodyless", "_chunked", "_owed_bytes", "closes")
+    __slots__ = ("_bodyless", "_chunked", "_owed_bytes", "_status", "closes")
 
     def __init__(self, method: str, status: int) -> None:
+        self._status = status
         self._bodyless = method == "HEAD" or status in BODYLESS_STATUSES
         self._chunked = True
         self._owed_bytes = -1
@@ -30,13 +34,7 @@ class Framing:
             line = KNOWN_LINES.get((name, value))
             if line is None:
                 line = checked_line(name, value)
-                lowered = name.lower()
-                if lowered == b"content-length":
-                    self._chunked, self._owed_bytes = False, int(value)
-                elif lowered == b"transfer-encoding":
-                    continue  # how the response is framed is the server's own business
-                elif lowered == b"connection":
-                    self.closes = self.closes or b"close" in value.lower()
+                if self._is_ours(name.lower(), value):
                     continue
             lines.append(line)
         if self._bodyless:
@@ -46,6 +44,15 @@ class Framing:
         elif self._chunked:
             lines.append(b"transfer-encoding: chunked\r\n")
         return lines
+
+    def _is_ours(self, name: bytes, value: bytes) -> bool:
+        """Take the application's word from a field about the end of the response; whether we write it ourselves."""
+        if name == b"content-length":
+            self._chunked, self._owed_bytes = False, int(value)
+            return self._status == NO_CONTENT  # not even a length of 0 may stand there (RFC 9110, section 8.6)
+        if name == b"connection":
+            self.closes = self.closes or b"close" in value.lower()
+        return name in OWN_FIELDS
 
     def body(self, body: bytes, *, more_body: bool) -> bytes:
         """*body* as it goes on the wire; raises RuntimeError when it is not as long as was declared."""

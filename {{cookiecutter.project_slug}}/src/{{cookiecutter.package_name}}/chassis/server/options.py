@@ -31,7 +31,8 @@ class ServerOptions:
     header_timeout_seconds: float = 10.0
     body_timeout_seconds: float = 30.0
     write_timeout_seconds: float = 30.0
-    keep_alive_seconds: float = 5.0
+    keep_alive_seconds: float = 75.0
+    """How long a connection without a request is kept; longer than a proxy in front of it keeps it."""
     websocket_max_bytes: int = 65_536
     on_rejection: Callable[[str, int], None] | None = None
     """Told the method and the status of each request, or websocket's handshake, that the server rejected."""

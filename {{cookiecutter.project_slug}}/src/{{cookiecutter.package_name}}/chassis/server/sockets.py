@@ -13,12 +13,18 @@ FAMILY_IS_OFF = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
 def bound_sockets(host: str, port: int) -> list[socket.socket]:
-    """One bound, not yet listening, socket for each address of *host*, all on one port.
+    """One bound, not yet listening, socket for each address of *host*, all on one port; `::` stands for both families.
 
     Binding first means that a port in use is found before the application connects to anything, while a balancer's
     probe is still rejected until it is up. Raises OSError.
     """
-    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # One socket for both families would see IPv4 clients as ::ffff:192.0.2.1, and settings do not name them so.
+    hosts = (host, "0.0.0.0") if host == "::" else (host,)  # noqa: S104 - `::` says so
+    addresses = [
+        address
+        for each in hosts
+        for address in socket.getaddrinfo(each, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    ]
     bound: list[socket.socket] = []
     with contextlib.ExitStack() as undo:
         unusable: OSError | None = None

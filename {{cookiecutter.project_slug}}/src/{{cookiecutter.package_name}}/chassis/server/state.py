@@ -22,6 +22,7 @@ class ListenerState(ServerState):
         self.options = options
         self.draining = False
         """Every response asks the client to leave (`Connection: close`)."""
+        self.keep_alive_lines = _keep_alive_lines(options.keep_alive_seconds)
         self.date_line = b""
         self.request_ids = RequestIds()
         """For responses that the application had no part in."""
@@ -30,3 +31,12 @@ class ListenerState(ServerState):
     def renew_date(self) -> None:
         """Renew the Date field; once a second is enough for all responses (RFC 9110, section 6.6.1)."""
         self.date_line = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
+
+
+def _keep_alive_lines(seconds: float) -> bytes:
+    """The end of a head after which the client may use the connection again, and how long.
+
+    It is told one second less than we wait: a request that it sends at the last moment still meets an open connection.
+    """
+    told = int(seconds) - 1
+    return b"connection: keep-alive\r\nkeep-alive: timeout=%d\r\n\r\n" % told if told > 0 else b"\r\n"

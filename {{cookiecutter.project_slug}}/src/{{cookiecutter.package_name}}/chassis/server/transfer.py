@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("chassis.server.transfer")
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+CLOSE_LINES: Final = b"connection: close\r\n\r\n"
 DISCONNECT: Final = {"type": "http.disconnect"}
 SMALL_REST_BYTES: Final = 65_536
 """A request body up to this is read to its end for the sake of keeping the connection."""
@@ -177,7 +178,7 @@ class Transfer:
         lines = framing.field_lines(headers, self.scope["http_version"])
         if framing.closes or self.state.draining or (self.more_body and self._much_is_left()):
             self.keep_alive = False
-        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        end = self.state.keep_alive_lines if self.keep_alive else CLOSE_LINES
         self._head = b"".join((status_line(status), self.state.date_line, *lines, end))
         self._framing = framing
 

@@ -29,7 +29,7 @@ class ServerSettings(SettingsGroup):
     host: Listener = Field(
         default="127.0.0.1",
         validation_alias="HOST",
-        description="Address to listen on; 0.0.0.0 for all of them, as in a container.",
+        description="Address to listen on; 0.0.0.0 for all of them, as in a container, :: for those of IPv6 as well.",
     )
     port: int = Field(
         default=8000, ge=0, le=65535, validation_alias="PORT", description="Port to listen on; 0 takes a free one."
@@ -54,6 +54,13 @@ class ServerSettings(SettingsGroup):
         le=3600,
         validation_alias="SHUTDOWN_DEADLINE_SECONDS",
         description="How long requests in flight may take after the drain delay before they are cut off.",
+    )
+    keep_alive_seconds: float = Field(
+        default=75.0,
+        ge=1,
+        le=7200,
+        validation_alias="KEEP_ALIVE_SECONDS",
+        description="How long an idle connection is kept; longer than the idle time of the proxy in front.",
     )
     request_timeout_seconds: float = Field(
         default=30.0,
