@@ -7,7 +7,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
 
 import structlog
 from uvicorn.config import Config
@@ -32,6 +32,8 @@ GOODBYE_SECONDS: Final = 1.0
 """For websocket handlers to say goodbye themselves, and for clients to complete a header."""
 LEAVING_SECONDS: Final = 0.5
 """For clients that were told FIN to close their side."""
+ACCEPT_SECONDS: Final = 1.0
+"""For connections that came before the close, while others come on."""
 CANCELLED_SECONDS: Final = 0.25
 """For cancelled requests to respond and clean up."""
 LAST_BYTES_SECONDS: Final = 0.1
@@ -78,8 +80,7 @@ class Listener:
     def tick(self, elapsed_seconds: float) -> None:
         """Keep the date and look after every connection's deadlines."""
         self.state.renew_date()
-        for connection in list(self._connections()):
-            connection.tick(elapsed_seconds)
+        self._each(lambda connection: connection.tick(elapsed_seconds))
 
     def start_draining(self) -> None:
         """From now on every response closes its connection."""
@@ -109,37 +110,46 @@ class Listener:
     async def _stop_accepting(self) -> None:
         """Close the listening sockets, after taking over the connections that wait in their queues.
 
-        Closing a socket resets what the system has accepted for it and the event loop has not taken yet.
+        Closing a socket resets what the system has accepted for it and the event loop has not taken yet. So nothing is
+        awaited between the last look into a queue and its close. What arrives in the microseconds between the two is
+        reset: the system has no call that does both.
         """
         loop = asyncio.get_running_loop()
         copies = duplicates(self._sockets)
         for server in self._servers:
             server.close()
+        ends = loop.time() + ACCEPT_SECONDS
         for copy in copies:
             with copy:
-                for waiting in accepted_but_waiting(copy):
-                    await loop.connect_accepted_socket(self._new_connection, waiting)
+                while (waiting := accepted_but_waiting(copy)) and loop.time() < ends:
+                    for each in waiting:
+                        with contextlib.suppress(OSError):  # this one left while it waited
+                            await loop.connect_accepted_socket(self._new_connection, each)
+                for each in waiting:
+                    each.close()
 
     def _empty(self) -> bool:
         return not self.state.connections and not self.state.tasks
 
     def _all_answered(self) -> bool:
         """End what is idle by now; true when nothing else is left."""
-        done = not self.state.tasks
-        for connection in list(self._connections()):
-            if isinstance(connection, Connection):
-                if connection.idle:
-                    connection.finish()
-                done = done and not connection.busy
-        return done
+        self._each(lambda connection: connection.finish() if _is_idle(connection) else None)
+        return not self.state.tasks and not any(
+            isinstance(connection, Connection) and connection.busy for connection in self._connections()
+        )
 
     def _close_waiting_connections(self) -> None:
         """Say goodbye to websockets whose handlers did not, and to clients in the middle of a header."""
+        self._each(_say_goodbye)
+
+    def _each(self, act: Callable[[Connection | WebSocketConnection], object]) -> None:
+        """Let *act* have every connection; its failure with one takes nothing from the others."""
         for connection in list(self._connections()):
-            if isinstance(connection, WebSocketConnection):
-                connection.shutdown()
-            elif connection.active is None and connection.head_bytes:
-                connection.reject(Rejected(problem.SHUTTING_DOWN, "The service stopped before the request was whole."))
+            try:
+                act(connection)
+            except Exception:
+                log.exception("unhandled exception", listener=self.name)
+                connection.transport.abort()
 
     async def _cut_off(self) -> int:
         """Cancel what still runs; for an application that ignores it, the server responds."""
@@ -148,23 +158,40 @@ class Listener:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CANCELLED_SECONDS)
-        for connection in list(self._connections()):
-            if isinstance(connection, Connection) and connection.active is not None:
-                connection.active.cut_off()
+        self._each(_cut_off_response)
         unsent = [each for each in self._connections() if each.transport.get_write_buffer_size()]
         return max(len(tasks), len(unsent))
 
     def _close_rest(self) -> int:
         left = list(self._connections())
-        for connection in left:
-            if connection.transport.get_write_buffer_size():
-                connection.transport.abort()
-            else:
-                connection.transport.close()
+        self._each(_close)
         return len(left)
 
     def _connections(self) -> set[Connection | WebSocketConnection]:
         return cast("set[Connection | WebSocketConnection]", self.state.connections)
+
+
+def _is_idle(connection: Connection | WebSocketConnection) -> TypeGuard[Connection]:
+    return isinstance(connection, Connection) and connection.idle
+
+
+def _say_goodbye(connection: Connection | WebSocketConnection) -> None:
+    if isinstance(connection, WebSocketConnection):
+        connection.shutdown()
+    elif connection.active is None and connection.head_bytes:
+        connection.reject(Rejected(problem.SHUTTING_DOWN, "The service stopped before the request was whole."))
+
+
+def _cut_off_response(connection: Connection | WebSocketConnection) -> None:
+    if isinstance(connection, Connection) and connection.active is not None:
+        connection.active.cut_off()
+
+
+def _close(connection: Connection | WebSocketConnection) -> None:
+    if connection.transport.get_write_buffer_size():
+        connection.transport.abort()
+    else:
+        connection.transport.close()
 
 
 async def _until(condition: Callable[[], bool], seconds: float) -> bool:
