@@ -198,6 +198,24 @@ async def unaware_websocket(websocket: WebSocket) -> None:
             await websocket.receive_text()
 
 
+async def echo_websocket(websocket: WebSocket) -> None:
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        await websocket.send_text(text)
+
+
+async def pushing_websocket(websocket: WebSocket) -> None:
+    """Send more than the client takes, without ever receiving."""
+    await websocket.accept()
+    log.info("pushing")
+    try:
+        while True:
+            await websocket.send_bytes(b"x" * 65_536)
+            await asyncio.sleep(0.001)
+    except WebSocketDisconnect:
+        log.info("push ended")
+
+
 async def crashing_websocket(websocket: WebSocket) -> None:
     await websocket.accept()
     raise ZeroDivisionError
@@ -301,6 +319,8 @@ ROUTES = [
     Route("/broken-stream", broken_stream),
     WebSocketRoute("/websocket/aware", aware_websocket),
     WebSocketRoute("/websocket/unaware", unaware_websocket),
+    WebSocketRoute("/websocket/echo", echo_websocket),
+    WebSocketRoute("/websocket/pushing", pushing_websocket),
     WebSocketRoute("/websocket/crashing", crashing_websocket),
     WebSocketRoute("/websocket/late", late_websocket),
     WebSocketRoute("/websocket/rejecting", rejecting_websocket),

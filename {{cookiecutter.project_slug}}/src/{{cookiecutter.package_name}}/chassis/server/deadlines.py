@@ -23,16 +23,39 @@ PROGRESS_BYTES: Final = 16_384
 """A reader that takes this much within the write timeout is slow, and not stuck."""
 
 
+class WriteClock:
+    """How long a client has taken nothing of what waits for it."""
+
+    __slots__ = ("_limit_seconds", "_unsent", "_waited")
+
+    def __init__(self, limit_seconds: float) -> None:
+        self._limit_seconds = limit_seconds
+        self._waited = 0.0
+        self._unsent = 0
+
+    def restart(self) -> None:
+        self._waited = 0.0
+
+    def is_over(self, unsent: int, elapsed_seconds: float) -> bool:
+        """Whether the client has used up its time, with *unsent* bytes waiting now."""
+        if unsent <= self._unsent - PROGRESS_BYTES or not unsent:
+            self._waited = 0.0
+            self._unsent = unsent
+        else:
+            self._waited += elapsed_seconds
+            self._unsent = max(self._unsent, unsent)
+        return self._waited > self._limit_seconds
+
+
 class Deadlines:
     """The clocks of one connection."""
 
-    __slots__ = ("_options", "_unsent", "_waited", "_write_waited")
+    __slots__ = ("_options", "_waited", "_writing")
 
     def __init__(self, options: ServerOptions) -> None:
         self._options = options
         self._waited = -TICK_SECONDS
-        self._write_waited = 0.0
-        self._unsent = 0
+        self._writing = WriteClock(options.write_timeout_seconds)
 
     def restart(self) -> None:
         """The client did what was waited for: a new wait begins."""
@@ -40,17 +63,15 @@ class Deadlines:
 
     def resumed_writing(self) -> None:
         """The client has read on."""
-        self._write_waited = 0.0
+        self._writing.restart()
 
     def tick(self, connection: Connection, elapsed_seconds: float) -> None:
         """Add *elapsed_seconds* to the clock of what *connection* waits for, and end it when its time is over."""
         unsent = connection.transport.get_write_buffer_size()
+        if self._writing.is_over(unsent, elapsed_seconds):
+            connection.give_up("the client does not read its response")
         if unsent:
-            if self._stuck(unsent, elapsed_seconds):
-                connection.give_up("the client does not read its response")
             return
-        self._write_waited = 0.0
-        self._unsent = 0
         self._waited += elapsed_seconds
         if connection.lingering:
             if self._waited > LINGER_SECONDS:
@@ -87,12 +108,3 @@ class Deadlines:
             self.restart()
         elif self._waited > self._options.write_timeout_seconds:
             connection.give_up("the client closed its side and the response makes no progress")
-
-    def _stuck(self, unsent: int, elapsed_seconds: float) -> bool:
-        if unsent <= self._unsent - PROGRESS_BYTES:
-            self._write_waited = 0.0
-            self._unsent = unsent
-        else:
-            self._write_waited += elapsed_seconds
-            self._unsent = max(self._unsent, unsent)
-        return self._write_waited > self._options.write_timeout_seconds

@@ -17,10 +17,12 @@ from ..errors import ShuttingDown
 from ..shapes import problem
 from ..shapes.headers import SECURITY_HEADERS
 from ..shapes.websockets import INTERNAL_ERROR, NORMAL_CLOSURE, SERVICE_RESTART
+from .deadlines import WriteClock
 from .rejection import OTHER_METHOD, Rejected, log_rejection
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
+    from websockets.frames import Frame
     from websockets.http11 import Request, Response
 
     from ..context import Exchange
@@ -74,6 +76,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.conn: _Handshake = _Handshake(self, max_size=config.ws_max_size, logger=self.logger)
         self.method = OTHER_METHOD
         self._request_id = ""
+        self._writing = WriteClock(server_state.options.write_timeout_seconds)
 
     # The handshake
 
@@ -165,8 +168,13 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.queue.put_nowait({"type": "websocket.disconnect", "code": SERVICE_RESTART})
         self._say_close(SERVICE_RESTART)
 
+    def handle_close(self, event: Frame) -> None:
+        super().handle_close(event)
+        self.writable.set()
+
     def _say_close(self, code: int) -> None:
         self.stop_keepalive()
+        self.writable.set()  # a handler that waits for a client that does not read waits in vain from now on
         if self.close_sent or self.transport.is_closing():  # the latter as well after a Close of the peer's
             return
         self.conn.send_close(code)
@@ -177,5 +185,13 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
         self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
 
-    def tick(self, _elapsed_seconds: float) -> None:
-        """Do nothing: uvicorn's ping finds a peer that is gone."""
+    def resume_writing(self) -> None:
+        self._writing.restart()
+        super().resume_writing()
+
+    def tick(self, elapsed_seconds: float) -> None:
+        """Drop a client that does not read; one that is gone is found by uvicorn's ping."""
+        if self._writing.is_over(self.transport.get_write_buffer_size(), elapsed_seconds):
+            client = self.client[0] if self.client else ""
+            log.info("connection given up", reason="the client does not read its messages", client=client)
+            self.transport.abort()
