@@ -40,8 +40,8 @@ EXPORTED: Mapping[str, str] = {
         UnsupportedMediaType problem_types
     """,
     "http": """
-        ApiRoute Authorizer allow describe json_response mount read_body read_id read_query static_files
-        websocket
+        ApiRoute Authorizer BodyLimits allow describe json_response mount read_body read_id read_query
+        static_files websocket
     """,
     "middleware": "allowed_hosts body_size_limit cors errors instrumentation proxies rate_limit time_limit",
     "passwords": "HASHING_NICE Passwords Result",

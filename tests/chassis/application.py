@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 
 from acme_service.chassis import Service
-from acme_service.chassis.application import create_app
+from acme_service.chassis.application import Application, create_app
 from acme_service.chassis.cli import read_settings
 from acme_service.chassis.lifecycle import Lifecycle, Phase
 from acme_service.chassis.metrics import Metrics
@@ -36,17 +36,24 @@ def new_process(**parts: Any) -> Process:
 
 
 @asynccontextmanager
-async def running(
+async def started(
     database_url: str, folder: Path, *, service: Service = SERVICE, **environment: str
-) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of *service* with *environment* as its only settings; no `.env` file is read but in *folder*."""
+) -> AsyncIterator[Application]:
+    """*service* with *environment* as its only settings; no `.env` file is read but in *folder*."""
     settings = read_settings(service, {"APP_ENV": "test", "DATABASE_URL": database_url, **environment}, folder)
     process = new_process()
     app = create_app(service, settings, process)
-    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=True)
-    async with (
-        app.router.lifespan_context(app),
-        httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client,
-    ):
+    async with app.router.lifespan_context(app):
         process.lifecycle.advance(Phase.READY)
-        yield client
+        yield app
+
+
+@asynccontextmanager
+async def running(
+    database_url: str, folder: Path, *, service: Service = SERVICE, **environment: str
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of what `started` gives."""
+    async with started(database_url, folder, service=service, **environment) as app:
+        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=True)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            yield client

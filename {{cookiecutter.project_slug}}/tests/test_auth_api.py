@@ -107,6 +107,11 @@ def test_register_log_in_refresh_and_log_out(client: httpx2.Client) -> None:
     assert 401 == refresh(client, refreshed.json()["refresh_token"]).status_code
 
 
+@pytest.mark.parametrize("path", ["register", "login", "refresh"])
+def test_a_large_body_of_a_stranger_is_rejected_unread(client: httpx2.Client, path: str) -> None:
+    assert 413 == client.post(f"/api/auth/{path}", json={"password": "p" * 32_768}).status_code
+
+
 def test_a_logout_ends_its_own_session_alone(client: httpx2.Client) -> None:
     person = Person(client)
     elsewhere = log_in(client, person.email).json()

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from pydantic import RootModel
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
@@ -21,7 +22,7 @@ from structlog.testing import capture_logs
 from acme_service.chassis import errors
 from acme_service.chassis.access import PUBLIC
 from acme_service.chassis.application import Application
-from acme_service.chassis.http import ApiRoute, allow
+from acme_service.chassis.http import ApiRoute, BodyLimits, allow, read_body
 from acme_service.chassis.metrics import Metrics
 from acme_service.chassis.middleware.errors import ErrorMiddleware
 from acme_service.chassis.middleware.hosts import AllowedHostsMiddleware
@@ -32,10 +33,15 @@ from acme_service.chassis.shapes.problem import ProblemDetails
 from ...application import Lines
 
 PROBLEMS = ProblemDetails("acme-service")
+LIMITS = BodyLimits(max_bytes=100, max_json_values=10, max_json_depth=3)
 
 
 async def echo(request: Request) -> Response:
     return Response(await request.body())
+
+
+async def reads(request: Request) -> Response:
+    return Response((await read_body(request, Anything)).model_dump_json())
 
 
 async def fails(_request: Request) -> Response:
@@ -140,6 +146,14 @@ async def own_policy(_request: Request) -> Response:
     return Response(headers={"Cache-Control": "max-age=60"})
 
 
+OWN_LIMITS = {"takes-less": BodyLimits(max_bytes=10), "takes-more": BodyLimits(max_bytes=1000)}
+MORE_JSON = BodyLimits(max_json_values=20, max_json_depth=6)
+
+
+class Anything(RootModel[Any]):
+    """Any JSON."""
+
+
 LEAVING = {error.__name__: error for error in (SystemExit, KeyboardInterrupt, GeneratorExit, BaseException)}
 
 HANDLERS: dict[str, Callable[[Request], Awaitable[Response]]] = {
@@ -180,6 +194,12 @@ class Stack:
         self.app: Starlette = Application(
             routes=[
                 ApiRoute("/echo/{name}", {"GET": allow(PUBLIC, echo), "POST": allow(PUBLIC, echo)}, name="echo"),
+                *(
+                    ApiRoute(f"/{name}", {"POST": allow(PUBLIC, echo, limits=limits)}, name=name)
+                    for name, limits in OWN_LIMITS.items()
+                ),
+                ApiRoute("/reads", {"POST": allow(PUBLIC, reads)}, name="reads"),
+                ApiRoute("/reads-more", {"POST": allow(PUBLIC, reads, limits=MORE_JSON)}, name="reads-more"),
                 ApiRoute("/fails/{name}", {"GET": allow(PUBLIC, fails)}, name="fails"),
                 ApiRoute("/leaves/{name}", {"GET": allow(PUBLIC, leaves)}, name="leaves"),
                 *(ApiRoute(path, {"GET": allow(PUBLIC, handler)}, name=path) for path, handler in HANDLERS.items()),
@@ -201,7 +221,7 @@ class Stack:
                     debug=debug,
                 ),
                 Middleware(AllowedHostsMiddleware, hosts=hosts),
-                Middleware(BodySizeLimitMiddleware, max_bytes=100),
+                Middleware(BodySizeLimitMiddleware, limits=LIMITS),
                 Middleware(TimeoutMiddleware, seconds=0.2),
             ],
         )

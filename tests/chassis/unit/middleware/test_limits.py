@@ -94,6 +94,40 @@ async def test_a_body_without_a_declared_size_is_counted(stack: Stack, chunks: i
     assert response.headers.get("connection") == ("close" if status == 413 else None)
 
 
+@pytest.mark.parametrize(
+    ("path", "size", "status"),
+    [("/takes-less", 10, 200), ("/takes-less", 11, 413), ("/takes-more", 1000, 200), ("/takes-more", 1001, 413)],
+)
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_route_may_accept_less_or_more(
+    stack: Stack, path: str, size: int, status: int, *, declared: bool
+) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"x" * size
+
+    response = await stack.request("POST", path, content=b"x" * size if declared else body())
+
+    assert status == response.status_code
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status"),
+    [
+        ("/reads", b"[1,2,3,4,5,6,7,8,9]", 200),
+        ("/reads", b"[1,2,3,4,5,6,7,8,9,10]", 413),
+        ("/reads", b"[[[]]]", 200),
+        ("/reads", b"[[[[]]]]", 413),
+        ("/reads-more", b"[1,2,3,4,5,6,7,8,9,10]", 200),
+        ("/reads-more", b"[[[[[[]]]]]]", 200),
+        ("/reads-more", b"[[[[[[[]]]]]]]", 413),
+    ],
+)
+async def test_the_values_and_levels_of_json_are_limited(stack: Stack, path: str, content: bytes, status: int) -> None:
+    response = await stack.request("POST", path, content=content, headers={"Content-Type": "application/json"})
+
+    assert status == response.status_code
+
+
 async def test_a_request_without_an_answer_in_time_is_503(stack: Stack) -> None:
     response = await stack.request("GET", "/sleeps")
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from .shapes.limits import DEFAULT_LIMITS
+
 if TYPE_CHECKING:
     from starlette.types import Message
 
@@ -47,10 +49,11 @@ class Exchange:
     `started` is by the clock of `time.perf_counter`; `status` is 0 until the response has started; `complete` says that
     its last byte was handed to the server; `outcome`, where it is not 0, is the status to record instead, because the
     client never saw a whole response. `headers` are those that the route, or the mounts around it, declare; `pending`
-    holds the start and the body of a response that is sent if no exception follows.
+    holds the start and the body of a response that is sent if no exception follows. `body_limits` are those of the
+    settings until the route has others.
     """
 
-    __slots__ = ("complete", "headers", "outcome", "pending", "request_id", "started", "status")
+    __slots__ = ("body_limits", "complete", "headers", "outcome", "pending", "request_id", "started", "status")
 
     def __init__(self, identifier: str, started: float) -> None:
         self.request_id = identifier
@@ -60,3 +63,4 @@ class Exchange:
         self.outcome = 0
         self.headers: Overrides | None = None
         self.pending: tuple[Message, Message] | None = None
+        self.body_limits = DEFAULT_LIMITS

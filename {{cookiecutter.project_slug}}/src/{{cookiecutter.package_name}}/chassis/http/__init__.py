@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..shapes.limits import BodyLimits
 from .describe import describe
 from .mounts import mount, static_files
 from .parsing import read_body, read_id, read_query
@@ -12,6 +13,7 @@ from .websockets import websocket
 __all__ = [
     "ApiRoute",
     "Authorizer",
+    "BodyLimits",
     "allow",
     "describe",
     "json_response",

@@ -16,7 +16,8 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from ..access import Caller, Policy, current_caller
-from ..errors import ConfigurationError, Forbidden
+from ..errors import ConfigurationError, ContentTooLarge, Forbidden
+from ..shapes.limits import BodyLimits
 from .headers import Headers, declare, overrides
 
 REAUTHORIZE_SECONDS = 1.0
@@ -41,10 +42,11 @@ class Authorizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The handler of one method of one path, and its policy."""
+    """The handler of one method of one path, its policy, and what it accepts of a body besides the settings."""
 
     policy: Policy
     handler: Handler
+    limits: BodyLimits | None = None
     call: AsyncHandler = field(init=False, repr=False, compare=False)
     """*handler* as a coroutine function."""
 
@@ -53,9 +55,9 @@ class Endpoint:
         object.__setattr__(self, "call", call)
 
 
-def allow(policy: Policy, handler: Handler) -> Endpoint:
-    """Declare that *handler* serves the callers whom *policy* admits."""
-    return Endpoint(policy, handler)
+def allow(policy: Policy, handler: Handler, *, limits: BodyLimits | None = None) -> Endpoint:
+    """Declare that *handler* serves the callers whom *policy* admits; *limits* replace the settings' for its bodies."""
+    return Endpoint(policy, handler, limits)
 
 
 class ApiRoute(Route):
@@ -94,6 +96,11 @@ class ApiRoute(Route):
         """From now on let *authorizer* decide who is served; a public method does not ask it."""
         self._authorizer = authorizer
 
+    def body_limits(self, method: str) -> BodyLimits | None:
+        """What *method* accepts of a body besides the settings."""
+        endpoint = self._endpoint_of.get(method)
+        return None if endpoint is None else endpoint.limits
+
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond with the method's handler, without Starlette's own exception wrapper: ours stands outside."""
         scope["route"] = self
@@ -102,6 +109,8 @@ class ApiRoute(Route):
         endpoint = self._endpoint_of.get(scope["method"])
         if endpoint is None:
             raise HTTPException(405, headers={"Allow": self._allow})
+        if endpoint.limits is not None:
+            _limit(scope, endpoint.limits)
         request = Request(scope, receive, send)
         if endpoint.policy.public:
             await _respond(endpoint, request)
@@ -117,6 +126,20 @@ class ApiRoute(Route):
     async def _unused(self, _request: Request) -> Response:
         """Starlette wants one handler for all methods; `handle` never asks it."""
         raise NotImplementedError
+
+
+def _limit(scope: Scope, limits: BodyLimits) -> None:
+    """Hold the request to *limits*; raises ContentTooLarge for a declared size above them.
+
+    One without a declared size is counted by `BodySizeLimitMiddleware`.
+    """
+    exchange = scope.get("exchange")
+    if exchange is None:
+        return
+    exchange.body_limits = limits = limits.over(exchange.body_limits)
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > (limits.max_bytes or 0):
+            raise ContentTooLarge(f"The body is larger than the {limits.max_bytes} bytes that are accepted.")
 
 
 def required(authorizer: Authorizer | None) -> Authorizer:

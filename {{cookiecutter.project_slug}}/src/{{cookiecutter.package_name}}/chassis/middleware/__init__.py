@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from starlette.middleware import Middleware
 
+from ..shapes.limits import BodyLimits
 from .errors import ErrorMiddleware
 from .hosts import AllowedHostsMiddleware
 from .instrumentation import InstrumentationMiddleware
@@ -114,8 +115,14 @@ def rate_limit(core: Core) -> Middleware | None:
 
 
 def body_size_limit(core: Core) -> Middleware:
-    """Rejects a body of more than MAX_BODY_BYTES."""
-    return Middleware(BodySizeLimitMiddleware, max_bytes=core.settings.server.max_body_bytes)
+    """Rejects a body of more than MAX_BODY_BYTES, unless its route has a limit of its own."""
+    server = core.settings.server
+    limits = BodyLimits(
+        max_bytes=server.max_body_bytes,
+        max_json_values=server.max_json_values,
+        max_json_depth=server.max_json_depth,
+    )
+    return Middleware(BodySizeLimitMiddleware, limits=limits)
 
 
 def time_limit(core: Core) -> Middleware:

@@ -9,51 +9,77 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from starlette.routing import Match
+
 from ..errors import ContentTooLarge, RequestTimedOut
 from .instrumentation import QUIET_ROUTES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from ..context import Exchange
+    from ..shapes.limits import BodyLimits
 
 
 class BodySizeLimitMiddleware:
-    """ASGI middleware; rejects a body by its declared size, and one without a declared size by what is counted."""
+    """ASGI middleware; rejects a body by its declared size, and one without a declared size by what is counted.
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    *limits* hold for each request; a route may have others (`ApiRoute.body_limits`).
+    """
+
+    def __init__(self, app: ASGIApp, *, limits: BodyLimits) -> None:
         self.app = app
-        self._max_bytes = max_bytes
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in QUIET_ROUTES:
+            scope["exchange"].body_limits = self._limits
             # HTTP/1 says with a field that a body follows; HTTP/2, on other servers, need not.
             undeclared = scope.get("http_version", "1.1") >= "2"
             for name, value in scope["headers"]:
                 if name == b"content-length":
-                    self._reject_above(int(value))
+                    self._check_declared(int(value), scope)
                     undeclared = False
                 elif name == b"transfer-encoding":
                     undeclared = True
             if undeclared:
-                receive = self._counted(receive)
+                receive = _counted(receive, scope["exchange"])
         await self.app(scope, receive, send)
 
-    def _reject_above(self, size: int) -> None:
-        if size > self._max_bytes:
-            raise ContentTooLarge(f"The body is larger than the {self._max_bytes} bytes that are accepted.")
+    def _check_declared(self, size: int, scope: Scope) -> None:
+        """Reject *size* at once, but for a route that accepts more: it is looked up for a large body alone."""
+        if size > (self._limits.max_bytes or 0):
+            own = next(_limits_of_routes(scope), None) or self._limits
+            _reject_above(size, own.over(self._limits))
 
-    def _counted(self, receive: Receive) -> Receive:
-        total = 0
 
-        async def receive_counted() -> Message:
-            nonlocal total
-            message = await receive()
-            total += len(message.get("body", b""))
-            self._reject_above(total)
-            return message
+def _limits_of_routes(scope: Scope) -> Iterator[BodyLimits | None]:
+    """Yield those of each route that has the path of *scope*."""
+    for route in getattr(scope.get("app"), "routes", ()):
+        limits_of = getattr(route, "body_limits", None)
+        if limits_of is not None and route.matches(scope)[0] is not Match.NONE:
+            yield limits_of(scope["method"])
 
-        return receive_counted
+
+def _reject_above(size: int, limits: BodyLimits) -> None:
+    if size > (limits.max_bytes or 0):
+        raise ContentTooLarge(f"The body is larger than the {limits.max_bytes} bytes that are accepted.")
+
+
+def _counted(receive: Receive, exchange: Exchange) -> Receive:
+    """*receive*, which counts the body against the limits that *exchange* has by then."""
+    total = 0
+
+    async def receive_counted() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        _reject_above(total, exchange.body_limits)
+        return message
+
+    return receive_counted
 
 
 class TimeoutMiddleware:

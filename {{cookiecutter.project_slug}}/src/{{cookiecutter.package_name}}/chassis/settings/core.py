@@ -76,6 +76,20 @@ class ServerSettings(SettingsGroup):
         validation_alias="MAX_BODY_BYTES",
         description="Largest request body; a larger one is rejected with 413.",
     )
+    max_json_values: int = Field(
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        validation_alias="MAX_JSON_VALUES",
+        description="How many values and keys a JSON body may have; one with more is rejected with 413.",
+    )
+    max_json_depth: int = Field(
+        default=32,
+        ge=1,
+        le=128,
+        validation_alias="MAX_JSON_DEPTH",
+        description="How many levels of lists and objects a JSON body may have; one with more is rejected with 413.",
+    )
     max_header_bytes: int = Field(
         default=32_768,
         ge=1024,
