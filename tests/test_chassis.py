@@ -36,7 +36,7 @@ EXPORTED: Mapping[str, str] = {
     "errors": """
         ClientGone ConfigurationError Conflict ContentTooLarge DatabaseUnavailable FieldError Forbidden
         HostNotAllowed Invalid MalformedRequest NotFound NotReady ProblemType RequestTimedOut ResponseAborted
-        SchemaOutdated ServiceError ShuttingDown TooManyRequests Unauthenticated Unavailable
+        SchemaOutdated ServiceError ShuttingDown StartupFailed TooManyRequests Unauthenticated Unavailable
         UnsupportedMediaType problem_types
     """,
     "http": """

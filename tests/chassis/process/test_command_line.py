@@ -158,6 +158,7 @@ def test_a_migration_that_fails_ends_the_start(tmp_path: Path) -> None:
     assert '"migration failed"' in rejected.stdout
     assert "Can't locate revision identified by '0000'" in rejected.stdout
     assert "the migration ended with exit code 3" in rejected.stdout
+    assert [] == [line for line in map(json.loads, rejected.stdout.splitlines()) if "exception" in line]
     assert rejected.stderr == ""
 
 

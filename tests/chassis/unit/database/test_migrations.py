@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -12,12 +13,16 @@ import pytest
 from alembic.autogenerate import compare_metadata, produce_migrations, render_python_code
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, inspect, text
+from sqlalchemy import Column, Connection, ForeignKey, Index, Integer, MetaData, String, Table, inspect, text
 
 from acme_service.chassis.database import Database
-from acme_service.chassis.database.migrations import MigrationFailed
+from acme_service.chassis.database.drift import differences as missing_of
+from acme_service.chassis.database.drift import metadata_of
+from acme_service.chassis.database.migrations import MigrationFailed, Schema
+from acme_service.chassis.database.migrations.revision import write
 from acme_service.chassis.database.migrations.runner import alembic_config, comparison, migrated
-from acme_service.chassis.database.schema import is_current, newest_revision
+from acme_service.chassis.database.revisions import newest_revision
+from acme_service.chassis.database.schema import is_current
 
 from .schema import SCHEMA, TESTS
 
@@ -157,3 +162,117 @@ async def test_an_unreachable_database_is_told_in_one_sentence_without_its_passw
         await migrated("postgresql://someone:hunter2@127.0.0.1:1/nothing", SCHEMA)
 
     assert "hunter2" not in str(raised.value)
+
+
+# A schema of a test's own, with revisions that it may add to.
+
+REVISION = """
+from alembic import op
+import sqlalchemy as sa
+revision = "0002"
+down_revision = "0001"
+def upgrade():
+    op.execute("CREATE TABLE half (name TEXT)")
+    {}
+def downgrade():
+    pass
+"""
+
+
+@pytest.fixture
+def schema(tmp_path: Path) -> Schema:
+    versions = tmp_path / "versions"
+    shutil.copytree(SCHEMA.versions, versions, ignore=shutil.ignore_patterns("__pycache__"))
+    return Schema(SCHEMA.models, versions)
+
+
+def add(schema: Schema, statement: str) -> None:
+    (schema.versions / "0002_fail.py").write_text(REVISION.format(statement))
+
+
+FAILING = {
+    "no_such_name": "0002_fail.py, line 8: NameError: name 'no_such_name' is not defined",
+    "raise ValueError('two\\nlines')": "0002_fail.py, line 8: ValueError: two",
+    "raise SystemExit(0)": "0002_fail.py, line 8: SystemExit: 0",
+    "import no_such_module": "0002_fail.py, line 8: ModuleNotFoundError: No module named 'no_such_module'",
+    "op.drop_table('missing')": "0002_fail.py, line 8: ",
+    "op.execute(\"INSERT INTO notes VALUES ('secret', 'secret', 'secret', 'secret')\")": "0002_fail.py, line 8: ",
+    "op.create_table('items', sa.Column('id', sa.Integer()))": "0002_fail.py, line 8: ",
+}
+
+
+@pytest.mark.parametrize("statement", FAILING, ids=lambda statement: statement[:12])
+async def test_a_revision_that_fails_is_named_with_its_line_and_leaves_nothing(
+    empty_database_url: str, schema: Schema, statement: str
+) -> None:
+    await migrated(empty_database_url, schema)
+    add(schema, statement)
+    with pytest.raises(MigrationFailed) as raised:
+        await migrated(empty_database_url, schema)
+
+    assert str(raised.value).startswith(FAILING[statement])
+    assert "\n" not in str(raised.value)
+    assert "half" not in await tables(empty_database_url)
+
+
+async def test_revisions_out_of_line_are_migrated_by_nobody_and_extended_by_nobody(
+    empty_database_url: str, schema: Schema
+) -> None:
+    add(schema, "pass")
+    shutil.copy(schema.versions / "0002_fail.py", schema.versions / "0002_other.py")
+    for work in (migrated(empty_database_url, schema), write(schema, "add more")):
+        with pytest.raises(MigrationFailed, match=r"0002_fail.py and 0002_other.py .* as 0003_"):
+            await work
+
+    assert 3 == len(list(schema.versions.glob("*.py")))
+
+
+async def test_an_empty_revision_is_written_only_when_asked_for(schema: Schema) -> None:
+    assert not await write(schema, "nothing to do")
+    assert ["0001"] == [path.name[:4] for path in schema.versions.glob("*.py")]
+
+    assert await write(schema, 'fill in "phones" \\ of """all"""', empty=True)
+    assert "0002" == newest_revision(schema.versions)
+
+
+async def test_a_message_without_a_word_names_no_file(schema: Schema) -> None:
+    with pytest.raises(MigrationFailed, match="in words"):
+        await write(schema, "!?", empty=True)
+
+
+async def test_the_first_revision_is_written_into_an_empty_folder(tmp_path: Path) -> None:
+    assert await write(Schema(SCHEMA.models, tmp_path), "create everything")
+    assert "0001" == newest_revision(tmp_path)
+
+
+async def test_what_models_have_and_the_schema_lacks_is_named(database_url: str) -> None:
+    metadata = MetaData()
+    Table("unknown", metadata, Column("id", Integer, primary_key=True))
+    Table(
+        "items",
+        metadata,
+        Column("id", String, primary_key=True),
+        Column("name", String, nullable=True),
+        Column("code", String),
+        Column("phone", String, index=True, unique=True),
+        Column("other", ForeignKey("unknown.id"), nullable=False),
+        Index("ix_items_name_id", "name", "id"),
+    )
+    async with opened(database_url) as database:
+        assert [
+            "table unknown",
+            "column items.name that is nullable",
+            "column items.code that is nullable",
+            "column items.phone",
+            "column items.other",
+            "removal of column items.created_at",
+            "index ix_items_name_id",
+            "index ix_items_phone",
+            "foreign key of items on other",
+        ] == await database.read(lambda connection: missing_of(connection, metadata))
+
+
+async def test_models_that_the_schema_has_lack_nothing(database_url: str) -> None:
+    metadata = metadata_of(SCHEMA.models)
+    async with opened(database_url) as database:
+        assert [] == await database.read(lambda connection: missing_of(connection, metadata))

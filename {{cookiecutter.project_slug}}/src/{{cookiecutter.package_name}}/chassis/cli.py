@@ -92,6 +92,7 @@ def _parser(service: Service) -> argparse.ArgumentParser:
         f'{name} makemigration "create orders"',
     )
     revision.add_argument("message", help="what the migration does")
+    revision.add_argument("--empty", action="store_true", help="write it also where the models ask for nothing")
     config = _add(
         commands, "config", chassis_commands.config, "print the settings, secrets masked", f"{name} config --check"
     )

@@ -111,9 +111,11 @@ def server_options(service: Service, settings: Settings, process: Process) -> Se
 async def _migrate_in_subprocess(package: str) -> None:
     """Run `migrate` in a process of its own, so that this one never loads Alembic; its log lines join ours.
 
-    Raises RuntimeError if it fails.
+    Raises StartupFailed if it fails.
     """
     import asyncio
+
+    from .errors import StartupFailed
 
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", package, "migrate")
     try:
@@ -122,7 +124,8 @@ async def _migrate_in_subprocess(package: str) -> None:
         process.terminate()
         raise
     if code != exit_codes.CLEAN:
-        raise RuntimeError(f"the migration ended with exit code {code}; its own log lines say why")
+        hint = "the log line before this one says why"
+        raise StartupFailed(f"the migration ended with exit code {code}", hint=hint)
 
 
 def migrate(service: Service, settings: Settings, _options: argparse.Namespace) -> int:
@@ -154,10 +157,12 @@ def makemigration(service: Service, _settings: Settings, options: argparse.Names
     # That the scratch database was migrated is no news, and would read as if yours were.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     try:
-        write_revision(Schema(service.models, service.versions), options.message)
+        written = write_revision(Schema(service.models, service.versions), options.message, empty=options.empty)
     except MigrationFailed as error:
         sys.stderr.write(f"{error}\n")
         return exit_codes.STARTUP_FAILED
+    if not written:
+        sys.stdout.write("nothing to write: the revisions make what the models say (--empty writes one to fill in)\n")
     return exit_codes.CLEAN
 
 
@@ -235,7 +240,7 @@ def run_of_feature(command: Command, service: Service, settings: Settings, optio
     """Run a feature's command on the opened core; an expected failure is one line on stderr."""
     import asyncio
 
-    from .errors import ConfigurationError, SchemaOutdated, ServiceError
+    from .errors import ConfigurationError, SchemaOutdated, ServiceError, StartupFailed
     from .wiring import build_core, build_parts, opened
 
     writer = configure_log(service, settings, results_on_stdout=True)
@@ -248,7 +253,7 @@ def run_of_feature(command: Command, service: Service, settings: Settings, optio
 
     try:
         return asyncio.run(run())
-    except (ConfigurationError, SchemaOutdated, ServiceError) as error:
+    except (ConfigurationError, SchemaOutdated, ServiceError, StartupFailed) as error:
         sys.stderr.write(f"{error}\n")
         return exit_codes.STARTUP_FAILED
     finally:

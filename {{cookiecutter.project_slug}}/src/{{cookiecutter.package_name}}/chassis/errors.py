@@ -55,6 +55,7 @@ __all__ = [
     "SchemaOutdated",
     "ServiceError",
     "ShuttingDown",
+    "StartupFailed",
     "TooManyRequests",
     "Unauthenticated",
     "Unavailable",
@@ -200,6 +201,14 @@ class ResponseAborted(Exception):
 
 class SchemaOutdated(Exception):
     """The database's schema is not the one that this version of the service was written for."""
+
+
+class StartupFailed(Exception):
+    """The service cannot start, and not because of its code: the message says why, *hint* what to do."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def problem_types() -> dict[str, ProblemType]:

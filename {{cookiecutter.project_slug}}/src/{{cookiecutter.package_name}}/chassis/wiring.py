@@ -14,6 +14,7 @@ import structlog
 from .background import BackgroundTasks, measure_loop_lag
 from .cache import Cache, MemoryCache
 from .database import Database
+from .database.drift import differences, metadata_of
 from .database.schema import is_current
 from .errors import SchemaOutdated
 from .passwords import Passwords
@@ -88,6 +89,8 @@ def lifespan(
         check()
         asyncio.get_running_loop().set_exception_handler(process.loop_exception_handler)
         async with opened(core, parts, migrate=process.migrate), AsyncExitStack() as stack:
+            if core.settings.server.app_env == "development":
+                await _warn_of_unwritten_migration(core)
             stack.push_async_callback(_closed, "background tasks", core.tasks.close)
             core.tasks.start("cache watch", core.cache.watch())
             core.tasks.start("event loop lag", measure_loop_lag(core.metrics.event_loop_lag.observe), critical=True)
@@ -159,6 +162,19 @@ async def _ensure_schema(core: Core, migrate: Callable[[], Awaitable[None]] | No
         raise SchemaOutdated(f"the database's schema is not current: run `{core.service.name} migrate` before `serve`")
     _log.info("schema not current, migrating")
     await migrate()
+
+
+async def _warn_of_unwritten_migration(core: Core) -> None:
+    """Name what the models say and no revision makes; whatever fails meanwhile is no reason not to start."""
+    try:
+        metadata = metadata_of(core.service.models)
+        missing = await core.database.read(lambda connection: differences(connection, metadata))
+    except Exception as error:  # noqa: BLE001 - a courtesy to the developer
+        _log.warning("models not compared with the schema", reason=f"{type(error).__name__}: {error}")
+        return
+    if missing:
+        hint = f'write it: {core.service.name} makemigration "what it does"'
+        _log.warning("models have changes without a migration", missing=missing, hint=hint)
 
 
 async def _started(

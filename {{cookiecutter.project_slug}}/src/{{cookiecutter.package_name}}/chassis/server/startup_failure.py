@@ -7,7 +7,7 @@ import socket
 
 import structlog
 
-from ..errors import ConfigurationError, SchemaOutdated, Unavailable
+from ..errors import ConfigurationError, SchemaOutdated, StartupFailed, Unavailable
 from .lifespan import LifespanFailed
 from .options import ServerOptions
 
@@ -19,7 +19,7 @@ def report_startup_failure(error: Exception, options: ServerOptions) -> None:
     cause = (error.cause or error) if isinstance(error, LifespanFailed) else error
     hint = _hint(cause, options)
     # Of a port, or of a schema that has its remedy in the message: the frames of our code would not help.
-    expected = isinstance(error, OSError) or isinstance(cause, (SchemaOutdated, ConfigurationError))
+    expected = isinstance(error, OSError) or isinstance(cause, (SchemaOutdated, ConfigurationError, StartupFailed))
     log.critical(
         "start-up failed",
         cause=str(cause),
@@ -30,6 +30,8 @@ def report_startup_failure(error: Exception, options: ServerOptions) -> None:
 
 
 def _hint(cause: BaseException, options: ServerOptions) -> str:  # noqa: PLR0911 - one for each kind of cause
+    if isinstance(cause, StartupFailed):
+        return cause.hint
     if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
         return "another process listens there: stop it, or set PORT or OPERATIONS_PORT"
     if isinstance(cause, socket.gaierror) or (isinstance(cause, OSError) and cause.errno == errno.EADDRNOTAVAIL):

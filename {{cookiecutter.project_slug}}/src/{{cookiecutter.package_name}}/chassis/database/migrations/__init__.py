@@ -31,12 +31,13 @@ def migrate(database_url: str, schema: Schema, revision: str = "head") -> None:
     asyncio.run(migrated(database_url, schema, revision))
 
 
-def write_revision(schema: Schema, message: str) -> None:
+def write_revision(schema: Schema, message: str, *, empty: bool = False) -> bool:
     """Write the next revision into the schema's folder, from what the models say; *message* says what it does.
 
     The models are compared with a scratch database at the newest revision, so no database of yours is needed or
-    touched. Read what it wrote: a renamed column looks to it like one dropped and one added. Raises MigrationFailed.
+    touched. Read what it wrote: a renamed column looks to it like one dropped and one added. Nothing is written, and
+    the result is False, where nothing differs, unless *empty* asks for a revision to fill in. Raises MigrationFailed.
     """
     from .revision import write  # noqa: PLC0415 - see the module's docstring
 
-    asyncio.run(write(schema, message))
+    return asyncio.run(write(schema, message, empty=empty))

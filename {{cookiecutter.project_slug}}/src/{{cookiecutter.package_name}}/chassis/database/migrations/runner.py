@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import perf_counter
@@ -15,16 +13,20 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import DATETIME, TypeDecorator
 
+from ...errors import ConfigurationError
 from ..database import Database
+from ..drift import metadata_of as _metadata_of
 from ..engines import Limits, is_sqlite, parse_url, postgresql, sqlite_writer
-from ..schema import newest_revision
+from ..failures import reason_of
+from ..revisions import newest_revision
 from . import MigrationFailed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from types import TracebackType
 
     from sqlalchemy import URL, Connection, MetaData
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -46,17 +48,14 @@ async def migrated(
     database_url: str, schema: Schema, revision: str = "head", *, lock_timeout_seconds: float | None = None
 ) -> None:
     """As `migrate`, for callers with an event loop."""
-    url = parse_url(database_url)
-    await Database(database_url).start()
-    engine = _engine(url, lock_timeout_seconds or LOCK_TIMEOUT_SECONDS)
-    started = perf_counter()
     try:
-        async with _locked(engine) as connection:
-            before, after = await connection.run_sync(_run, schema, revision)
-    except (OSError, SQLAlchemyError, CommandError) as error:
-        raise MigrationFailed(_reason(error)) from error
-    finally:
-        await engine.dispose()
+        newest_revision(schema.versions)
+        started = perf_counter()
+        before, after = await _moved(database_url, schema, revision, lock_timeout_seconds or LOCK_TIMEOUT_SECONDS)
+    except MigrationFailed:
+        raise
+    except (Exception, SystemExit) as error:  # whatever a revision or a model raises
+        raise MigrationFailed(failure_of(error, schema)) from error
     if before == after:
         _log.info("schema was current", revision=after)
     else:
@@ -64,13 +63,20 @@ async def migrated(
         _log.info("schema migrated", from_revision=before, to_revision=after, duration_ms=duration_ms)
 
 
+async def _moved(database_url: str, schema: Schema, revision: str, lock_timeout_seconds: float) -> tuple[str, str]:
+    url = parse_url(database_url)
+    await Database(database_url).start()
+    engine = _engine(url, lock_timeout_seconds)
+    try:
+        async with _locked(engine) as connection:
+            return await connection.run_sync(_run, schema, revision)
+    finally:
+        await engine.dispose()
+
+
 def metadata_of(schema: Schema) -> MetaData:
-    """Every table of the service: a module of the models that is not imported would look like tables to drop."""
-    package = importlib.import_module(schema.models)
-    for module in pkgutil.walk_packages(package.__path__, f"{schema.models}."):
-        importlib.import_module(module.name)
-    metadata: MetaData = importlib.import_module(f"{schema.models}.base").Base.metadata
-    return metadata
+    """Every table of the service."""
+    return _metadata_of(schema.models)
 
 
 def alembic_config(schema: Schema, **attributes: Any) -> Config:
@@ -161,10 +167,27 @@ def _render_item(kind: str, item: object, _context: object) -> str | bool:
     return False
 
 
-def _reason(error: Exception) -> str:
+def failure_of(error: BaseException, schema: Schema) -> str:
+    """What failed, and the line of the revision that it failed in, as one line."""
+    if isinstance(error, ConfigurationError):
+        return str(error)
     if isinstance(error, CommandError):
-        return f"Alembic rejected: {error}"
-    text_of_error = str(getattr(error, "orig", error))
-    if "lock timeout" in text_of_error or "locked" in text_of_error:
+        return f"Alembic rejected: {' '.join(str(error).split())}"
+    reason = reason_of(error)
+    if isinstance(error, DBAPIError) and ("lock timeout" in reason or "locked" in reason):
         return "Another migration, or a long transaction, holds the lock."
-    return f"The database rejected: {type(error).__name__}: {text_of_error}"
+    if (place := _place(error.__traceback__, schema)) is None and isinstance(error, OSError | DBAPIError):
+        return f"The database rejected: {reason}"
+    what = reason if isinstance(error, DBAPIError) else f"{type(error).__name__}: {reason}"
+    return f"{place}: {what}" if place else what
+
+
+def _place(traceback: TracebackType | None, schema: Schema) -> str | None:
+    """The file and line of the innermost frame that is of a revision."""
+    place = None
+    while traceback is not None:
+        path = Path(traceback.tb_frame.f_code.co_filename)
+        if path.parent == schema.versions:
+            place = f"{path.name}, line {traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place
