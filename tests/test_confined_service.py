@@ -68,6 +68,7 @@ def _confined(project: Path, root: Path) -> Iterator[tuple[str, subprocess.Popen
     # As in the Dockerfile.
     variables = {"HOME": "/app", "APP_ENV": "production", "PYTHONDONTWRITEBYTECODE": "1"}
     variables["JWT_SECRET"] = secrets.token_urlsafe(48)
+    variables["DATABASE_URL"] = "sqlite:////app/data/acme-service.db"
     process = subprocess.Popen(
         [
             *("unshare", "--mount", "sh", "-c", CONFINE, "sh", str(root), interpreter, str(project)),

@@ -162,16 +162,6 @@ def test_a_migration_that_fails_ends_the_start(tmp_path: Path) -> None:
     assert rejected.stderr == ""
 
 
-def test_a_start_without_its_database_says_what_to_check(tmp_path: Path) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-        rejected = run(tmp_path, "serve", DATABASE_URL=f"postgresql://service:secret@127.0.0.1:{port}/service")
-
-    assert rejected.returncode == 3
-    assert "check its address, and that it runs" in rejected.stdout
-
-
 def test_a_migration_without_a_database_says_why_and_hides_the_password(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))

@@ -158,10 +158,10 @@ async def test_a_migration_that_gets_no_lock_says_so(empty_database_url: str) ->
 
 
 async def test_an_unreachable_database_is_told_in_one_sentence_without_its_password() -> None:
-    with pytest.raises(MigrationFailed, match="rejected") as raised:
+    with pytest.raises(MigrationFailed) as raised:
         await migrated("postgresql://someone:hunter2@127.0.0.1:1/nothing", SCHEMA)
 
-    assert "hunter2" not in str(raised.value)
+    assert "postgresql://someone:***@127.0.0.1:1/nothing: Connection refused" == str(raised.value)
 
 
 # A schema of a test's own, with revisions that it may add to.

@@ -103,7 +103,7 @@ def test_a_misspelt_environment_is_one_problem_and_the_rest_is_checked_as_the_ne
     write(tmp_path, ".env", "APP_ENV=prod\n")
     write(tmp_path, ".env.production", "DEBUG=true\n")
 
-    lines = rejected({"PORT": "x"}, tmp_path)
+    lines = rejected({"PORT": "x", "DATABASE_URL": "sqlite:////var/lib/service.db"}, tmp_path)
 
     assert [
         "APP_ENV: expected one of development, test, staging, production, got 'prod' (from .env)",
@@ -122,7 +122,7 @@ def test_a_misspelt_environment_of_developers_is_not_checked_as_production(tmp_p
 def test_an_environment_that_resembles_none_is_checked_as_production(tmp_path: Path, app_env: str) -> None:
     lines = rejected({"APP_ENV": app_env}, tmp_path)
 
-    assert ["APP_ENV", "ALLOWED_HOSTS"] == [line.partition(":")[0] for line in lines]
+    assert ["APP_ENV", "ALLOWED_HOSTS", "DATABASE_URL"] == [line.partition(":")[0] for line in lines]
 
 
 def test_the_file_of_an_environment_cannot_choose_another_one(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_warnings_follow_the_problems_because_they_often_explain_one(tmp_path: P
     write(tmp_path, ".env", "ALOWED_HOSTS=api.example.com\n")
 
     with pytest.raises(SettingsError) as caught:
-        load_settings({"APP_ENV": "staging"}, tmp_path)
+        load_settings({"APP_ENV": "staging", "DATABASE_URL": "sqlite:////var/lib/service.db"}, tmp_path)
 
     assert [
         "ALLOWED_HOSTS: missing; staging needs the host names that clients use, such as api.example.com (not set)",

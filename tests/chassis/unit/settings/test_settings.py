@@ -33,6 +33,16 @@ def rejected(**environ: str) -> list[str]:
     return str(caught.value).splitlines()
 
 
+@pytest.mark.parametrize("app_env", ["staging", "production"])
+def test_no_database_is_chosen_for_an_operator(app_env: str) -> None:
+    """The default depends on the folder that the process is started in."""
+    given = {name: value for name, value in SAFE.items() if name != "DATABASE_URL"}
+    (line,) = rejected(**given | {"APP_ENV": app_env})
+
+    assert line.startswith("DATABASE_URL: missing; expected sqlite:///PATH")
+    settings(**given | {"APP_ENV": app_env, "DATABASE_URL": "sqlite:////var/lib/service/service.db"})
+
+
 def test_nothing_needs_to_be_set_in_development() -> None:
     defaults = settings()
 

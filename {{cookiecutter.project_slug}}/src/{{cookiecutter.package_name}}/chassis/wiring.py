@@ -108,10 +108,11 @@ async def opened(
 ) -> AsyncIterator[None]:
     """Open what *core* and *parts* hold, and close it in reverse order, also when a later step fails.
 
-    Raises SchemaOutdated, unless *migrate* can mend that, and DatabaseUnavailable.
+    Raises SchemaOutdated, unless *migrate* can mend that, and StartupFailed.
     """
     async with AsyncExitStack() as stack:
         await _started(stack, "database", core.database.start, core.database.close)
+        await core.database.verify()
         await _ensure_schema(core, migrate)
         await _started(stack, "cache", core.cache.start, core.cache.close)
         stack.callback(core.passwords.close)

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import greenlet_spawn
 
-from ..errors import DatabaseUnavailable
+from ..errors import DatabaseUnavailable, StartupFailed
+from ..settings.secrets import SecretUrl
 from .engines import (
     Limits,
     follow_file,
@@ -24,6 +25,7 @@ from .engines import (
     sqlite_writer,
     transactional,
 )
+from .failures import reason_of
 from .liveness import is_lost
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 AnyRow = Row[*tuple[Any, ...]]
 Result = TypeVar("Result")
 
+_SQLITE_BUSY = 5
 _SQLITE_TRANSIENT = {5, 6, 8, 9, 10, 13, 14}
 """BUSY, LOCKED, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN (sqlite.org/rescode.html): not the statement's fault."""
 
@@ -58,6 +61,7 @@ class Database:
         statement_timeout_seconds: float = 10.0,
     ) -> None:
         self._url = parse_url(url)
+        self._address = SecretUrl(url).masked()
         limits = Limits(
             pool_size=pool_size,
             max_overflow=max_overflow,
@@ -89,12 +93,41 @@ class Database:
         return [engine for engine in both if not isinstance(engine, OptionEngine)]
 
     async def start(self) -> None:
-        """Make the file of SQLite. Nothing connects yet: readiness tells whether the database is there."""
+        """Make the file of SQLite; nothing connects yet. Raises StartupFailed if it cannot be made."""
         if is_sqlite(self._url):
             try:
                 _make_file(Path(self._url.database or ""))
             except OSError as error:
-                raise DatabaseUnavailable("The database file cannot be made.") from error
+                raise self._unusable(reason_of(error)) from error
+
+    async def verify(self) -> None:
+        """Raise StartupFailed, with the address and the driver's reason, unless the database can be used.
+
+        That it is locked, or read-only during a failover, passes by itself: readiness tells of it.
+        """
+        sqlite = is_sqlite(self._url)
+        try:
+            encoding = await self.fetch_value(text("PRAGMA encoding" if sqlite else "SHOW server_encoding"))
+            if sqlite:
+                await self._try_to_write()
+        except (DatabaseUnavailable, exc.SQLAlchemyError) as error:
+            raise self._unusable(reason_of(error)) from error
+        if encoding not in {"UTF8", "UTF-8"}:
+            hint = "create one with the encoding UTF-8, and move what this one holds"
+            raise self._unusable(f"its encoding is {encoding}, not UTF-8", hint=hint)
+
+    async def _try_to_write(self) -> None:
+        try:
+            async with self._writer.begin():
+                pass
+        except exc.OperationalError as error:
+            if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF != _SQLITE_BUSY:
+                raise
+
+    def _unusable(
+        self, reason: str, *, hint: str = "check DATABASE_URL, and that the database is there"
+    ) -> StartupFailed:
+        return StartupFailed(f"{self._address}: {reason}", hint=hint)
 
     async def close(self) -> None:
         """Close every connection: without it, the threads of SQLite's would outlive the service."""

@@ -91,7 +91,7 @@ def _sections(service: Service) -> Iterator[tuple[type[SettingsGroup], list[Entr
     """Yield every group of the service and its features with its variables."""
     common = service_defaults(service.name)
     hardened = {name: text for feature in service.features for name, text in feature.hardened_defaults.items()}
-    given = {app_env: {**common, **(hardened if app_env.hardened else {})} for app_env in AppEnv}
+    given = {app_env: hardened if app_env.hardened else common for app_env in AppEnv}
     for group in (*service.settings, *(group for feature in service.features for group in feature.settings)):
         by_env = {app_env: _defaults(group, app_env, given[app_env]) for app_env in AppEnv}
         yield (

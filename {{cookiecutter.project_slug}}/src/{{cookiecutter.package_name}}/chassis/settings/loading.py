@@ -51,7 +51,7 @@ class Settings:
 
 
 def service_defaults(service: str) -> dict[str, str]:
-    """The defaults that depend on the *service*'s name, by variable."""
+    """The defaults of development and test that depend on the *service*'s name, by variable."""
     return {"DATABASE_URL": f"sqlite:///./data/{service}.db"}
 
 
@@ -65,8 +65,9 @@ def load_settings(
 ) -> Settings:
     """Read every group from *environ*, `.env.{APP_ENV}` and `.env` in *directory*; the first that has a name wins.
 
-    *defaults*, by variable, apply where nothing is given, *hardened_defaults* in staging and production alone. Raises
-    SettingsError with all problems of all groups at once, and TypeError if a group of the chassis is not in *groups*.
+    Where nothing is given, *defaults* apply, by variable, in development and test, and *hardened_defaults* in staging
+    and production: what is stored must not depend on the folder that a process was started in. Raises SettingsError
+    with all problems of all groups at once, and TypeError if a group of the chassis is not in *groups*.
     """
     groups = tuple(groups)
     if missing := [group.__name__ for group in CHASSIS_GROUPS if group not in groups]:
@@ -78,8 +79,8 @@ def load_settings(
         names=frozenset(variable.name for variable in known),
         secrets=frozenset(variable.name for variable in known if variable.secret),
     )
-    unsaid = {**(defaults or {}), **((hardened_defaults or {}) if environment.app_env.hardened else {})}
-    for name, text in unsaid.items():
+    unsaid = hardened_defaults if environment.app_env.hardened else defaults
+    for name, text in (unsaid or {}).items():
         environment.values.setdefault(name, Given(text, DEFAULT))
     read = tuple(built for group in groups if (built := read_group(group, environment)) is not None)
     if environment.problems:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class MigrationFailed(Exception):
-    """The schema was left as it was; the message says why, without the database's address."""
+    """The schema was left as it was; the message says why, in one line without a password."""
 
 
 @dataclass(frozen=True, slots=True)

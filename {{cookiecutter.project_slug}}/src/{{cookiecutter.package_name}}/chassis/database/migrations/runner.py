@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import DATETIME, TypeDecorator
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, StartupFailed
 from ..database import Database
 from ..drift import metadata_of as _metadata_of
 from ..engines import Limits, is_sqlite, parse_url, postgresql, sqlite_writer
@@ -65,7 +65,12 @@ async def migrated(
 
 async def _moved(database_url: str, schema: Schema, revision: str, lock_timeout_seconds: float) -> tuple[str, str]:
     url = parse_url(database_url)
-    await Database(database_url).start()
+    database = Database(database_url, application_name="migrate")
+    try:
+        await database.start()
+        await database.verify()
+    finally:
+        await database.close()
     engine = _engine(url, lock_timeout_seconds)
     try:
         async with _locked(engine) as connection:
@@ -169,7 +174,7 @@ def _render_item(kind: str, item: object, _context: object) -> str | bool:
 
 def failure_of(error: BaseException, schema: Schema) -> str:
     """What failed, and the line of the revision that it failed in, as one line."""
-    if isinstance(error, ConfigurationError):
+    if isinstance(error, ConfigurationError | StartupFailed):
         return str(error)
     if isinstance(error, CommandError):
         return f"Alembic rejected: {' '.join(str(error).split())}"
