@@ -32,7 +32,7 @@ EXPORTED: Mapping[str, str] = {
         client_of new_attempts
     """,
     "cache": "Cache CacheStats MemoryCache",
-    "database": "AnyRow Database NAMING_CONVENTION UTCDateTime",
+    "database": "AnyRow Database DatabaseNow NAMING_CONVENTION UTCDateTime",
     "errors": """
         ClientGone ConfigurationError Conflict ContentTooLarge DatabaseUnavailable FieldError Forbidden
         HostNotAllowed Invalid MalformedRequest NotFound NotReady ProblemType RequestTimedOut ResponseAborted

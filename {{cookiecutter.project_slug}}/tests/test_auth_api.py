@@ -6,8 +6,10 @@ import base64
 import hmac
 import json
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -215,11 +217,19 @@ def test_a_token_in_the_address_is_none(client: httpx2.Client, ada: Person) -> N
     assert 401 == client.get(f"/api/auth/me?access_token={ada.tokens['access_token']}").status_code
 
 
-def test_a_used_refresh_token_ends_its_session(client: httpx2.Client, service: ServiceProcess) -> None:
+def test_a_refresh_token_that_is_used_again_after_eleven_seconds_ends_its_session(
+    client: httpx2.Client, service: ServiceProcess, folder: Path
+) -> None:
     person = Person(client)
     other = log_in(client, person.email).json()
     first = person.tokens
     second = refresh(client, first["refresh_token"]).json()
+    bridged = refresh(client, first["refresh_token"])
+    assert 200 == bridged.status_code
+    assert payload_of(second["refresh_token"])["jti"] == payload_of(bridged.json()["refresh_token"])["jti"]
+    assert ["token bridged"] == [line["event"] for line in told(service, bridged)]
+    with closing(sqlite3.connect(folder / "service.db")) as database, database:
+        database.execute("UPDATE sessions SET rotated_at = strftime('%Y-%m-%d %H:%M:%f000', rotated_at, '-11 seconds')")
     reused = refresh(client, first["refresh_token"])
 
     assert 401 == reused.status_code

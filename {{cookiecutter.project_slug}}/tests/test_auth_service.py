@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from sqlalchemy import Engine, event, func, select, text, update
 from {{ cookiecutter.package_name }}.chassis.access import Caller, current_caller
 from {{ cookiecutter.package_name }}.chassis.auth import MemoryAttempts, Tokens
 from {{ cookiecutter.package_name }}.chassis.cache import MemoryCache
-from {{ cookiecutter.package_name }}.chassis.database import Database
+from {{ cookiecutter.package_name }}.chassis.database import Database, DatabaseNow
 from {{ cookiecutter.package_name }}.chassis.errors import Forbidden, Invalid, TooManyRequests, Unauthenticated
 from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
 from {{ cookiecutter.package_name }}.models.auth import (
@@ -26,6 +27,7 @@ from {{ cookiecutter.package_name }}.models.auth import (
     Session,
 )
 from {{ cookiecutter.package_name }}.models.user import User, UserChanges, UserCreate
+from {{ cookiecutter.package_name }}.services import auth_sessions
 from {{ cookiecutter.package_name }}.services.auth import Authentication, attempt_limits
 from {{ cookiecutter.package_name }}.services.auth_accounts import CACHE_SECONDS, COMMAND_LINE, Accounts
 from {{ cookiecutter.package_name }}.services.auth_directory import Directory
@@ -34,6 +36,7 @@ from {{ cookiecutter.package_name }}.services.users import Users
 
 from . import application
 from .application import new_user
+from .auth import payload_of
 
 pytestmark = pytest.mark.anyio
 
@@ -239,18 +242,84 @@ async def test_whoever_logs_in_a_hash_is_checked_once(world: World) -> None:
     assert real.split("$")[:4] == decoy.split("$")[:4], "a decoy of other parameters would take another time"
 
 
-async def test_of_two_uses_of_a_refresh_token_at_once_one_wins_and_the_session_ends(world: World) -> None:
-    _, refresh_token = await world.log_in()
-    answers = await asyncio.gather(
-        *(world.authentication.refresh(refresh_token, "10.0.0.1") for _ in range(5)), return_exceptions=True
-    )
-    pairs = [answer for answer in answers if not isinstance(answer, BaseException)]
+async def aged(world: World, seconds: float) -> None:
+    """Let the last exchange of each refresh token be *seconds* ago, by the database's clock."""
+    async with world.database.transaction() as session:
+        now, rotated_at = (await session.execute(select(DatabaseNow(), Session.rotated_at))).one()
+        assert rotated_at
+        assert 0 <= (now - rotated_at).total_seconds() < 5
+        await session.execute(update(Session).values(rotated_at=now - timedelta(seconds=seconds)))
 
-    assert 1 >= len(pairs)
-    assert all(isinstance(answer, Unauthenticated) for answer in answers if isinstance(answer, BaseException))
+
+async def test_two_tabs_that_refresh_at_once_get_the_same_session(world: World) -> None:
+    _, refresh_token = await world.log_in()
+    pairs = await asyncio.gather(*(world.authentication.refresh(refresh_token, "10.0.0.1") for _ in range(5)))
+
+    assert 1 == len({payload_of(pair.refresh_token)["jti"] for pair in pairs})
     for pair in pairs:
-        with pytest.raises(Unauthenticated):
-            await world.identify(pair.access_token)
+        assert "user" == (await world.identify(pair.access_token)).role
+    last = await world.authentication.refresh(pairs[-1].refresh_token, "10.0.0.1")
+    assert "user" == (await world.identify(last.access_token)).role
+
+
+@pytest.mark.parametrize("seconds", [9, 11, -11, 3600])
+async def test_a_refresh_token_is_bridged_for_ten_seconds(world: World, seconds: float) -> None:
+    _, first = await world.log_in()
+    second = await world.authentication.refresh(first, "10.0.0.1")
+    await aged(world, seconds)
+    if abs(seconds) < 10:
+        again = await world.authentication.refresh(first, "10.0.0.1")
+        assert payload_of(second.refresh_token)["jti"] == payload_of(again.refresh_token)["jti"]
+        return
+
+    with pytest.raises(Unauthenticated):
+        await world.authentication.refresh(first, "10.0.0.1")
+    with pytest.raises(Unauthenticated):
+        await world.identify(second.access_token)
+
+
+async def test_a_refresh_token_whose_successor_was_used_ends_the_session(world: World) -> None:
+    _, first = await world.log_in()
+    second = await world.authentication.refresh(first, "10.0.0.1")
+    third = await world.authentication.refresh(second.refresh_token, "10.0.0.1")
+    with pytest.raises(Unauthenticated):
+        await world.authentication.refresh(first, "10.0.0.1")
+
+    with pytest.raises(Unauthenticated):
+        await world.identify(third.access_token)
+
+
+async def test_the_ten_seconds_are_those_of_the_database(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes need not agree on the time."""
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Ahead:
+            return super().now(tz) + timedelta(minutes=10)
+
+    _, first = await world.log_in()
+    second = await world.authentication.refresh(first, "10.0.0.1")
+    with monkeypatch.context() as patched:
+        patched.setattr(auth_sessions, "datetime", Ahead)
+        await world.authentication.refresh(first, "10.0.0.1")
+        await world.authentication.refresh(second.refresh_token, "10.0.0.1")
+
+    assert (await world.authentication.refresh(second.refresh_token, "10.0.0.1")).access_token
+
+
+async def test_a_logout_and_a_new_password_are_never_bridged(world: World) -> None:
+    _, first = await world.log_in()
+    second = await world.authentication.refresh(first, "10.0.0.1")
+    await world.authentication.log_out((await world.authentication.identify(second.access_token, ""))[1], "10.0.0.1")
+    with pytest.raises(Unauthenticated):
+        await world.authentication.refresh(first, "10.0.0.1")
+
+    _, first = await world.log_in()
+    await world.authentication.refresh(first, "10.0.0.1")
+    change = PasswordChange(current_password=PASSWORD, new_password=SecretStr("another horse"))
+    await world.authentication.change_password(await world.ada(), change)
+    with pytest.raises(Unauthenticated):
+        await world.authentication.refresh(first, "10.0.0.1")
 
 
 async def test_a_further_login_ends_the_oldest_session(world: World) -> None:

@@ -7,10 +7,10 @@ import uuid
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, select
 from sqlalchemy.engine import Dialect
 
-from acme_service.chassis.database import UTCDateTime
+from acme_service.chassis.database import Database, DatabaseNow, UTCDateTime
 from acme_service.chassis.shapes import ID_PATTERN, new_id
 from acme_service.chassis.shapes.ids import IdSource
 
@@ -63,3 +63,15 @@ def test_no_time_is_processed_that_the_driver_gives_with_its_zone() -> None:
 def test_a_time_without_a_zone_is_rejected() -> None:
     with pytest.raises(ValueError, match="time zone"):
         UTCDateTime().process_bind_param(NOON.replace(tzinfo=None), dialect_of("sqlite://"))
+
+
+@pytest.mark.anyio
+async def test_the_databases_clock_is_read_as_an_aware_time_that_goes_on_in_a_transaction(database: Database) -> None:
+    async with database.transaction() as session:
+        first = (await session.execute(select(DatabaseNow()))).scalar_one()
+        time.sleep(0.01)  # noqa: ASYNC251 - nothing else runs
+        second = (await session.execute(select(DatabaseNow()))).scalar_one()
+
+    assert first.tzinfo is not None
+    assert timedelta(milliseconds=8) < second - first < timedelta(seconds=10)
+    assert abs(datetime.now(UTC) - second) < timedelta(minutes=1)

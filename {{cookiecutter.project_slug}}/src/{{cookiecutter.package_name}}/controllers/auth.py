@@ -66,7 +66,8 @@ class AuthController:
 
     @describe(
         summary="Get a new pair of tokens",
-        description="A refresh token is good once; one that was used before ends its session, because it was stolen.",
+        description="A refresh token is good once, and for 10 seconds more: a second use in that time gets the same "
+        "new refresh token. A later use ends the session, because the token was stolen.",
         body=RefreshRequest,
         responses={200: TokenPair},
         problems=[400, 401, 413, 415, 422, 429, 503],

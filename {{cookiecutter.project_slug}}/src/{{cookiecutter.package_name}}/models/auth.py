@@ -52,7 +52,7 @@ class Account(Base):
 
 
 class Session(Base):
-    """One login and the refresh tokens that came from it, of which the newest alone is good."""
+    """One login and its refresh tokens: the newest is good, and for some seconds the one before it."""
 
     __tablename__ = "sessions"
 
@@ -60,6 +60,10 @@ class Session(Base):
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     token_id: Mapped[str]
     """The `jti` of the newest refresh token."""
+    previous_token_id: Mapped[str | None]
+    """The `jti` of the one that was exchanged for it."""
+    rotated_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When that was, by the database's clock."""
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
@@ -85,7 +89,7 @@ class RefreshRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    refresh_token: SecretStr = Field(max_length=MAX_TOKEN_CHARACTERS, description="It can be used once.")
+    refresh_token: SecretStr = Field(max_length=MAX_TOKEN_CHARACTERS, description="It is exchanged once.")
 
 
 class PasswordChange(BaseModel):

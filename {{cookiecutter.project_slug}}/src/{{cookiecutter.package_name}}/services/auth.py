@@ -116,7 +116,7 @@ class Authentication:
         return pair
 
     async def refresh(self, token: str, client: str) -> TokenPair:
-        """A new pair for the newest refresh token of a session; one that was used before ends the session."""
+        """A pair for the newest refresh token of a session, or the one before it; an older use ends the session."""
         await self._count(BY_ADDRESS, client)
         try:
             claims = self._tokens.read(self._tokens.refresh, token)
@@ -125,12 +125,14 @@ class Authentication:
         state = await self._accounts.present_state(claims.user_id)
         if reason := _revocation(claims, state):
             raise self.rejection(reason, client, user=claims.user_id)
-        pair = await self._sessions.rotate(claims)
-        if pair is None:
+        rotation = await self._sessions.rotate(claims)
+        if rotation is None:
             await self._sessions.end(claims)
             _log.warning("token reused", user=claims.user_id, client=client, outcome="session ended")
             raise Unauthenticated("The token is not accepted.", challenge=INVALID_TOKEN)
-        return pair
+        if rotation.bridged:
+            _log.info("token bridged", user=claims.user_id, client=client, outcome="ok")
+        return rotation.pair
 
     async def log_out(self, claims: Claims, client: str) -> None:
         """End the session: its tokens are dead from the next request on."""

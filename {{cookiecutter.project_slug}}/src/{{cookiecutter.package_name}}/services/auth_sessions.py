@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
+from ..chassis.database import DatabaseNow
 from ..chassis.shapes import new_id
 from ..models.auth import Session, TokenPair
 
@@ -19,6 +21,22 @@ if TYPE_CHECKING:
 
 MAX_SESSIONS = 20
 """Of one user; a further login ends the oldest."""
+
+GRACE = timedelta(seconds=10)
+"""How long the refresh token before the newest is still exchanged: two tabs, or a response that was lost."""
+
+_TOKENS = select(Session.token_id, Session.previous_token_id, Session.rotated_at, DatabaseNow().label("now")).where(
+    Session.id == bindparam("session_id")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What a refresh token was exchanged for."""
+
+    pair: TokenPair
+    bridged: bool
+    """Whether it was the one before the newest; the pair then has the newest, and none is new."""
 
 
 class Sessions:
@@ -42,20 +60,29 @@ class Sessions:
         await self._accounts.forget(user_id)
         return self._pair(user_id, session_id, token_version, token_id)
 
-    async def rotate(self, claims: Claims) -> TokenPair | None:
-        """A new pair, if the refresh token of *claims* was the newest one of its session; else None."""
+    async def rotate(self, claims: Claims) -> Rotation | None:
+        """A pair for the refresh token of *claims*; None if it is too old, or its session has ended meanwhile.
+
+        The newest token is exchanged for a new one. The one before it gets the newest, for GRACE after the exchange.
+        """
         token_id = new_id()
         expires_at = datetime.now(UTC) + timedelta(seconds=self._tokens.refresh.lifetime_seconds)
-        statement = (
-            update(Session)
-            .where(Session.id == claims.session_id, Session.token_id == claims.token_id)
-            .values(token_id=token_id, expires_at=expires_at)
-            .returning(Session.id)
-        )
+        newest = (Session.id == claims.session_id, Session.token_id == claims.token_id)
+        exchange = {
+            "token_id": token_id,
+            "previous_token_id": claims.token_id,
+            "rotated_at": DatabaseNow(),
+            "expires_at": expires_at,
+        }
         async with self._database.transaction() as session:
-            if (await session.execute(statement)).first() is None:
-                return None
-        return self._pair(claims.user_id, claims.session_id, claims.token_version, token_id)
+            rotated = await session.execute(update(Session).where(*newest).values(**exchange).returning(Session.id))
+            if bridged := rotated.first() is None:
+                # A second exchange at once waited for the first one's lock, and so sees what that has stored.
+                row = (await session.execute(_TOKENS, {"session_id": claims.session_id})).one_or_none()
+                if row is None or row.previous_token_id != claims.token_id or abs(row.now - row.rotated_at) > GRACE:
+                    return None
+                token_id = row.token_id
+        return Rotation(self._pair(claims.user_id, claims.session_id, claims.token_version, token_id), bridged)
 
     async def end(self, claims: Claims) -> None:
         """Kill every token of the session, at once."""

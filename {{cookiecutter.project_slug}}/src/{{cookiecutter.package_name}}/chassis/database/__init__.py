@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .database import AnyRow, Database
-from .types import NAMING_CONVENTION, UTCDateTime
+from .types import NAMING_CONVENTION, DatabaseNow, UTCDateTime
 
-__all__ = ["NAMING_CONVENTION", "AnyRow", "Database", "UTCDateTime"]
+__all__ = ["NAMING_CONVENTION", "AnyRow", "Database", "DatabaseNow", "UTCDateTime"]

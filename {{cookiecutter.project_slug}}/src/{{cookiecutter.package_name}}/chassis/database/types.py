@@ -1,4 +1,4 @@
-"""What every table shares: names for its constraints, and times in UTC."""
+"""What every table shares: names for its constraints, times in UTC, and the database's own clock."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import DateTime
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 if TYPE_CHECKING:
@@ -46,3 +48,24 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value is None or dialect.name != "sqlite":
             return value
         return value.replace(tzinfo=UTC)
+
+
+class DatabaseNow(FunctionElement[datetime]):
+    """The moment at which the database executes the statement; processes on several machines have clocks of their own.
+
+    On PostgreSQL it goes on within a transaction, which may have waited for a lock. To the millisecond on SQLite.
+    """
+
+    type = UTCDateTime()
+    inherit_cache = True
+
+
+@compiles(DatabaseNow, "postgresql")
+def _now_postgresql(_element: DatabaseNow, _compiler: object, **_options: object) -> str:
+    return "clock_timestamp()"
+
+
+@compiles(DatabaseNow, "sqlite")
+def _now_sqlite(_element: DatabaseNow, _compiler: object, **_options: object) -> str:
+    """As SQLAlchemy stores a time, with six digits after the point."""
+    return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
