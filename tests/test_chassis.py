@@ -25,7 +25,7 @@ MOST_LINES = 300
 OF_A_SERVICE = re.compile(r"__tablename__|/api/|[\"']admin[\"']|superadmin|acme|cookiecutter", re.IGNORECASE)
 """A table, a path, a role or a name that is some service's own."""
 EXPORTED: Mapping[str, str] = {
-    "": "Command Core Feature Logging Parts Service asgi run",
+    "": "Command Core Feature Logging Parts Restart Service Task asgi run",
     "access": "ANONYMOUS AUTHENTICATED BEARER_SUBPROTOCOL Caller PUBLIC Policy current_caller owner_or roles",
     "auth": """
         Attempts BearerAuthorizer CHALLENGE Claims MAX_TOKEN_CHARACTERS MemoryAttempts TokenRejected Tokens

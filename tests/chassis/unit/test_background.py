@@ -6,12 +6,14 @@ import asyncio
 import inspect
 import traceback
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from acme_service.chassis import Restart, Task
 from acme_service.chassis.background import BackgroundTasks, measure_loop_lag
-from acme_service.chassis.lifecycle import Lifecycle
+from acme_service.chassis.lifecycle import Lifecycle, Phase
 from acme_service.chassis.metrics import Metrics
 from acme_service.chassis.reports import ErrorReporter
 
@@ -207,3 +209,90 @@ async def test_no_task_is_started_after_the_end(tasks: BackgroundTasks) -> None:
     tasks.start("late", asyncio.sleep(60))
 
     assert 0 == len(tasks)
+
+
+@pytest.mark.parametrize(
+    ("declared", "deaths"),
+    [
+        (_fails, 1),
+        (Task(_fails), 1),
+        (Task(_fails, critical=False), 0),
+        (lambda: asyncio.sleep(0), 0),
+    ],
+)
+async def test_a_declared_task_is_critical_unless_it_says_otherwise_and_may_return(
+    tasks: BackgroundTasks, reasons: list[str], declared: Any, deaths: int
+) -> None:
+    tasks.start_declared("declared", declared)
+    await _settled(tasks)
+
+    assert ["the critical background task 'declared' died"] * deaths == reasons
+
+
+async def test_a_failed_task_is_started_again_each_time_later_until_it_returns(
+    tasks: BackgroundTasks, reasons: list[str]
+) -> None:
+    calls = 0
+
+    async def works() -> None:
+        nonlocal calls
+        calls += 1
+        if calls < 5:
+            raise SystemExit if calls == 2 else ValueError
+
+    with capture_logs() as events:
+        tasks.start_declared("feed", Task(works, restart=Restart(first_seconds=0.001, most_seconds=0.004)))
+        await _settled(tasks)
+
+    assert [0.001, 0.002, 0.004, 0.004] == [event["restart_seconds"] for event in events]
+    assert ([], 5) == (reasons, calls)
+
+
+async def test_a_task_that_ran_for_a_while_is_started_again_at_once(tasks: BackgroundTasks) -> None:
+    calls = 0
+
+    async def works() -> None:
+        nonlocal calls
+        calls += 1
+        if calls < 5:
+            await asyncio.sleep(0.01 if calls == 4 else 0)
+            raise ValueError
+
+    with capture_logs() as events:
+        tasks.start_declared("feed", Task(works, restart=Restart(first_seconds=0.001, most_seconds=0.004)))
+        await _settled(tasks)
+
+    assert [0.001, 0.002, 0.004, 0.001] == [event["restart_seconds"] for event in events]
+
+
+async def test_a_task_that_waits_to_be_started_again_ends_with_the_service(tasks: BackgroundTasks) -> None:
+    tasks.start_declared("feed", Task(_fails, restart=Restart(first_seconds=60)))
+    await asyncio.sleep(0.01)
+    await asyncio.wait_for(tasks.close(), 5)
+
+    assert 0 == len(tasks)
+
+
+async def test_what_is_started_later_is_never_critical(metrics: Metrics, reasons: list[str]) -> None:
+    lifecycle = Lifecycle()
+    lifecycle.on_failure(reasons.append)
+    lifecycle.advance(Phase.READY)
+    tasks = BackgroundTasks(lifecycle, metrics.unhandled_exceptions, ErrorReporter())
+    with capture_logs() as events:
+        tasks.start("late", _fails(), critical=True)
+        tasks.start("ended", asyncio.sleep(0), critical=True)
+        await _settled(tasks)
+
+    assert ["task is not critical", "task is not critical", "background task failed"] == [e["event"] for e in events]
+    assert [] == reasons
+
+
+async def test_the_settings_may_say_to_go_on_without_a_critical_task(metrics: Metrics, reasons: list[str]) -> None:
+    lifecycle = Lifecycle(exits_on_unhandled=False)
+    lifecycle.on_failure(reasons.append)
+    tasks = BackgroundTasks(lifecycle, metrics.unhandled_exceptions, ErrorReporter())
+    tasks.start_declared("vital", _fails)
+    await _settled(tasks)
+
+    assert [] == reasons
+    assert 1 == metrics.registry.get_sample_value("unhandled_exceptions_total", {"where": "background task"})

@@ -56,3 +56,30 @@ def test_an_exception_is_counted_under_the_template_whoever_wrote_the_route(scop
 
 def test_no_series_tells_when_it_was_created() -> None:
     assert b"_created" not in Metrics().exposition()
+
+
+def test_what_a_gauge_says_is_read_by_its_name() -> None:
+    metrics = Metrics()
+    metrics.read_gauges("open_things", "Things.", "kind", lambda: {"old": 2, "new": 3})
+
+    assert 5 == metrics.reading("open_things")
+    assert metrics.reading("unknown") is None
+
+
+def test_the_build_is_a_sample_with_labels() -> None:
+    metrics = Metrics()
+    metrics.tell_build(version="1.2.3", python="3.11.7")
+
+    assert b'build_info{python="3.11.7",version="1.2.3"} 1.0' in metrics.exposition()
+
+
+def test_durations_fall_into_the_bucket_of_their_bound() -> None:
+    metrics = Metrics()
+    for seconds in (0.0005, 0.002, 60):
+        metrics.database_waits.observe(seconds)
+
+    read = metrics.registry.get_sample_value
+    assert [1, 2, 2, 3] == [
+        read("db_connection_wait_seconds_bucket", {"le": bound}) for bound in ("0.0005", "0.0025", "10.0", "+Inf")
+    ]
+    assert 60.0025 == read("db_connection_wait_seconds_sum")

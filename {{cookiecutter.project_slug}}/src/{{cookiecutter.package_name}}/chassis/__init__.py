@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     from .asgi import asgi
     from .cli import run
-    from .service import Command, Core, Feature, Logging, Parts, Service
+    from .service import Command, Core, Feature, Logging, Parts, Restart, Service, Task
 
-__all__ = ["Command", "Core", "Feature", "Logging", "Parts", "Service", "asgi", "run"]
+__all__ = ["Command", "Core", "Feature", "Logging", "Parts", "Restart", "Service", "Task", "asgi", "run"]
 
 _MODULES = {"asgi": "asgi", "run": "cli"}
 

@@ -48,11 +48,23 @@ def serve(service: Service, settings: Settings, _options: argparse.Namespace) ->
         return app, app.operations
 
     options = server_options(service, settings, process)
-    return run_server(build, options, process.lifecycle, flush=writer.flush)
+    try:
+        return run_server(build, options, process.lifecycle, flush=writer.flush)
+    except Exception as error:  # noqa: BLE001 - the last frame of the main thread
+        return _crashed(error, writer)
+
+
+def _crashed(error: Exception, writer: LogWriter) -> int:
+    """Log and count what nothing in the main thread caught, as the interpreter would, and return the exit code."""
+    sys.excepthook(type(error), error, error.__traceback__)
+    writer.flush(LOG_FLUSH_SECONDS)
+    return exit_codes.CRASHED
 
 
 def new_process(service: Service, settings: Settings, writer: LogWriter) -> Process:
     """What one process brings to the application; the interpreter's hooks for unhandled exceptions are installed."""
+    from platform import python_version
+
     from .lifecycle import Lifecycle
     from .logs.access import AccessLog
     from .logs.hooks import UnhandledExceptionHooks
@@ -70,16 +82,25 @@ def new_process(service: Service, settings: Settings, writer: LogWriter) -> Proc
         if error is not None:
             reporter.report(error, where=where)
 
-    hooks = UnhandledExceptionHooks(on_unhandled)
+    metrics.tell_build(service=service.name, version=service.version, chassis=_version(), python=python_version())
+    lifecycle = Lifecycle(exits_on_unhandled=settings.server.unhandled_errors == "exit")
+    hooks = UnhandledExceptionHooks(on_unhandled, lifecycle.fail_unhandled)
     hooks.install()
     return Process(
-        lifecycle=Lifecycle(),
+        lifecycle=lifecycle,
         metrics=metrics,
         access_log=AccessLog(writer, level=settings.logging.level, fields=service.logging.fields),
         reporter=reporter,
         loop_exception_handler=hooks.loop_exception_handler,
         migrate=None if settings.server.app_env.hardened else lambda: _migrate_in_subprocess(service.package),
     )
+
+
+def _version() -> str:
+    """Of the chassis."""
+    from pathlib import Path
+
+    return Path(__file__).with_name("VERSION").read_text("utf-8").strip()
 
 
 def server_options(service: Service, settings: Settings, process: Process) -> ServerOptions:
@@ -256,5 +277,7 @@ def run_of_feature(command: Command, service: Service, settings: Settings, optio
     except (ConfigurationError, SchemaOutdated, ServiceError, StartupFailed) as error:
         sys.stderr.write(f"{error}\n")
         return exit_codes.STARTUP_FAILED
+    except Exception as error:  # noqa: BLE001 - the last frame of the main thread
+        return _crashed(error, writer)
     finally:
         writer.flush(LOG_FLUSH_SECONDS)

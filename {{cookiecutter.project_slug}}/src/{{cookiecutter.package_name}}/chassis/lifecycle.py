@@ -29,10 +29,14 @@ class _Stopping(Exception):
 
 
 class Lifecycle:
-    """Where the process stands, and the way for a background task to end it."""
+    """Where the process stands, and the way for a background task to end it.
 
-    def __init__(self) -> None:
+    Without *exits_on_unhandled*, an unhandled exception is only logged: the setting UNHANDLED_ERRORS.
+    """
+
+    def __init__(self, *, exits_on_unhandled: bool = True) -> None:
         self.phase = Phase.STARTING
+        self._exits_on_unhandled = exits_on_unhandled
         self._stopping = asyncio.Event()
         self._streams: set[asyncio.Timeout] = set()
         """One for each stream that waits for its next item."""
@@ -94,7 +98,12 @@ class Lifecycle:
         """Register what ends the process; the server does, once."""
         self._on_failure = callback
 
+    def fail_unhandled(self, reason: str) -> None:
+        """As `fail`, because of an exception that nothing handled; the settings may say to go on."""
+        if self._exits_on_unhandled:
+            self.fail(reason)
+
     def fail(self, reason: str) -> None:
-        """Ask for a graceful end with exit code 70 because of *reason*."""
+        """Ask for a graceful end with exit code 70 because of *reason*; may be called in any thread."""
         if self._on_failure is not None:
             self._on_failure(reason)

@@ -16,6 +16,7 @@ from prometheus_client import (
     Counter,
     GCCollector,
     Histogram,
+    Info,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
@@ -30,6 +31,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 UNMATCHED = "unmatched"
 
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+STATEMENT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LAG_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 LABELS = ("method", "route", "status_code")
 
@@ -97,6 +99,24 @@ class RequestMetrics(Collector):
         yield from self.websockets.collect()
 
 
+class Durations(Collector):
+    """One histogram of seconds without labels; changed and collected as `RequestMetrics` is."""
+
+    def __init__(self, name: str, documentation: str) -> None:
+        self._name, self._documentation = name, documentation
+        self._counts = [0] * (len(STATEMENT_BUCKETS) + 1)
+        self._seconds = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one that took *seconds*."""
+        self._counts[bisect_left(STATEMENT_BUCKETS, seconds)] += 1
+        self._seconds += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        buckets, _ = _cumulated(STATEMENT_BUCKETS, list(self._counts))
+        yield HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=self._seconds)
+
+
 class WebSocketSeries:
     """Websockets of one route: how many are open, and the messages of those and of former ones."""
 
@@ -153,6 +173,11 @@ class _Readings(Collector):
     def add(self, family: Callable[[], Metric]) -> None:
         self._families.append(family)
 
+    def total(self, name: str) -> float | None:
+        """All samples of the family *name* together; None without such a family."""
+        found = [sample.value for metric in self.collect() if metric.name == name for sample in metric.samples]
+        return sum(found) if found else None
+
     def collect(self) -> Iterator[Metric]:
         for family in self._families:
             yield family()
@@ -166,7 +191,12 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.requests = RequestMetrics()
         self._readings = _Readings()
-        self.registry.register(self.requests)
+        self.database_statements = Durations(
+            "db_statement_duration_seconds", "Time that a statement took, or failed in."
+        )
+        self.database_waits = Durations("db_connection_wait_seconds", "Time until a connection was there, or was not.")
+        for collected in (self.requests, self.database_statements, self.database_waits):
+            self.registry.register(collected)
         self.registry.register(self._readings)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
@@ -193,6 +223,16 @@ class Metrics:
     def count_exception(self, error: BaseException, scope: Mapping[str, Any]) -> None:
         """Count an unexpected exception under the template of the route that it came from."""
         self.exceptions.labels(route_of(scope), type(error).__name__).inc()
+
+    def tell_build(self, **labels: str) -> None:
+        """Export what runs as the labels of `build_info`, whose value is 1."""
+        Info("build", "What runs: the service's version and those of its platform.", registry=self.registry).info(
+            labels
+        )
+
+    def reading(self, name: str) -> float | None:
+        """What the gauge *name* of `read_gauge` or `read_gauges` says now, its labels together; None without it."""
+        return self._readings.total(name)
 
     def read_counter(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """Export as a counter what *read* returns; *name* is without `_total`."""

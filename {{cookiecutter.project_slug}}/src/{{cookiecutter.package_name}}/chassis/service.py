@@ -76,6 +76,25 @@ class Core:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """When a task that has failed is started again: each time twice as late, until it has run for *most_seconds*."""
+
+    first_seconds: float = 1.0
+    most_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A background task for `Parts(tasks=...)`, and what its failure means; it may return at any time."""
+
+    run: Callable[[], Coroutine[object, object, None]]
+    critical: bool = field(default=True, kw_only=True)
+    """Whether its failure ends the process; False leaves the service without the task."""
+    restart: Restart | None = field(default=None, kw_only=True)
+    """Start it again instead, for as long as it takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What one feature adds to the service."""
 
@@ -89,8 +108,10 @@ class Parts:
     """Added innermost, around the router; the service's own stack is listed in its `middleware` package."""
     checks: Mapping[str, Check] = field(default_factory=dict)
     """Of readiness, by name: each returns, or raises while its dependency cannot be used."""
-    tasks: Mapping[str, Callable[[], Coroutine[object, object, None]]] = field(default_factory=dict)
-    """Background tasks, by name: each is started with the service, supervised, and cancelled at its end."""
+    tasks: Mapping[str, Task | Callable[[], Coroutine[object, object, None]]] = field(default_factory=dict)
+    """Background tasks, by name: each is started with the service, supervised, and cancelled at its end.
+
+    If one raises, the process drains and ends with 70 (UNHANDLED_ERRORS); a `Task` can say otherwise."""
     lifespan: Mapping[str, Callable[[], AbstractAsyncContextManager[object]]] = field(default_factory=dict)
     """By name, what is entered before the first request and left, in reverse order, after the last."""
 

@@ -17,9 +17,10 @@ from .database import Database
 from .database.drift import differences, metadata_of
 from .database.schema import is_current
 from .errors import SchemaOutdated
+from .memory import MEMORY_SECONDS, heap_bytes, memory_report
 from .passwords import Passwords
 from .reports import ErrorReporter
-from .service import Core, Parts, Service
+from .service import Core, Parts, Restart, Service, Task
 from .shapes.problem import ProblemDetails
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def build_core(service: Service, settings: Settings, process: Process) -> Core:
     core = Core(
         service=service,
         settings=settings,
-        database=_database(settings.database, service.name),
+        database=_database(settings.database, service.name, metrics),
         cache=_cache(settings, service.name),
         passwords=Passwords(),
         metrics=metrics,
@@ -92,11 +93,13 @@ def lifespan(
             if core.settings.server.app_env == "development":
                 await _warn_of_unwritten_migration(core)
             stack.push_async_callback(_closed, "background tasks", core.tasks.close)
-            core.tasks.start("cache watch", core.cache.watch())
+            core.tasks.start_declared("cache watch", Task(core.cache.watch, restart=Restart()))
             core.tasks.start("event loop lag", measure_loop_lag(core.metrics.event_loop_lag.observe), critical=True)
+            if core.settings.logging.level == "debug":
+                core.tasks.start_declared("memory", Task(core.tasks.every(MEMORY_SECONDS, memory_report(core.metrics))))
             for part in parts:
                 for name, task in part.tasks.items():
-                    core.tasks.start(name, task())
+                    core.tasks.start_declared(name, task)
             yield
 
     return run
@@ -122,7 +125,7 @@ async def opened(
         yield
 
 
-def _database(database: DatabaseSettings, service: str) -> Database:
+def _database(database: DatabaseSettings, service: str, metrics: Metrics) -> Database:
     return Database(
         database.url.get_secret_value(),
         application_name=service,
@@ -130,6 +133,8 @@ def _database(database: DatabaseSettings, service: str) -> Database:
         max_overflow=database.max_overflow,
         pool_timeout_seconds=database.pool_timeout_seconds,
         statement_timeout_seconds=database.statement_timeout_seconds,
+        on_wait=metrics.database_waits.observe,
+        on_statement=metrics.database_statements.observe,
     )
 
 
@@ -145,6 +150,7 @@ def _cache(settings: Settings, service: str) -> Cache:
 def _export_metrics(core: Core) -> None:
     metrics, cache = core.metrics, core.cache
     metrics.read_gauges("db_pool_connections", "Database connections by state.", "state", core.database.pool_state)
+    metrics.read_gauge("process_heap_bytes", "Private memory of the process: heap and stacks.", heap_bytes)
     metrics.read_gauge("background_tasks", "Supervised tasks that run now.", lambda: len(core.tasks))
     metrics.read_counters(
         "cache_requests",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Row, exc, text
@@ -27,6 +28,7 @@ from .engines import (
 )
 from .failures import reason_of
 from .liveness import is_lost
+from .timings import time_statements
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -59,7 +61,11 @@ class Database:
         max_overflow: int = 10,
         pool_timeout_seconds: float = 3.0,
         statement_timeout_seconds: float = 10.0,
+        on_wait: Callable[[float], None] | None = None,
+        on_statement: Callable[[float], None] | None = None,
     ) -> None:
+        """*on_wait* is told the seconds that a caller waited for a connection, *on_statement* those of a statement."""
+        self._on_wait = on_wait
         self._url = parse_url(url)
         self._address = SecretUrl(url).masked()
         limits = Limits(
@@ -80,6 +86,9 @@ class Database:
             self._reader = postgresql(self._url, limits, application_name=application_name, autocommit=True)
             self._writer = transactional(self._reader)
             self._pools = [_pool(self._writer)]
+        if on_statement is not None:
+            for each in self.engines:
+                time_statements(each, on_statement)
 
     @property
     def kind(self) -> str:
@@ -160,7 +169,7 @@ class Database:
         """
         # One greenlet for checkout, statements and checkin, where AsyncConnection starts one for each. A cancellation
         # arrives inside it, so that a connection amid a statement is closed before it is given back.
-        reading = greenlet_spawn(_read, self._reader.sync_engine, function)
+        reading = greenlet_spawn(self._read, function)
         return await (_cancelled_once(reading) if is_sqlite(self._url) else reading)
 
     @asynccontextmanager
@@ -170,10 +179,13 @@ class Database:
         Raises DatabaseUnavailable; other errors of the database, such as a broken constraint, pass unchanged.
         """
         async with AsyncSession(self._writer, expire_on_commit=False) as session:
+            started = perf_counter()
             try:
                 await session.connection()
             except Exception as error:
                 raise _unavailable(error) from error
+            finally:
+                self._waited(started)
             try:
                 yield session
                 await session.commit()
@@ -188,11 +200,13 @@ class Database:
 
         For what `read` cannot do, such as waiting for something else in between: nothing is tried again here.
         """
-        connection = self._reader.connect()
+        connection, started = self._reader.connect(), perf_counter()
         try:
             await connection.start()
         except Exception as error:
             raise _unavailable(error) from error
+        finally:
+            self._waited(started)
         try:
             yield connection
         except (exc.SQLAlchemyError, ConnectionError, TimeoutError) as error:
@@ -202,6 +216,28 @@ class Database:
         finally:
             # Shielded: a request that is cancelled twice must not take the connection with it.
             await asyncio.shield(connection.close())
+
+    def _read(self, function: Callable[[Connection], Result], *, again: bool = True) -> Result:
+        started = perf_counter()
+        try:
+            connection = self._reader.sync_engine.connect()
+        except Exception as error:
+            raise _unavailable(error) from error
+        finally:
+            self._waited(started)
+        try:
+            with connection:
+                return function(connection)
+        except (exc.SQLAlchemyError, ConnectionError, TimeoutError) as error:
+            if again and is_lost(error):
+                return self._read(function, again=False)
+            if _is_transient(error):
+                raise _unavailable(error) from error
+            raise
+
+    def _waited(self, started: float) -> None:
+        if self._on_wait is not None:
+            self._on_wait(perf_counter() - started)
 
     def pool_state(self) -> dict[str, int]:
         """How many connections are checked out, idle, and open beyond the pool's size."""
@@ -223,22 +259,6 @@ async def _cancelled_once(reading: Coroutine[Any, Any, Result]) -> Result:
     except asyncio.CancelledError:
         task.cancel()
         await asyncio.wait([task])
-        raise
-
-
-def _read(engine: Engine, function: Callable[[Connection], Result], *, again: bool = True) -> Result:
-    try:
-        connection = engine.connect()
-    except Exception as error:
-        raise _unavailable(error) from error
-    try:
-        with connection:
-            return function(connection)
-    except (exc.SQLAlchemyError, ConnectionError, TimeoutError) as error:
-        if again and is_lost(error):
-            return _read(engine, function, again=False)
-        if _is_transient(error):
-            raise _unavailable(error) from error
         raise
 
 

@@ -11,17 +11,26 @@ from typing import Any
 
 import structlog
 
+from ..threads import ChassisThread
+
 _log = structlog.get_logger("chassis.logs.hooks")
 
 
 class UnhandledExceptionHooks:
     """Handlers for what escapes the main thread, other threads, finalisers and the event loop.
 
-    *on_unhandled* is called once per exception, with the place (`main`, `thread`, `finaliser` or `loop`).
+    *on_unhandled* is called once per exception, with the place (`main`, `thread`, `finaliser` or `loop`). *on_death* is
+    told when it ended a thread that the process cannot do without; the other places are those of a request's leftovers.
     """
 
-    def __init__(self, on_unhandled: Callable[[str, BaseException | None], None] | None = None) -> None:
+    def __init__(
+        self,
+        on_unhandled: Callable[[str, BaseException | None], None] | None = None,
+        on_death: Callable[[str], None] | None = None,
+    ) -> None:
         self._on_unhandled = on_unhandled
+        self._on_death = on_death
+        self._last_exit: BaseException | None = None
 
     def install(self) -> None:
         """Take over the interpreter's three hooks; the loop's is `loop_exception_handler`, set on each loop."""
@@ -30,7 +39,17 @@ class UnhandledExceptionHooks:
         sys.unraisablehook = self._finaliser
 
     def loop_exception_handler(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log what an event loop reports; for `loop.set_exception_handler`."""
+        """Log what an event loop reports; for `loop.set_exception_handler`.
+
+        What would end the loop, a SystemExit in a task that nobody waits for, comes twice: from the task, and from the
+        server that resumes the loop.
+        """
+        error = context.get("exception")
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            if error is self._last_exit:
+                self._last_exit = None
+                return
+            self._last_exit = error
         task = context.get("task") or context.get("future")
         name = task.get_name() if isinstance(task, asyncio.Task) else None
         source = context.get("handle") or context.get("transport") or context.get("protocol")
@@ -48,6 +67,8 @@ class UnhandledExceptionHooks:
             return
         name = args.thread.name if args.thread is not None else None
         self._report("thread", "an exception ended a thread", args.exc_value, thread=name)
+        if isinstance(args.thread, ChassisThread) and self._on_death is not None:
+            self._on_death(f"the thread {name!r} of the chassis died")
 
     def _finaliser(self, args: sys.UnraisableHookArgs) -> None:
         message = args.err_msg or "an exception was ignored in"

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import Protocol
 
+from ..threads import ChassisThread
 from .lines import Line, LogLines
 
 _BATCH_SECONDS = 0.01
@@ -67,7 +67,7 @@ class LogQueue:
         self._bytes = 0
         self._queue: SimpleQueue[Line | Notice] = SimpleQueue()
         self._hurry: Notice = SimpleQueue()
-        self._thread = Thread(target=self._run, name=f"log-{name}", daemon=True)
+        self._thread = ChassisThread(target=self._run, name=f"log-{name}")
         self._thread.start()
 
     def put(self, line: Line) -> None:

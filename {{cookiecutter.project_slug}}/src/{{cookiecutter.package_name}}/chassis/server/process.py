@@ -53,12 +53,25 @@ def serve(
     handle_signals(process.on_signal)
     lifecycle.on_failure(process.on_failure)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        code = runner.run(process.run())
+        code = _run(runner.get_loop(), process)
         watchdog.limit(THREADS_SECONDS, code or exit_codes.CUT_OFF, "threads that do not end")
     flush_timed_out = flush(FLUSH_SECONDS) is False
     forced_code = code if flush_timed_out else code or exit_codes.CUT_OFF
     watchdog.limit(LAST_SECONDS, forced_code, "threads that do not end")
     return code
+
+
+def _run(loop: asyncio.AbstractEventLoop, process: Process) -> int:
+    """The exit code of *process*. A task that a request left behind may stop the loop (SystemExit): it is resumed."""
+    running = loop.create_task(process.run(), name="process")
+    while True:
+        try:
+            return loop.run_until_complete(running)
+        except (SystemExit, KeyboardInterrupt) as error:
+            if running.done():
+                raise
+            message = "an exception that ends a process came from a task or a callback"
+            loop.call_exception_handler({"message": message, "exception": error})
 
 
 class Process:

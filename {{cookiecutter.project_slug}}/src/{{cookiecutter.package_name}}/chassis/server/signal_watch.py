@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from ..threads import ChassisThread
 from .signals import ENDING_SIGNALS
 
 HANDLER_GRACE_SECONDS: Final = 0.2
@@ -38,7 +39,7 @@ class SignalWatch:
         descriptor = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         if descriptor >= 0:  # a duplicate, because its number may be another file's as soon as the loop has ended
             self._event_loop = os.dup(descriptor)
-        threading.Thread(target=self._run, name="signal-watch", daemon=True).start()
+        ChassisThread(target=self._run, name="signal-watch").start()
 
     def _run(self) -> None:
         count = 0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import queue
-import threading
 import time
 from collections.abc import Callable
 
 import structlog
 
 from .. import exit_codes
+from ..threads import ChassisThread
 
 FLUSH_SECONDS = 0.3
 
@@ -27,7 +27,7 @@ class Watchdog:
     def __init__(self, flush: Callable[[float], object]) -> None:
         self._flush = flush
         self._orders: queue.SimpleQueue[tuple[float, int, str]] = queue.SimpleQueue()
-        threading.Thread(target=self._run, name="shutdown-watchdog", daemon=True).start()
+        ChassisThread(target=self._run, name="shutdown-watchdog").start()
 
     def limit(self, seconds: float, exit_code: int, reason: str) -> None:
         """End the process with *exit_code* in *seconds* from now; the latest call counts."""

@@ -69,6 +69,12 @@ class ServerSettings(SettingsGroup):
         validation_alias="REQUEST_TIMEOUT_SECONDS",
         description="How long one request may take before it is rejected with 503; streams are exempt.",
     )
+    unhandled_errors: Annotated[Literal["exit", "log"], LowerCase] = Field(
+        default="exit",
+        validation_alias="UNHANDLED_ERRORS",
+        description="What an uncaught exception does in the main thread, a thread of the chassis or a task that starts "
+        "with the service: exit drains and ends with code 70, log only logs and counts it.",
+    )
     max_body_bytes: int = Field(
         default=1_048_576,
         ge=1,
