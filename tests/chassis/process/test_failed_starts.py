@@ -16,7 +16,8 @@ from sqlalchemy import make_url
 
 from acme_service.chassis.settings import SecretUrl
 
-from ..databases import PostgreSQL
+from tests.databases import PostgreSQL
+
 from .command import run
 
 PRODUCTION = {"APP_ENV": "production", "ALLOWED_HOSTS": "127.0.0.1", "DRAIN_DELAY_SECONDS": "0"}
