@@ -99,6 +99,11 @@ def test_a_client_that_does_not_read_is_dropped(service: Service, *, closing: bo
         service.line("push ended")
 
 
+def test_a_handler_that_sends_ends_with_the_close_of_a_client_that_does_not_read() -> None:
+    with Service(write_timeout_seconds=60) as service, stuck_client(service, closing=True):
+        service.line("push ended")
+
+
 def test_a_client_that_reads_slowly_stays(service: Service) -> None:
     with service.connect() as client:
         client.sendall(request("/websocket/pushing", "GET", *HANDSHAKE))

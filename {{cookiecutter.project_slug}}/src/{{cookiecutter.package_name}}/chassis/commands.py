@@ -105,10 +105,20 @@ def _version() -> str:
 
 def server_options(service: Service, settings: Settings, process: Process) -> ServerOptions:
     """The settings that are the server's own."""
+    from .server.admission import Admission
     from .server.options import ServerOptions
     from .shapes.problem import ProblemDetails
 
     server, metrics, reporter = settings.server, process.metrics, process.reporter
+    admission = Admission()
+    metrics.read_gauge("open_connections", "Connections that are open, with websockets.", lambda: admission.open)
+    metrics.read_counters(
+        "connections_shed",
+        "Connections closed or rejected because of a limit: of descriptors (an idle one, or the new one), or of one "
+        "address.",
+        "reason",
+        lambda: admission.shed,
+    )
 
     def on_exception(error: BaseException, scope: MutableMapping[str, Any]) -> None:
         metrics.count_exception(error, scope)
@@ -122,6 +132,8 @@ def server_options(service: Service, settings: Settings, process: Process) -> Se
         drain_delay_seconds=server.drain_delay_seconds,
         shutdown_deadline_seconds=server.shutdown_deadline_seconds,
         keep_alive_seconds=server.keep_alive_seconds,
+        max_connections_per_address=server.max_connections_per_address,
+        admission=admission,
         max_header_bytes=server.max_header_bytes,
         websocket_max_bytes=server.websocket_max_bytes,
         on_rejection=metrics.requests.observe_rejection,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("chassis.server.listener")
 
+MAIN: Final = "main"
 IDLE_GRACE_SECONDS: Final = 0.25
 """A request that was on the wire when the listener closed is still served."""
 GOODBYE_SECONDS: Final = 1.0
@@ -46,6 +47,8 @@ class Listener:
     def __init__(self, name: str, options: ServerOptions, port: int) -> None:
         self.name = name
         self.state = ListenerState(options)
+        if name == MAIN:  # whoever scrapes and probes has one address for all replicas
+            self.state.max_connections_per_address = options.max_connections_per_address
         self._options = options
         self._port = port
         self._sockets: list[socket.socket] = []

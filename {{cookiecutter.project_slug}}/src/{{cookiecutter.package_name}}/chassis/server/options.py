@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..shapes.problem import ProblemDetails
+from .admission import Admission
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,10 @@ class ServerOptions:
     keep_alive_seconds: float = 75.0
     """How long a connection without a request is kept; longer than a proxy in front of it keeps it."""
     websocket_max_bytes: int = 65_536
+    max_connections_per_address: int = 0
+    """Of the main listener; 0 for no limit."""
+    admission: Admission = field(default_factory=Admission)
+    """Counts the connections of all listeners."""
     on_rejection: Callable[[str, int], None] | None = None
     """Told the method and the status of each request, or websocket's handshake, that the server rejected."""
     on_exception: Callable[[BaseException, MutableMapping[str, Any]], None] | None = None

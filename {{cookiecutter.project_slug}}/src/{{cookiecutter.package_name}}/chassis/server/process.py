@@ -16,7 +16,7 @@ from ..lifecycle import Lifecycle, Phase
 from .collector import tune_collector
 from .deadlines import TICK_SECONDS
 from .lifespan import Lifespan, LifespanFailed
-from .listener import Listener
+from .listener import MAIN, Listener
 from .options import ServerOptions
 from .signal_watch import SignalWatch
 from .signals import handle_signals
@@ -48,6 +48,7 @@ def serve(
     *flush* writes what is logged within the seconds it is given, or returns False. When something cannot be stopped,
     the process ends here, after flushing.
     """
+    options.admission.raise_descriptor_limit()
     watchdog = Watchdog(flush)
     process = Process(build, options, lifecycle, watchdog)
     handle_signals(process.on_signal)
@@ -88,7 +89,7 @@ class Process:
         self._options = options
         self._lifecycle = lifecycle
         self._watchdog = watchdog
-        self._main = Listener("main", options, options.port)
+        self._main = Listener(MAIN, options, options.port)
         self._operations: Listener | None = None
         if options.operations_port is not None:
             self._operations = Listener("operations", options, options.operations_port)

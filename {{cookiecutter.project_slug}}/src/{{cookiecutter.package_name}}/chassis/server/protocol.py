@@ -16,6 +16,8 @@ from .rejection import Rejected, log_rejection, problem_response
 from .transfer import Transfer
 
 if TYPE_CHECKING:
+    from asyncio import Transport
+
     from uvicorn.config import Config
 
     from .state import ListenerState, Scope
@@ -41,6 +43,7 @@ class Connection(RequestReader):
         self.lingered_bytes = 0
         self.rejected: Rejected | None = None
         """To be sent after the responses before it."""
+        self.admission = server_state.admission
 
     @property
     def idle(self) -> bool:
@@ -53,6 +56,14 @@ class Connection(RequestReader):
         return self.active is not None or self.head_bytes > 0 or self.transport.get_write_buffer_size() > 0
 
     # The client's side
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.admission.admit(self)
+
+    def handle_websocket_upgrade(self) -> None:
+        self.admission.set_busy(self)
+        super().handle_websocket_upgrade()
 
     def data_received(self, data: bytes) -> None:
         if self.lingering:
@@ -71,6 +82,8 @@ class Connection(RequestReader):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio calls it
         self.connections.discard(self)
+        self.admission.set_busy(self)
+        self.admission.release(self)
         for transfer in (self.active, *self.queue):
             if transfer is not None:
                 transfer.disconnect()
@@ -88,6 +101,7 @@ class Connection(RequestReader):
     def begin(self, scope: Scope, *, keep_alive: bool) -> Transfer:
         transfer = Transfer(self, scope, keep_alive=keep_alive, expects_continue=self.expect_100_continue)
         if self.active is None:
+            self.admission.set_busy(self)
             self._start(transfer)
             return transfer
         if len(self.queue) >= MOST_PIPELINED:
@@ -127,6 +141,8 @@ class Connection(RequestReader):
                 self._start(self.queue.popleft())
             elif self.rejected is not None:
                 self._send_rejection(self.rejected)
+            else:
+                self.admission.set_idle(self)
 
     def reject(self, rejected: Rejected) -> None:
         """Respond in place of the application, in turn; a request whose body breaks off has the turn already."""
@@ -177,6 +193,7 @@ class Connection(RequestReader):
         if self.lingering or self.transport.is_closing():
             return
         self.lingering = True
+        self.admission.set_busy(self)
         self.deadlines.restart()
         self.flow.resume_reading()
         if self.half_closed:

@@ -20,6 +20,8 @@ class ListenerState(ServerState):
     def __init__(self, options: ServerOptions) -> None:
         super().__init__()
         self.options = options
+        self.admission = options.admission
+        self.max_connections_per_address = 0
         self.draining = False
         """Every response asks the client to leave (`Connection: close`)."""
         self.keep_alive_lines = _keep_alive_lines(options.keep_alive_seconds)

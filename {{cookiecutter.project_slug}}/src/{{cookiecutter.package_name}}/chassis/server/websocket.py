@@ -78,6 +78,10 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self._request_id = ""
         self._writing = WriteClock(server_state.options.write_timeout_seconds)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.state.admission.release(self)
+
     # The handshake
 
     def handle_connect(self, event: Request) -> None:

@@ -110,6 +110,13 @@ class ServerSettings(SettingsGroup):
         validation_alias="WEBSOCKET_MAX_BYTES",
         description="Largest message that a websocket's client may send; a larger one closes the websocket with 1009.",
     )
+    max_connections_per_address: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        validation_alias="MAX_CONNECTIONS_PER_ADDRESS",
+        description="How many connections one address may have open, the proxy's own behind a proxy; 0 for no limit.",
+    )
     rate_limit_per_minute: int = Field(
         default=0,
         ge=0,
