@@ -18,7 +18,7 @@ COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo feature adopt documents manifest test check format bench bench-stack lock clean python
+.PHONY: help setup demo feature adopt documents manifest test check format bench bench-stack faults faults-render lock clean python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,15 @@ bench: $(SYNCED) ## measure; the figures of README.md and docs/benchmark.svg com
 bench-stack: $(SYNCED)
 	@$(UV) venv --quiet --allow-existing --python $(BUILD)/acme-service/.venv/bin/python $(BUILD)/bench-venv
 	@$(UV) pip sync --quiet --require-hashes --python $(BUILD)/bench-venv/bin/python benchmarks/requirements.txt
+
+faults: faults-render ## break what the service stands on, and see what it promises hold; LONG=1 adds a soak, ONLY="name name" chooses
+	@PYTHONPATH='$(CURDIR)/tests' $(BUILD)/acme-service/.venv/bin/python -m faults $(if $(LONG),--long) $(ONLY)
+
+# The scenarios use the harness of the chassis's tests, and so what those need.
+faults-render: $(SYNCED)
+	$(RENDER) profile=full
+	@$(MAKE) --no-print-directory -C $(BUILD)/acme-service setup
+	@$(UV) pip install --quiet --python $(BUILD)/acme-service/.venv/bin/python --requirements tests/chassis/requirements.txt
 
 # What the benchmark compares stands on the same versions on both sides: those of the project are the constraints.
 lock: $(SYNCED) ## renew the pinned versions in requirements.txt, and in benchmarks/ for the stack compared with

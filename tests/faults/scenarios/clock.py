@@ -1,0 +1,69 @@
+"""A clock that jumps."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import httpx2
+
+from ..story import Story, cannot_run, scenario
+from ..world import ADMIN, SERVE, World
+
+LIBRARY = "faketime/libfaketimeMT.so.1"
+
+
+def _library() -> str:
+    found = [path for folder in ("/usr/lib", "/usr/local/lib") for path in Path(folder).glob(f"**/{LIBRARY}")]
+    if not found:
+        cannot_run("no libfaketime (Debian's package is `faketime`)")
+    return str(found[0])
+
+
+@scenario
+def clock_jumps(world: World, story: Story) -> None:
+    """The clock jumps two hours ahead and back: old tokens end, new ones are given, limits and deadlines go on."""
+    store = world.sqlite()
+    offset = world.folder / "offset"
+    offset.write_text("+0")
+    fake = {
+        "LD_PRELOAD": _library(),
+        "FAKETIME_TIMESTAMP_FILE": str(offset),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+    }
+    with (
+        world.serve(store.url, command=SERVE, RATE_LIMIT_PER_MINUTE="1000", **fake) as service,
+        service.client() as client,
+    ):
+        first = _login(client)
+        story.holds(_status(client, first) == 200, "a token is good")
+        offset.write_text("+7200")
+        time.sleep(0.2)
+        story.did("set the clock two hours ahead")
+        story.holds(_status(client, first) == 401, "the token, which is good for an hour, is not any more")
+        second = _login(client)
+        story.holds(_status(client, second) == 200, "a new one is given, and good")
+        story.until(lambda: client.get("/health/ready").status_code == 200, 5, "it is ready")
+        offset.write_text("-7200")
+        time.sleep(0.2)
+        story.did("set it two hours back from where it was")
+        early = _status(client, second)
+        story.holds(early in (200, 401), f"a token from the future is no failure: {early}")
+        third = _login(client)
+        story.holds(_status(client, third) == 200, "a new one is given, and good")
+        statuses = {client.get("/").status_code for _ in range(50)}
+        story.holds(statuses == {200}, f"the rate limit is not frozen: {statuses}")
+        story.until(lambda: client.get("/health/ready").status_code == 200, 5, "it is ready")
+        service.signal()
+        story.holds(service.exit_code(15) == 0, "SIGTERM ends it within its deadline")
+
+
+def _login(client: httpx2.Client) -> str:
+    token: str = client.post("/api/auth/login", json=ADMIN).raise_for_status().json()["access_token"]
+    return token
+
+
+def _status(client: httpx2.Client, token: str) -> int:
+    return client.get("/api/auth/me", headers={"Authorization": f"Bearer {token}"}).status_code

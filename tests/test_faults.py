@@ -1,0 +1,75 @@
+"""What the service promises when something breaks, and the page that names a test for each promise."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import TEMPLATE, make, run
+
+PAGE = TEMPLATE / "docs" / "reliability.md"
+SUITE = TEMPLATE / "tests" / "faults"
+CONFIG = str(TEMPLATE / "tests" / "chassis" / "pyproject.toml")
+SCENARIO = re.compile(r"make faults (LONG=1 )?ONLY=([a-z0-9-]+)")
+TEST = re.compile(r"(tests/[a-z_/]+\.py)::(test_\w+)")
+ROW = re.compile(r"^\| (?!promise|---)(.+?) \| (.+) \|$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def build(open_folder: Path) -> Path:
+    """Where `make faults` renders and sets up its project."""
+    folder = open_folder / "faults"
+    make(TEMPLATE, "faults-render", f"BUILD={folder}")
+    return folder
+
+
+def test_what_the_service_promises_holds_under_faults(build: Path) -> None:
+    """The short form; it prints what each scenario did and what held."""
+    print(make(TEMPLATE, "faults", f"BUILD={build}"))  # noqa: T201 - for the report of a run that passes too
+
+
+def test_the_fault_suite_is_linted_and_typed(build: Path) -> None:
+    tools, folder = build / "acme-service" / ".venv" / "bin", str(SUITE.relative_to(TEMPLATE))
+    for command in (["check"], ["format", "--check"]):
+        run([str(tools / "ruff"), *command, "--no-cache", "--config", CONFIG, folder], TEMPLATE)
+    render = build / "acme-service"
+    variables = {"MYPYPATH": f"{render / 'src'}:{render}", "MYPY_CACHE_DIR": str(build / ".mypy_cache")}
+    run([str(tools / "mypy"), "--config-file", CONFIG, "-p", SUITE.name], SUITE.parent, **variables)
+
+
+def test_every_promise_names_a_test_that_exists() -> None:
+    promises = ROW.findall(PAGE.read_text("utf-8"))
+    scenarios: dict[str, bool] = dict(_scenarios())
+
+    assert len(promises) > 30
+    for promise, test in promises:
+        if scenario := SCENARIO.search(test):
+            is_long, name = scenario.groups()
+            assert scenarios.get(name) == bool(is_long), f"{promise}: {test}"
+        else:
+            path, function = TEST.findall(test)[0]
+            assert function in _functions(TEMPLATE / path), f"{promise}: {test}"
+
+
+def test_every_scenario_stands_for_a_promise() -> None:
+    named = {name for _, name in SCENARIO.findall(PAGE.read_text("utf-8"))}
+
+    assert named == dict(_scenarios()).keys()
+
+
+def _scenarios() -> Iterator[tuple[str, bool]]:
+    """The name of each scenario, and whether it belongs to the long form alone."""
+    for path in (SUITE / "scenarios").glob("*.py"):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            for mark in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
+                if ast.unparse(mark).endswith("scenario"):
+                    assert isinstance(node, ast.FunctionDef)
+                    yield node.name.replace("_", "-"), ast.unparse(mark) == "long_scenario"
+
+
+def _functions(path: Path) -> set[str]:
+    tree = ast.walk(ast.parse(path.read_text("utf-8")))
+    return {node.name for node in tree if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
