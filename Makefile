@@ -76,6 +76,7 @@ faults-render: $(SYNCED)
 # What the benchmark compares stands on the same versions on both sides: those of the project are the constraints.
 lock: $(SYNCED) ## renew the pinned versions in requirements.txt, and in benchmarks/ for the stack compared with
 	$(COMPILE) --group dev --output-file requirements.txt
+	$(COMPILE) --group fuzz --output-file tests/faults/requirements.txt
 	sed -n 's/^  "\([a-z0-9-]*==.*\)",$$/\1/p' $(PROJECT)/pyproject.toml | \
 		$(COMPILE) --group bench --constraint - --output-file benchmarks/requirements.txt
 	sed -n 's/^  "\([a-z0-9-]*==.*\)",$$/\1/p' $(PROJECT)/pyproject.toml | \

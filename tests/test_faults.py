@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import TEMPLATE, make, run
+from conftest import TEMPLATE, UV, make, run
+from project import Project, running
 
 PAGE = TEMPLATE / "docs" / "reliability.md"
 SUITE = TEMPLATE / "tests" / "faults"
@@ -16,6 +18,8 @@ CONFIG = str(TEMPLATE / "tests" / "chassis" / "pyproject.toml")
 SCENARIO = re.compile(r"make faults (LONG=1 )?ONLY=([a-z0-9-]+)")
 TEST = re.compile(r"(tests/[a-z_/]+\.py)::(test_\w+)")
 ROW = re.compile(r"^\| (?!promise|---)(.+?) \| (.+) \|$", re.MULTILINE)
+EXAMPLES = 15
+"""For each operation, besides those that are derived from the document's bounds."""
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +42,34 @@ def test_the_fault_suite_is_linted_and_typed(build: Path) -> None:
     render = build / "acme-service"
     variables = {"MYPYPATH": f"{render / 'src'}:{render}", "MYPY_CACHE_DIR": str(build / ".mypy_cache")}
     run([str(tools / "mypy"), "--config-file", CONFIG, "-p", SUITE.name], SUITE.parent, **variables)
+
+
+@pytest.fixture(scope="module")
+def schemathesis(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its command, in an environment that holds nothing else."""
+    environment = tmp_path_factory.mktemp("schemathesis") / "environment"
+    python = str(environment / "bin" / "python")
+    run([UV, "venv", "--quiet", str(environment)], TEMPLATE)
+    requirements = str(SUITE / "requirements.txt")
+    run([UV, "pip", "sync", "--quiet", "--require-hashes", "--python", python, requirements], TEMPLATE)
+    return environment / "bin" / "schemathesis"
+
+
+@pytest.mark.parametrize("caller", ["anonymous", "admin"])
+def test_no_request_that_schemathesis_makes_finds_a_fault(
+    project: Path, schemathesis: Path, tmp_path: Path, caller: str
+) -> None:
+    """Every operation of the document, with valid and invalid data, in sequences too; all of its checks."""
+    with Project(project).deployed() as service:
+        documented = service.environment | {"APP_ENV": "test", "JWT_EXPIRES_IN_SECONDS": "3600"}
+        with running(service.command, documented) as server:
+            command = [str(schemathesis), "run", f"http://127.0.0.1:{server.port}/openapi.json"]
+            options = ["--checks=all", "--seed=1", f"--max-examples={EXAMPLES}", "--continue-on-failure", "--no-color"]
+            header = ["--header", service.header] if caller == "admin" else []
+            done = subprocess.run(
+                [*command, *options, *header], cwd=tmp_path, capture_output=True, text=True, check=False
+            )
+    assert 0 == done.returncode, done.stdout + done.stderr
 
 
 def test_every_promise_names_a_test_that_exists() -> None:

@@ -156,7 +156,7 @@ def test_no_lock_is_kept() -> None:
     assert "uv.lock" not in {Path(name).name for name in _tracked()}
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "benchmarks/requirements.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "benchmarks/requirements.txt", "tests/faults/requirements.txt"])
 def test_the_tools_are_pinned_by_hash(name: str) -> None:
     lines = (TEMPLATE / name).read_text("utf-8").splitlines()
     pins = [line for line in lines if line and not line.startswith((" ", "#"))]
