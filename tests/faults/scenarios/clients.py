@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..sockets import connection, ends_within, first_status, get, post, status_of
 from ..story import Story, patient_scenario, scenario
-from ..world import MORE, Running, World
+from ..world import MORE, SERVE, Running, World
 
 MEGABYTE = 1_000_000
 HEAD = b"POST /api/auth/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -230,6 +230,55 @@ def _drips(service: Running, start: bytes, most: float) -> float | None:
             with contextlib.suppress(OSError):
                 client.sendall(b"x" if start else b"")
     return None
+
+
+@scenario
+def descriptors_run_out(world: World, story: Story) -> None:
+    """200 idle connections under a limit of 64 descriptors: it says so, spends no processor, and a new request
+    succeeds.
+    """
+    store = world.sqlite()
+    command = ["/bin/sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *SERVE]
+    with world.serve(store.url, command=command) as service, contextlib.ExitStack() as clients:
+        story.holds(status_of(service, get()) == 200, "a request succeeds")
+        for _ in range(200):
+            clients.enter_context(connection(service))
+        story.did("opened 200 connections under `ulimit -n 64`, hard and soft, and sent nothing on them")
+        before = service.cpu_seconds()
+        time.sleep(2)
+        spent = service.cpu_seconds() - before
+        story.holds(spent < 1, f"it spent {spent:.2f} s of processor in 2 s")
+        status = status_of(service, get(), seconds=10)
+        story.holds(status == 200, f"a new request succeeds, and the longest idle connection goes: {status}")
+        clients.close()
+        story.until(lambda: status_of(service, get("/health/ready")) == 200, 3, "ready once they left")
+        service.signal()
+        story.holds(service.exit_code(15) == 0, "a clean end")
+        service.events()
+    told = [line["event"] for line in service.lines if "descriptor" in str(line).lower()]
+    story.holds(told, f"the log tells of the descriptors: {sorted(set(told))}")
+    story.holds(len(told) < 20, f"{len(told)} times, not for each connection")
+
+
+@scenario
+def too_many_requests_at_once(world: World, story: Story) -> None:
+    """More than MAX_CONCURRENT_REQUESTS: the rest are 503 with Retry-After at once; probes and metrics are exempt."""
+    store = world.sqlite()
+    with world.serve(store.url, service=MORE, MAX_CONCURRENT_REQUESTS="10") as service:
+        with service.client() as client, ThreadPoolExecutor(10) as threads:
+            held = [threads.submit(client.get, "/slow?seconds=3") for _ in range(10)]
+            time.sleep(0.7)
+            story.did("sent 10 requests that take 3 s, with MAX_CONCURRENT_REQUESTS=10")
+            started = time.monotonic()
+            more = [client.get("/") for _ in range(5)]
+            took = time.monotonic() - started
+            story.holds([answer.status_code for answer in more] == [503] * 5, "5 more are 503")
+            story.holds(all("retry-after" in answer.headers for answer in more), "with Retry-After")
+            story.holds(took < 1.5, f"at once: all after {took * 1000:.0f} ms")
+            probes = [client.get(path).status_code for path in ("/health/live", "/health/ready", "/metrics")]
+            story.holds(probes == [200] * 3, f"probes and metrics are 200: {probes}")
+            story.holds([future.result().status_code for future in held] == [200] * 10, "the 10 were finished")
+            story.holds(client.get("/").status_code == 200, "and a new one succeeds")
 
 
 @scenario

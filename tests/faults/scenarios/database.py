@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import httpx2
+from sqlalchemy import make_url
 
 from ..load import Load, list_users
 from ..postgres import Link
@@ -67,6 +68,48 @@ def database_restart_while_idle(world: World, story: Story) -> None:
             time.sleep(1.5)
             statuses = list(pool.map(lambda _: list_users(client, 0).status_code, range(16)))
         story.holds(set(statuses) == {200}, f"16 of 16 requests at once succeed: {statuses}")
+
+
+@scenario
+def database_failover(world: World, story: Story) -> None:
+    """The primary becomes read-only: writes are 503, not 500, readiness fails, and success comes within 1 s of a new
+    primary.
+    """
+    with world.postgresql_to_break() as (cluster, store), Link(store.url, world.folder).open() as link:
+        with world.serve(link.address, **QUICK) as service, service.client(store.token) as client:
+            story.holds(rename(client).status_code == 200, "a write succeeds on the first primary")
+            cluster.read_only(on=True)
+            story.did("made the primary read-only (SQLSTATE 25006), with its connections open")
+            time.sleep(0.3)
+            rejected = [rename(client) for _ in range(5)]
+            statuses = [answer.status_code for answer in rejected]
+            story.holds(set(statuses) == {503}, f"writes are rejected with 503: {statuses}")
+            story.holds(all("retry-after" in answer.headers for answer in rejected), "each with Retry-After")
+            story.until(lambda: not ready(client), 3, "readiness fails")
+            cluster.read_only(on=False)
+            story.did("made it writable")
+            story.until(lambda: rename(client).status_code == 200, 1, "the first write succeeds")
+            story.until(lambda: ready(client), 3, "ready again")
+
+
+@scenario
+def database_moves_to_another_primary(world: World, story: Story) -> None:
+    """The address leads to a new primary while old connections stay open to a read-only one: the pool follows within 1
+    s.
+    """
+    with world.postgresql_to_break() as (cluster, store), Link(store.url, world.folder).open() as link:
+        with world.serve(link.address, **QUICK) as service, service.client(store.token) as client:
+            with ThreadPoolExecutor(6) as pool:
+                list(pool.map(lambda _: list_users(client, 0), range(12)))
+            shared, _ = world.postgresql()
+            other = shared.copy_of_seed(str(make_url(store.url).database))
+            cluster.read_only(on=True)
+            link.lead_to(other)
+            story.did("led new connections to a second primary, and left the pool's on the first, which is read-only")
+            time.sleep(0.3)
+            story.until(lambda: rename(client).status_code == 200, 1, "the first write succeeds")
+            statuses = [rename(client).status_code for _ in range(10)]
+            story.holds(set(statuses) == {200}, f"and so do the next ones: {statuses}")
 
 
 @scenario

@@ -81,6 +81,25 @@ def stdout_blocked(world: World, story: Story) -> None:
 
 
 @scenario
+def stdout_closed(world: World, story: Story) -> None:
+    """Standard output is closed, from the start or by its reader: requests are served, and SIGTERM ends it cleanly."""
+    store = world.sqlite()
+    reading, writing = os.pipe()
+    os.close(reading)
+    shell = ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *SERVE]
+    file = ["/bin/sh", "-c", 'exec "$@" >&- 2>&- <&-', "sh", *SERVE]
+    for how, command in (("by its reader", SERVE), ("from the start", shell), ("with all three descriptors", file)):
+        with Mute(world.folder, world.environment(store.url), writing, command) as service:
+            story.until(service.is_ready, SECONDS, f"closed {how}: it is ready")
+            statuses = _serves(service, 50)
+            story.holds(statuses == "404", f"50 requests got their responses: {statuses}")
+            service.signal()
+            code = service.exit_code(15)
+            story.holds(code == 0, f"a clean end: {code}")
+    os.close(writing)
+
+
+@scenario
 def log_file_without_room(world: World, story: Story) -> None:
     """The disk under LOG_FILE is full: requests are served, lost lines are counted, and lines are written again with
     room.

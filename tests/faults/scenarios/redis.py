@@ -33,6 +33,35 @@ def login(service: Running) -> int:
         return client.post("/api/auth/login", json=ADMIN).status_code
 
 
+@scenario
+def redis_never_worked(world: World, story: Story) -> None:
+    """The service starts without its Redis: one warning names address and reason, and one line tells when it works."""
+    store = world.sqlite()
+    server = RedisServer(_executable(), world.folder)
+    with world.serve(store.url, REDIS_URL=f"unix://:a-very-long-one@{world.folder / 'redis.sock'}") as service:
+        with service.client(store.token) as client:
+            story.did("started the service before its Redis")
+            story.holds(client.get("/api/users").status_code == 200, "requests that read are served")
+            story.holds(client.get("/health/ready").status_code == 200, "it is ready")
+            status = login(service)
+            story.holds(status == 503, f"a login, which cannot be counted, is 503: {status}")
+            time.sleep(2)
+            told = _told(service, "warning")
+            story.holds(any("redis.sock" in line for line in told), f"a warning names the address: {told}")
+            story.holds(len(told) <= 2, f"it is told {len(told)} times, not with each request")
+            server.start()
+            try:
+                story.did("started Redis")
+                story.until(lambda: login(service) == 200, 6, "a login succeeds")
+                story.until(lambda: _told(service, "info"), 3, "a line tells that it is back")
+                service.signal()
+                story.holds(service.exit_code(30) == 0, "a clean end")
+            finally:
+                server.kill()
+        service.events()
+    story.holds("a-very-long-one" not in str(service.lines), "the password is in no line")
+
+
 def _told(service: Running, level: str) -> list[str]:
     """What the log has told about Redis at *level* so far."""
     lines = service.lines_so_far()

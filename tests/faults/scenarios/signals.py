@@ -21,7 +21,7 @@ import httpx2
 from ..load import Load, list_users
 from ..postgres import Cluster
 from ..sockets import HANDSHAKE, close_code, connection, frame, get, post
-from ..story import BrokenPromise, Story, patient_scenario, scenario
+from ..story import BrokenPromise, Story, long_scenario, patient_scenario, scenario
 from ..world import MORE, SERVE, Running, World
 
 FORCED = 128 + signal.SIGTERM
@@ -203,6 +203,18 @@ def _post_once(client: socket.socket) -> str:
     if not head:
         return "ended while idle"
     return "told to close" if b"connection: close" in head.lower() else "answered"
+
+
+@scenario
+def terminated_without_a_drain_delay(world: World, story: Story) -> None:
+    """SIGTERM under 60 clients without a drain delay: what was sent is answered, nothing is reset (3 runs)."""
+    _terminate_without_delay(world, 3, story)
+
+
+@long_scenario
+def terminated_without_a_drain_delay_often(world: World, story: Story) -> None:
+    """SIGTERM under 60 clients without a drain delay: what was sent is answered, nothing is reset (50 runs)."""
+    _terminate_without_delay(world, 50, story)
 
 
 @contextlib.contextmanager

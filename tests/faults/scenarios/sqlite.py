@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 import time
 
+from ..disks import fill, small_disk
 from ..story import Story, scenario
 from ..world import World
 from .database import ready, rename
@@ -29,6 +31,33 @@ def sqlite_locked(world: World, story: Story) -> None:
             story.holds(took < 8, f"after {took:.1f} s")
             other.execute("ROLLBACK")
         story.until(lambda: rename(client).status_code == 200, 2, "the first write after the lock succeeds")
+
+
+@scenario
+def sqlite_disk_full(world: World, story: Story) -> None:
+    """The disk under SQLite is full: writes are 503 or 507, reads go on, not ready; it heals with room."""
+    store = world.sqlite()
+    with small_disk(world.folder, 8) as disk:
+        file = shutil.copy(world.folder / "service.db", disk / "service.db")
+        with world.serve(f"sqlite:///{file}") as service, service.client(store.token) as client:
+            story.holds(rename(client).status_code == 200, "a write succeeds")
+            fill(disk / "ballast")
+            story.did("filled the disk to its last byte")
+            answers = [rename(client) for _ in range(200)]
+            statuses = {answer.status_code for answer in answers}
+            story.holds(statuses <= {200, 503, 507}, f"no write is a 500: {sorted(statuses)}")
+            story.holds(statuses & {503, 507}, "and some were rejected, when the log had no room left")
+            story.holds(client.get("/api/users").status_code == 200, "a read succeeds")
+            story.until(lambda: not ready(client), 3, "readiness fails")
+            story.holds(client.get("/health/live").status_code == 200, "liveness stays 200")
+            (disk / "ballast").unlink()
+            story.did("made room")
+            story.until(lambda: rename(client).status_code == 200, 2, "the first write succeeds")
+            story.until(lambda: ready(client), 3, "ready again")
+            service.signal()
+            story.holds(service.exit_code(30) == 0, "a clean end")
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            story.holds(database.execute("PRAGMA integrity_check").fetchone() == ("ok",), "the file is whole")
 
 
 @scenario
