@@ -358,11 +358,53 @@ sys.stderr.write(f"{dropped}")
     )
 
     in_file = lines_of((tmp_path / "log").read_bytes())
-    assert 2_001 == len(lines_of(result.stdout))
+    told = [line for line in lines_of(result.stdout) if line["event"] == "log file cannot be written"]
+    assert 2_001 == len(lines_of(result.stdout)) - len(told)
+    assert [("error", str(tmp_path / "log"), "File too large")] == [
+        (line["level"], line["file"], line["reason"]) for line in told
+    ]
     assert 2_001 == len(in_file) + int(result.stderr)
     assert 100 < int(result.stderr)
     assert "again" == in_file[-1]["event"]
     assert ["again"] == [line["event"] for line in lines_of((tmp_path / "log.error").read_bytes())]
+
+
+def log_twice(obstacle: str) -> str:
+    """The body of a program that logs, meets *obstacle*, and logs on."""
+    repeated = "for n in range(3):\n    log.info('x', n=n)\n    writer.flush(5)\n"
+    return f"import shutil\nfile = Path(os.environ['FILE'])\n{repeated}{obstacle}\n{repeated}"
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "reason"),
+    [
+        ("shutil.rmtree(file.parent); file.parent.write_text('')", "Not a directory"),
+        ("file.unlink(); file.mkdir()", "Is a directory"),
+        ("file.unlink(); file.symlink_to(file)", "Too many levels of symbolic links"),
+        ("file.unlink(); file.symlink_to('/dev/full')", "No space left on device"),
+    ],
+)
+def test_a_log_file_that_cannot_be_written_is_told_on_stdout_once(obstacle: str, reason: str, tmp_path: Path) -> None:
+    file = tmp_path / "logs" / "log"
+
+    result = run(log_twice(obstacle), FILE=str(file))
+
+    lines = lines_of(result.stdout)
+    assert 6 == len([line for line in lines if line["event"] == "x"])
+    assert [(str(file), reason)] == [
+        (line["file"], line["reason"]) for line in lines if line["event"] == "log file cannot be written"
+    ]
+
+
+def test_a_log_file_that_fails_again_is_told_of_again(tmp_path: Path) -> None:
+    body = (
+        log_twice("file.unlink(); file.mkdir()") + log_twice("file.rmdir()") + log_twice("file.unlink(); file.mkdir()")
+    )
+
+    result = run(body, FILE=str(tmp_path / "log"))
+
+    told = [line["event"] for line in lines_of(result.stdout) if line["event"] != "x"]
+    assert ["log file cannot be written"] * 2 == told
 
 
 def test_a_blocked_stdout_does_not_hold_up_the_file(tmp_path: Path) -> None:

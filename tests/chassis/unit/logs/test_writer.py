@@ -40,6 +40,8 @@ REQUEST: dict[str, Any] = {
 class Stuck:
     """A destination that takes nothing until it is released."""
 
+    failure = ""
+
     def __init__(self) -> None:
         self.released = threading.Event()
         self.taken: list[bytes] = []
@@ -54,6 +56,8 @@ class Stuck:
 
 
 class Broken:
+    failure = ""
+
     def write(self, lines: Sequence[bytes]) -> int:
         raise OSError(errno.EIO, f"{len(lines)} lines lost")
 

@@ -24,6 +24,7 @@ class Nowhere:
     """Takes the place of a stdout that was closed before the process began; its number may be another file's by now."""
 
     is_terminal = False
+    failure = ""
 
     def write(self, lines: Sequence[bytes]) -> int:  # noqa: ARG002 - part of the protocol
         return 0
@@ -38,6 +39,7 @@ class Stream:
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self.is_terminal = False
+        self.failure = ""
 
     def write(self, lines: Sequence[bytes]) -> int:
         self._stream.write(b"".join(lines))
@@ -61,6 +63,7 @@ class Descriptor:
         self.is_terminal = os.isatty(self._descriptor)
         self._capacity = _pipe_capacity(self._descriptor)
         self._torn = False
+        self.failure = ""
 
     def write(self, lines: Sequence[bytes]) -> int:
         written = 0
@@ -107,7 +110,8 @@ class Descriptor:
                 view = view[os.write(self._descriptor, view) :]
             except BlockingIOError:
                 self._wait(select.POLLOUT)
-            except OSError:
+            except OSError as error:
+                self.failure = str(error.strerror)
                 self._torn = len(view) < len(chunk)
                 return False
         self._torn = False
@@ -125,6 +129,7 @@ class RotatedFile:
         self._path = path
         self._max_bytes = max_bytes
         self._kept = kept
+        self.failure = ""
         self._descriptor = -1
         self._size = 0
         try:
@@ -166,9 +171,11 @@ class RotatedFile:
         try:
             while taken < len(data):
                 taken += os.write(self._descriptor, data[taken:])
-        except OSError:
+        except OSError as error:
+            self.failure = str(error.strerror)
             whole = data.rfind(b"\n", 0, taken) + 1
-            os.ftruncate(self._descriptor, self._size + whole)
+            with suppress(OSError):  # a device such as /dev/full keeps nothing anyway
+                os.ftruncate(self._descriptor, self._size + whole)
             self._size += whole
             return data.count(b"\n", 0, whole)
         self._size += taken

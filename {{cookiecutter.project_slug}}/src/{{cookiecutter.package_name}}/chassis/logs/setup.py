@@ -106,13 +106,21 @@ def _close_earlier(writer: LogWriter) -> None:
 def _open_writer(lines: LogLines, stdout: LogQueue, file: Path | None) -> LogWriter:
     if file is None:
         return LogWriter(lines, everything=[stdout])
-    everything = RotatedFile(file)
-    errors = RotatedFile(file.with_name(f"{file.name}.error"))
     return LogWriter(
         lines,
-        everything=[stdout, LogQueue("file", everything, finish=lines.finished)],
-        errors=[LogQueue("errors", errors, finish=lines.finished)],
+        everything=[stdout, _file_queue("file", lines, stdout, file)],
+        errors=[_file_queue("errors", lines, stdout, file.with_name(f"{file.name}.error"))],
     )
+
+
+def _file_queue(name: str, lines: LogLines, stdout: LogQueue, file: Path) -> LogQueue:
+    """The queue of *file*; that it cannot be written is told on *stdout*."""
+
+    def report(reason: str) -> None:
+        fields: dict[str, object] = {"event": "log file cannot be written", "file": str(file), "reason": reason}
+        stdout.put(lines.line("error", "chassis.logs", fields))
+
+    return LogQueue(name, RotatedFile(file), finish=lines.finished, on_failure=report)
 
 
 class _Bridge(logging.Handler):

@@ -30,7 +30,9 @@ Notice = SimpleQueue[None]
 
 
 class Destination(Protocol):
-    """Where lines end up; may block."""
+    """Where lines end up; may block. `failure` says why the last `write` did not take all lines."""
+
+    failure: str
 
     def write(self, lines: Sequence[bytes]) -> int:
         """Write *lines* in order and return how many of them arrived whole."""
@@ -42,21 +44,25 @@ class Destination(Protocol):
 class LogQueue:
     """A queue of at most *max_messages* lines and *max_bytes* bytes, and the thread that empties it.
 
-    *finish* makes bytes of a queued line; one that it fails on is dropped.
+    *finish* makes bytes of a queued line; one that it fails on is dropped. *on_failure* is told why the destination
+    takes no more, once until it does again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one value for each property of a queue
         self,
         name: str,
         destination: Destination,
         *,
         finish: Callable[[Line], bytes],
+        on_failure: Callable[[str], None] = lambda _reason: None,
         max_messages: int = _MAX_MESSAGES,
         max_bytes: int = _MAX_BYTES,
     ) -> None:
         self.dropped = 0
         self._destination = destination
         self._finish = finish
+        self._on_failure = on_failure
+        self._failing = False
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         # What is queued or being written. CPython with its global lock does not let another thread in between the parts
@@ -115,15 +121,26 @@ class LogQueue:
         return [first, *[self._queue.get() for _ in range(self._queue.qsize())]]
 
     def _deliver(self, lines: list[Line]) -> None:
-        written = 0
-        # There is no place to report that the log itself is broken; what did not arrive is counted below.
-        with suppress(Exception):
-            written = self._destination.write(self._finished(lines))
+        written = self._written(self._finished(lines))
         count, size = len(lines), sum(map(_size, lines))
         lost = count - written
         self.dropped += lost
         self._messages -= count
         self._bytes -= size
+
+    def _written(self, finished: list[bytes]) -> int:
+        """How many of the lines the destination took; that it takes no more is reported, where there is a place."""
+        written, reason = 0, ""
+        try:
+            written = self._destination.write(finished)
+            reason = self._destination.failure
+        except Exception as error:  # noqa: BLE001 - what did not arrive is counted
+            reason = getattr(error, "strerror", None) or type(error).__name__
+        if finished:
+            failed, self._failing = self._failing, written < len(finished)
+            if self._failing and not failed:
+                self._on_failure(reason)
+        return written
 
     def _finished(self, lines: list[Line]) -> list[bytes]:
         finished = []
