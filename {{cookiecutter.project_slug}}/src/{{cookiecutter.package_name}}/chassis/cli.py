@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import exit_codes
-from .startup import report_failed_import
+from .startup import open_standard_streams, report_failed_import
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +29,7 @@ def run(service: Service | str, arguments: Sequence[str] | None = None) -> int:
     *service* may be the name of the module that holds it as `SERVICE`, which is imported here, so that a failing
     import is reported as any other failure of the start.
     """
+    open_standard_streams()
     try:
         from .settings import SettingsError
 

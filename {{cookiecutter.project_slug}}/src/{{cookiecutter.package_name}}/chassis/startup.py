@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,23 @@ if TYPE_CHECKING:
     from .logs.writer import LogWriter
     from .service import Service
     from .settings import Settings
+
+
+LAST_STANDARD_DESCRIPTOR = 2
+
+
+def open_standard_streams() -> None:
+    """Let whatever was closed of stdin, stdout and stderr lead nowhere (`>&-`).
+
+    Else the next file that is opened takes its number, and gets what is written there; where that is the event loop's,
+    the loop ends the process by SIGABRT.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= LAST_STANDARD_DESCRIPTOR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
 
 
 def report_failed_import(error: Exception) -> int:
