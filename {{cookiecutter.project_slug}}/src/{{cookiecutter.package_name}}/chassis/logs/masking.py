@@ -9,73 +9,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
-from itertools import pairwise
 from urllib.parse import quote, unquote
 
 import orjson
 
-MASK = "***"
-_QUOTED_INPUT = "input_value"
-"""Under this name pydantic's errors quote what did not fit, such as a password that is too short."""
+from .assignments import MASK, is_plural_count, is_secret_name, mask_assignments
+
 _LONGEST_SCANNED = 65_536
 _SHORTEST_SECRET = 6
 _NOT_SECRETS = frozenset({"postgres", "password", "secret", "default", "localhost"})
 """Passwords of development databases that are also words; hiding them would garble every line that mentions them."""
 
-_WORDS_AND_SLASHES = re.compile(r"[\w/.~%-]*", re.ASCII)
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_SECRET_WORDS = re.compile(
-    r"(?:passw(?:or)?ds?|passphrases?|pwd|secrets?|tokens?|authori[sz]ation|cookies?|credentials?|apikeys?|dsn)$"
-)
-_KEY_KINDS = frozenset({"api", "access", "private", "secret", "signing", "encryption", "master", "account", "shared"})
-_HARMLESS_ENDINGS = frozenset(
-    {"age", "algorithm", "at", "bucket", "count", "counts", "expired", "expires", "file", "in", "kind", "length"}
-    | {"limit", "limits", "max", "min", "name", "names", "path", "policy", "present", "seconds", "size", "status"}
-    | {"total", "ttl", "type", "uri", "used", "valid", "version"}
-)
-
-_SENSITIVE_NAME = (
-    r"[\w.-]{0,100}?(?:passw|passphrase|pwd|secret|token|authori[sz]ation|cookie|credential|dsn|input_value|"
-    r"(?:api|access|private|signing|encryption|master|account|shared)[_.-]?key)[\w.-]{0,40}"
-)
-_ASSIGNMENT = re.compile(
-    rf"""
-    (?<![\w.-])(?P<name>{_SENSITIVE_NAME})
-    (?P<gap>\\{{0,3}}["']?\s{{0,3}}[=:]>?\s{{0,3}} | ["']\s{{0,3}},\s{{0,3}}(?=b?["']))
-    (?P<value>b?\\{{1,3}}["'][^"']{{0,4096}}["']?
-            | b?"(?:[^"\\]|\\.){{0,4096}}"?
-            | b?'(?:[^'\\]|\\.){{0,4096}}'?
-            | [\[({{][^\])}}]{{0,4096}}[\])}}]?
-            | [^\s,;&"'<>]+)
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
+_WORDS_AND_SLASHES = re.compile(r"[\w/.~-]*", re.ASCII)
 _HEADER_LINE = re.compile(r"(?i)\b((?:set-)?cookie2?|(?:proxy-)?authorization)(\s{0,3}:\s{0,3})[^\r\n\"']{1,8192}")
-_PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----).{0,16384}?(?:-----END|\Z)", re.DOTALL)
-_URL_PASSWORD = re.compile(r"(://[^\s:/?#@\"'<>]{0,256}):(?!\d{1,5}(?:[/?#]|$))[^\s\"'<>]{1,512}@")
-_URL_TOKEN = re.compile(r"://[^\s:/?#@\"'<>]{16,512}@")
+_PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)(?:[^-]++|-(?!----END))*+(?:-----END)?")
+"""To its end, or to that of the text: a key without one would be looked for again at each beginning."""
+_URLS = re.compile(r"://[^\s\"'<>]++")
+"""All that may belong to an address, and to others that follow without a space."""
+_USER = re.compile(r"[^:/?#@]{0,512}")
+_PORT = re.compile(r"\d{1,5}(?:[/?#]|\Z)")
+_SHORTEST_URL_TOKEN = 16
 _SCHEME = re.compile(r"\b((?i:bearer|basic)\s{1,3})(?:(?=[\w.~+/-]+?[A-Z0-9+/=_])[\w.~+/=-]{6,}|[\w.~+/=-]{20,})")
-_JWT = re.compile(r"eyJ[\w-]{5,}\.[\w-]{4,}(?:\.[\w-]*)?")
+_JWT = re.compile(r"eyJ[\w-]{5,}+(\.[\w-]{4,}+(?:\.[\w-]*+)?)?")
+"""With the dots that make it one, or a word that only begins so: it is read once, not again from each `eyJ` in it."""
 _HASH = re.compile(r"\$(?:argon2\w{1,2}|2[aby]|scrypt)\$[\w$=,+/.-]+")
-
-
-@lru_cache(maxsize=2048)
-def is_secret_name(name: str) -> bool:
-    """Tell whether a field called *name* holds a secret: `access_token` does, `tokens_used` and `token_type` do not."""
-    if name == _QUOTED_INPUT:
-        return True
-    words = [word.lower() for word in _WORDS.findall(name[:128])]
-    if not words or words[-1] in _HARMLESS_ENDINGS:
-        return False
-    if any(_SECRET_WORDS.search(word) for word in words):
-        return True
-    return any(kind in _KEY_KINDS and word in {"key", "keys"} for kind, word in pairwise(words))
-
-
-def _is_plural_count(name: str, value: object) -> bool:
-    """`prompt_tokens=12` is a number of tokens; `password=12` is a password."""
-    return isinstance(value, (int, float)) and name.lower().endswith("tokens")
 
 
 class Masker:
@@ -112,6 +69,9 @@ class Masker:
             or "basic" in lowered
             or "pwd" in lowered
             or "dsn" in lowered
+            or "otp" in lowered
+            or "pin=" in lowered
+            or "pw=" in lowered
             or "input_value" in lowered
             or "$" in lowered
             or ("://" in lowered and "@" in lowered)
@@ -143,7 +103,7 @@ class Masker:
         if not self._suspicious(lowered):
             return text
         if "://" in text:
-            text = _URL_TOKEN.sub(f"://{MASK}@", _URL_PASSWORD.sub(rf"\1:{MASK}@", text))
+            text = _URLS.sub(_without_password, text)
         if "-----" in text:
             text = _PRIVATE_KEY.sub(rf"\1{MASK}", text)
         if ":" in text:
@@ -151,30 +111,16 @@ class Masker:
         if "bearer" in lowered or "basic" in lowered:
             text = _SCHEME.sub(rf"\1{MASK}", text)
         if "eyj" in lowered:
-            text = _JWT.sub(MASK, text)
+            text = _JWT.sub(lambda match: MASK if match[1] else match[0], text)
         if "$" in text:
             text = _HASH.sub(MASK, text)
-        return self._assignments(text)
-
-    def _assignments(self, text: str) -> str:
-        if "=" in text or ":" in text or "," in text:
-            return _ASSIGNMENT.sub(self._assignment, text)
-        return text
-
-    def _assignment(self, match: re.Match[str]) -> str:
-        name, gap, value = match.group("name", "gap", "value")
-        if not is_secret_name(name) or (value.isdigit() and _is_plural_count(name, int(value[:9]))):
-            return name + gap + self._assignments(value)
-        if value in {"None", "null", "True", "true", "False", "false"}:
-            return match.group()
-        quote_mark = value[-1] if value[-1] in "\"'" else ""
-        return f"{name}{gap}{quote_mark}{MASK}{quote_mark}"
+        return mask_assignments(text)
 
     def _name(self, name: str) -> str:
         return name if self.clears(name) else self.text(name)
 
     def _field(self, name: str, value: object) -> object:
-        if not is_secret_name(name) or value is None or isinstance(value, bool) or _is_plural_count(name, value):
+        if not is_secret_name(name) or value is None or isinstance(value, bool) or is_plural_count(name, value):
             return self.masked(value)
         return MASK
 
@@ -184,6 +130,29 @@ class Masker:
             case [str() as name, str()] if is_secret_name(name):
                 return [name, MASK]
         return None
+
+
+def _without_password(match: re.Match[str]) -> str:
+    """The addresses of *match* with `***` for a password, or for a token in the user's place.
+
+    Up to the last `@`, because an `@` in a password is often not escaped.
+    """
+    urls = match.group()
+    end = urls.rfind("@")
+    parts, shown, place = [], 0, 0
+    while 0 <= place < end:
+        user = _USER.match(urls, place + 3)
+        assert user is not None  # noqa: S101 - it matches nothing too
+        after = urls[user.end() : user.end() + 1]
+        if after == ":" and not _PORT.match(urls, user.end() + 1):
+            parts.append(f"{urls[shown : user.end()]}:{MASK}")
+            shown = end
+            break
+        if after == "@" and len(user.group()) >= _SHORTEST_URL_TOKEN:
+            parts.append(urls[shown : place + 3] + MASK)
+            shown = user.end()
+        place = urls.find("://", user.end())
+    return "".join(parts) + urls[shown:]
 
 
 def _spellings(secret: str) -> set[str]:
