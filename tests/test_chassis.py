@@ -44,7 +44,7 @@ EXPORTED: Mapping[str, str] = {
         static_files websocket
     """,
     "middleware": "allowed_hosts body_size_limit cors errors instrumentation proxies rate_limit time_limit",
-    "passwords": "HASHING_NICE Passwords Result",
+    "passwords": "Checked HASHING_NICE Passwords Result salt_of",
     "rate_limits": "RateLimit subscriber",
     "settings": """
         Accepts AppEnv CHASSIS_GROUPS DatabaseSettings DatabaseUrl Generated Hosts Insecure Listener
@@ -54,7 +54,8 @@ EXPORTED: Mapping[str, str] = {
     """,
     "shapes": """
         Changes CursorPage Email GivenPassword ID_PATTERN Items ListQuery MAX_EMAIL_CHARACTERS Name Page
-        PageQuery Pagination Password canonical_email cursor_after id_at new_id
+        PageQuery Pagination Password canonical_email cursor_after id_at
+        is_own_email new_id
     """,
 }
 """What a service may import: the names of each public module."""

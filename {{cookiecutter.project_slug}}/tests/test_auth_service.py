@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from pydantic import SecretStr
 from sqlalchemy import Engine, event, func, select, text, update
 
@@ -17,7 +18,7 @@ from {{ cookiecutter.package_name }}.chassis.auth import MemoryAttempts, Tokens
 from {{ cookiecutter.package_name }}.chassis.cache import MemoryCache
 from {{ cookiecutter.package_name }}.chassis.database import Database, DatabaseNow
 from {{ cookiecutter.package_name }}.chassis.errors import Forbidden, Invalid, TooManyRequests, Unauthenticated
-from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
+from {{ cookiecutter.package_name }}.chassis.passwords import Checked, Passwords
 from {{ cookiecutter.package_name }}.models.auth import (
     Account,
     AccountChanges,
@@ -56,10 +57,10 @@ class CountedPasswords(Passwords):
         await self._happens()
         return await super().hash(password)
 
-    async def verify(self, password: str, hashed: str) -> bool:
+    async def check(self, password: str, hashed: str) -> Checked:
         self.checked.append(hashed)
         await self._happens()
-        return await super().verify(password, hashed)
+        return await super().check(password, hashed)
 
     async def _happens(self) -> None:
         meanwhile, self.meanwhile = self.meanwhile, None
@@ -188,6 +189,47 @@ async def test_a_user_who_is_deleted_during_the_login_is_rejected_like_any_other
 
     with pytest.raises(Unauthenticated, match=r"The e-mail or the password is wrong\."):
         await world.log_in()
+
+
+async def test_a_login_renews_an_outdated_hash_and_ends_no_session(world: World) -> None:
+    """Of a password that was hashed before it was composed, and with parameters of another time."""
+    old, composed = "caf\u0065\u0301 au lait", "caf\u00e9 au lait"
+    hashed = PasswordHasher(time_cost=2, memory_cost=8, parallelism=1).hash(old)
+    async with world.database.transaction() as session:
+        await session.execute(update(User).values(password_hash=hashed))
+    given = Credentials(email="ada@example.com", password=SecretStr(old))
+    before = (await world.authentication.log_in(given, "10.0.0.1")).access_token
+    async with world.database.reading() as connection:
+        renewed = (await connection.execute(select(User.password_hash))).scalar_one()
+
+    assert renewed.startswith("$argon2id$v=19$m=8,t=1,p=1$")
+    assert "user" == (await world.identify(before)).role
+    for password in (old, composed):
+        given = Credentials(email="ada@example.com", password=SecretStr(password))
+        await world.authentication.log_in(given, "10.0.0.1")
+    assert "user" == (await world.identify(before)).role
+    async with world.database.reading() as connection:
+        assert renewed == (await connection.execute(select(User.password_hash))).scalar_one()
+
+
+async def test_a_session_outlives_the_renewal_of_its_hash(world: World) -> None:
+    token, _ = await world.log_in()
+    world.passwords._hasher = PasswordHasher(time_cost=2, memory_cost=8, parallelism=1)  # noqa: SLF001 - as after an update
+    other, _ = await world.log_in()
+
+    for known in (token, other):
+        assert "user" == (await World(world.database, world.tokens).identify(known)).role
+
+
+@pytest.mark.parametrize("email", ["ada@example.com", "nobody@example.com", "no address"])
+async def test_a_password_that_is_not_composed_takes_two_checks_whoever_it_is_for(world: World, email: str) -> None:
+    verified: list[str] = []
+    once = world.passwords._verified  # noqa: SLF001 - each is one hash
+    world.passwords._verified = lambda password, hashed: bool(verified.append(hashed)) or once(password, hashed)  # type: ignore[method-assign, func-returns-value]  # noqa: SLF001 - as above
+    with pytest.raises(Unauthenticated):
+        await world.authentication.log_in(Credentials(email=email, password=SecretStr("e\u0301e\u0301")), "10.0.0.1")
+
+    assert 2 == len(verified)
 
 
 async def test_of_two_new_passwords_at_once_one_is_stored(world: World) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from {{ cookiecutter.package_name }}.chassis.cache import MemoryCache
 from {{ cookiecutter.package_name }}.chassis.database import Database
-from {{ cookiecutter.package_name }}.chassis.errors import Conflict, NotFound
+from {{ cookiecutter.package_name }}.chassis.errors import Conflict, Invalid, NotFound
 from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
 from {{ cookiecutter.package_name }}.chassis.shapes import new_id
 from {{ cookiecutter.package_name }}.models.user import UserChanges, UserCreate, UserOut
@@ -88,6 +88,15 @@ async def test_a_changed_password_changes_the_hash(users: Users, database: Datab
     (stored_hash,) = await stored(database, "password_hash")
 
     assert await passwords.verify("battery staple", str(stored_hash))
+
+
+async def test_the_own_address_is_no_password(users: Users) -> None:
+    created = await users.create(ada("lovelace@example.com"))
+    for fields in ({"password": "LOVELACE"}, {"email": "adalovelace@example.com", "password": "adaLovelace"}):
+        with pytest.raises(Invalid):
+            await users.update(created.id, changes(**fields))
+
+    await users.update(created.id, changes(email="ada@example.com", password="lovelace at last"))
 
 
 async def test_changing_to_a_taken_email_is_a_conflict(users: Users) -> None:

@@ -15,5 +15,5 @@ class Item(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     name: Mapped[str]
-    code: Mapped[str] = mapped_column(unique=True)
+    code: Mapped[str] = mapped_column(unique=True, info={"canonical": lambda code: code.strip("-").lower()})
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)

@@ -7,9 +7,10 @@ from threading import get_native_id
 from time import perf_counter, thread_time
 
 import pytest
+from argon2 import PasswordHasher
 
 from acme_service.chassis.errors import Unavailable
-from acme_service.chassis.passwords import Passwords
+from acme_service.chassis.passwords import Checked, Passwords, salt_of
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +31,40 @@ async def test_one_password_has_a_new_hash_each_time() -> None:
     passwords = Passwords(memory_kib=8, iterations=1)
 
     assert await passwords.hash("correct horse") != await passwords.hash("correct horse")
+    passwords.close()
+
+
+async def test_an_accent_matches_however_it_is_typed() -> None:
+    passwords = Passwords(memory_kib=8, iterations=1)
+    hashed = await passwords.hash("cafe\u0301 au lait")
+    for typed in ("cafe\u0301 au lait", "caf\u00e9 au lait"):
+        assert Checked(matches=True, outdated=False) == await passwords.check(typed, hashed)
+
+    assert not await passwords.verify("cafe au lait", hashed)
+    passwords.close()
+
+
+async def test_a_hash_of_what_was_not_composed_matches_and_is_renewed() -> None:
+    passwords = Passwords(memory_kib=8, iterations=1)
+    old = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("cafe\u0301 au lait")
+    assert Checked(matches=True, outdated=True) == await passwords.check("cafe\u0301 au lait", old)
+    assert Checked(matches=False, outdated=False) == await passwords.check("caf\u00e9 au lait", old)
+    renewed = await passwords.renew("cafe\u0301 au lait", old)
+
+    assert (old != renewed, salt_of(old)) == (True, salt_of(renewed))
+    assert Checked(matches=True, outdated=False) == await passwords.check("caf\u00e9 au lait", renewed)
+    passwords.close()
+
+
+@pytest.mark.parametrize("salt", [b"s" * 16, b"s" * 8])
+async def test_a_hash_with_other_parameters_is_renewed_once(salt: bytes) -> None:
+    passwords = Passwords(memory_kib=8, iterations=1)
+    old = PasswordHasher(time_cost=2, memory_cost=8, parallelism=1).hash("correct horse", salt=salt)
+    assert Checked(matches=True, outdated=True) == await passwords.check("correct horse", old)
+    renewed = await passwords.renew("correct horse", old)
+
+    assert Checked(matches=True, outdated=False) == await passwords.check("correct horse", renewed)
+    assert (salt_of(old) == salt_of(renewed)) == (len(salt) == 16)
     passwords.close()
 
 

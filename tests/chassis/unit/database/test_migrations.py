@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,21 @@ import pytest
 from alembic.autogenerate import compare_metadata, produce_migrations, render_python_code
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Column, Connection, ForeignKey, Index, Integer, MetaData, String, Table, inspect, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    insert,
+    inspect,
+    select,
+    text,
+)
+from structlog.testing import capture_logs
 
 from acme_service.chassis.database import Database
 from acme_service.chassis.database.drift import differences as missing_of
@@ -24,6 +40,7 @@ from acme_service.chassis.database.migrations.runner import alembic_config, comp
 from acme_service.chassis.database.revisions import newest_revision
 from acme_service.chassis.database.schema import is_current
 
+from ...models.item import Item
 from .schema import SCHEMA, TESTS
 
 pytestmark = pytest.mark.anyio
@@ -106,6 +123,37 @@ async def test_a_schema_is_current_only_at_or_after_the_newest_revision(empty_da
                     text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision}
                 )
             assert expected == await is_current(database, SCHEMA.versions)
+
+
+async def test_stored_texts_are_brought_to_the_spelling_that_their_column_has_now(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On either database; what collides, or is accepted no more, stays and is named by its row."""
+    monkeypatch.setattr("acme_service.chassis.database.migrations.canonical.ROWS_AT_ONCE", 2)
+    shutil.copytree(SCHEMA.versions, tmp_path / "versions")
+    nothing = 'revision = "0002"\ndown_revision = "0001"\n\n\ndef upgrade():\n    pass\n'
+    (tmp_path / "versions" / "0002_nothing.py").write_text(nothing)
+    codes = ["a", "B", "-A", "C", "c-", "--", "d"]
+    async with opened(database_url) as database:
+        async with database.transaction() as session:
+            for number, code in enumerate(codes):
+                values = {"id": f"{number}", "name": "", "code": code, "created_at": datetime.now(UTC)}
+                await session.execute(insert(Item).values(values))
+        with capture_logs() as lines:
+            await migrated(database_url, replace(SCHEMA, versions=tmp_path / "versions"))
+        async with database.reading() as connection:
+            stored = (await connection.execute(select(Item.code).order_by(Item.id))).scalars().all()
+
+    assert ["a", "b", "-A", "c", "c-", "--", "d"] == stored
+    told = [(line["event"], line.get("row"), line.get("other"), line.get("rows")) for line in lines[:4]]
+    collides = "stored value collides with another"
+    assert [
+        (collides, "2", "0", None),
+        (collides, "4", "3", None),
+        ("stored value is accepted no more", "5", None, None),
+        ("stored values rewritten", None, None, 2),
+    ] == told
+    assert all(line["table"] == "items" and line["column"] == "code" for line in lines[:4])
 
 
 async def test_a_newer_schema_is_left_alone(empty_database_url: str) -> None:

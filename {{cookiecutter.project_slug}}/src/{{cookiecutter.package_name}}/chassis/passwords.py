@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import get_native_id
 from typing import TYPE_CHECKING, TypeVar
+from unicodedata import normalize
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -24,6 +27,15 @@ Result = TypeVar("Result")
 _M_MMAP_THRESHOLD = -3
 _LARGE_BYTES = 4 * 1024 * 1024
 """Less than the memory of any cost that the cheat sheet below accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What became of a comparison."""
+
+    matches: bool
+    outdated: bool
+    """The hash matches, and `renew` would make another one: of the composed password, or with other parameters."""
 
 
 class Passwords:
@@ -49,19 +61,43 @@ class Passwords:
         self._waiting = 0
 
     async def hash(self, password: str) -> str:
-        """The hash to store, in the PHC format that names its own parameters."""
-        return await self._in_thread(lambda: self._hasher.hash(password))
+        """The hash to store, in the PHC format that names its own parameters.
+
+        Of *password* composed (NFC), because keyboards differ in how they type an accent (RFC 8265, section 4.2.2).
+        """
+        return await self._in_thread(lambda: self._hasher.hash(normalize("NFC", password)))
 
     async def verify(self, password: str, hashed: str) -> bool:
         """Whether *hashed* was made from *password*."""
+        return (await self.check(password, hashed)).matches
 
-        def matches() -> bool:
-            try:
-                return self._hasher.verify(hashed, password)
-            except (VerificationError, InvalidHashError):
-                return False
+    async def check(self, password: str, hashed: str) -> Checked:
+        """Compare *password*, composed or, as before that was done, as it is given, with *hashed*.
 
-        return await self._in_thread(matches)
+        It takes twice as long where the two differ and the first is wrong, whatever *hashed* is.
+        """
+        return await self._in_thread(lambda: self._check(password, hashed))
+
+    async def renew(self, password: str, hashed: str) -> str:
+        """The hash to store in place of an outdated *hashed*, which *password* matches; with the same salt."""
+        salt = salt_of(hashed)
+        kept = b64decode(salt + "=" * (-len(salt) % 4))
+        composed = normalize("NFC", password)
+        same = kept if len(kept) == self._hasher.salt_len else None  # one of another length would be outdated for ever
+        return await self._in_thread(lambda: self._hasher.hash(composed, salt=same))
+
+    def _check(self, password: str, hashed: str) -> Checked:
+        composed = normalize("NFC", password)
+        if self._verified(composed, hashed):
+            return Checked(matches=True, outdated=self._hasher.check_needs_rehash(hashed))
+        matches = composed != password and self._verified(password, hashed)
+        return Checked(matches=matches, outdated=matches)
+
+    def _verified(self, password: str, hashed: str) -> bool:
+        try:
+            return self._hasher.verify(hashed, password)
+        except (VerificationError, InvalidHashError):
+            return False
 
     def close(self) -> None:
         """Forget who waits; a hash being made ends by itself."""
@@ -75,6 +111,11 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._waiting -= 1
+
+
+def salt_of(hashed: str) -> str:
+    """The salt of a hash: another one for each password that is set, the same when a hash is renewed."""
+    return hashed.rpartition("$")[0].rpartition("$")[2] or hashed
 
 
 def _prepare_thread() -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ..chassis.access import Policy, owner_or, roles
 from ..chassis.auth import MAX_TOKEN_CHARACTERS
 from ..chassis.database import UTCDateTime
-from ..chassis.shapes import MAX_EMAIL_CHARACTERS, Changes, CursorPage, GivenPassword, Page, Password, new_id
+from ..chassis.shapes import Changes, CursorPage, GivenPassword, Page, Password, new_id
 from .base import Base
 
 
@@ -67,20 +66,12 @@ class Session(Base):
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
-def _is_text(value: str) -> str:
-    if not value.isprintable():
-        raise PydanticCustomError("control_character", "holds a control character or a line break")
-    return value
-
-
 class Credentials(BaseModel):
     """Who logs in; whether either is right is not told apart."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    email: Annotated[str, AfterValidator(_is_text)] = Field(
-        max_length=MAX_EMAIL_CHARACTERS, description="In any letter case."
-    )
+    email: str = Field(description="In any letter case; what is no address gets the response of an unknown one.")
     password: GivenPassword
 
 

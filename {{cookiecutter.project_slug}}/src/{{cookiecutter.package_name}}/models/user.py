@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ..chassis.database import UTCDateTime
-from ..chassis.shapes import Changes, CursorPage, Email, Items, Name, Page, Password, new_id
+from ..chassis.shapes import Changes, CursorPage, Email, Items, Name, Page, Password, canonical_email, new_id
 from .base import Base
 
 
@@ -19,8 +19,8 @@ class User(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     name: Mapped[str]
-    email: Mapped[str] = mapped_column(unique=True)
-    """As the type `Email` writes it: the unique index then sees one address in every letter case."""
+    email: Mapped[str] = mapped_column(unique=True, info={"canonical": canonical_email})
+    """As `canonical_email` writes it, so that the unique index sees one address in all of its spellings."""
     password_hash: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime)

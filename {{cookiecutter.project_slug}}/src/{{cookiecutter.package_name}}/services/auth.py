@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from datetime import UTC, datetime
 from math import ceil
@@ -14,10 +15,11 @@ from ..chassis.access import Caller
 from ..chassis.auth import CHALLENGE, Claims, TokenRejected
 from ..chassis.errors import FieldError, Invalid, TooManyRequests, Unauthenticated
 from ..chassis.rate_limits import subscriber
-from ..chassis.shapes import canonical_email
+from ..chassis.shapes import canonical_email, is_own_email
 from ..models.auth import Account, Credentials, PasswordChange, TokenPair
 from ..models.user import User, UserCreate, UserOut
 from .auth_accounts import token_version_of
+from .users import password_is_own_email
 
 if TYPE_CHECKING:
     from ..chassis.auth import Attempts, Tokens
@@ -38,7 +40,7 @@ _BY_EMAIL = (
     .outerjoin(Account, Account.user_id == User.id)
     .where(User.email == bindparam("email"))
 )
-_HASH = select(User.password_hash).where(User.id == bindparam("user_id"))
+_BY_ID = select(User.password_hash, User.email).where(User.id == bindparam("user_id"))
 
 _log = structlog.get_logger("security")
 
@@ -92,21 +94,24 @@ class Authentication:
     async def log_in(self, credentials: Credentials, client: str) -> TokenPair:
         """A new session of the user with these credentials.
 
-        An unknown e-mail, a wrong password and a deactivated account get the same response, after the same time.
+        An unknown e-mail, one that is no address, a wrong password and a deactivated account get the same response,
+        after the same time.
         """
-        email = canonical_email(credentials.email)
+        email = canonical_email(credentials.email) or _digest(credentials.email)
         await self._count(BY_ADDRESS, client)
         await self._count(BY_BOTH, client, email)
         await self._count(BY_ACCOUNT, client, email)
         row = await self._database.fetch_one(_BY_EMAIL, {"email": email})
         # The first login of a process makes the decoy, for any user; its time tells nothing.
         decoy = await self._decoy_hash()
-        matches = await self._passwords.verify(
-            credentials.password.get_secret_value(), row.password_hash if row else decoy
-        )
-        if row is None or not matches or row.active is False:
-            reason = "unknown e-mail" if row is None else "deactivated" if matches else "wrong password"
+        password = credentials.password.get_secret_value()
+        checked = await self._passwords.check(password, row.password_hash if row else decoy)
+        if row is None or not checked.matches or row.active is False:
+            reason = "unknown e-mail" if row is None else "deactivated" if checked.matches else "wrong password"
             raise _login_rejected(row.id if row else "", client, reason)
+        if checked.outdated:
+            renewed = await self._passwords.renew(password, row.password_hash)
+            await self._replace_hash(row.id, row.password_hash, renewed)
         await self._attempts.forget(BY_BOTH, _counted(BY_BOTH, client, email))
         try:
             pair = await self._sessions.begin(row.id, token_version_of(row.password_hash, row.version or 0))
@@ -146,19 +151,23 @@ class Authentication:
         """
         told = {"user": caller.user_id, "client": caller.client}
         await self._count(BY_BOTH, caller.client, caller.user_id, user=caller.user_id)
-        seen = await self._database.fetch_value(_HASH, {"user_id": caller.user_id}) or ""
+        row = await self._database.fetch_one(_BY_ID, {"user_id": caller.user_id})
+        if row is not None and is_own_email(change.new_password, row.email):
+            raise password_is_own_email("/new_password")
+        seen = row.password_hash if row else ""
         known = await self._passwords.verify(change.current_password.get_secret_value(), seen)
-        if not known or not await self._replace_hash(caller.user_id, seen, change.new_password.get_secret_value()):
+        new = await self._passwords.hash(change.new_password.get_secret_value()) if known else ""
+        if not known or not await self._replace_hash(caller.user_id, seen, new):
             _log.warning("password change rejected", outcome="rejected", **told)
             raise Invalid("The body is wrong.", (FieldError("/current_password", "is not the present password"),))
         _log.warning("password changed", outcome="changed", **told)
 
-    async def _replace_hash(self, user_id: str, seen: str, password: str) -> bool:
-        """Store the hash of *password*, unless there is another one than was *seen*; whether it was stored."""
+    async def _replace_hash(self, user_id: str, seen: str, new: str) -> bool:
+        """Store the hash *new*, unless there is another one than was *seen*; whether it was stored."""
         statement = (
             update(User)
             .where(User.id == user_id, User.password_hash == seen)
-            .values(password_hash=await self._passwords.hash(password), updated_at=datetime.now(UTC))
+            .values(password_hash=new, updated_at=datetime.now(UTC))
             .returning(User.id)
         )
         await self._users.forget(user_id)
@@ -205,6 +214,11 @@ class Authentication:
 def _counted(kind: str, client: str, account: str) -> str:
     """What tries of *kind* are counted under."""
     return {BY_ADDRESS: subscriber(client), BY_ACCOUNT: account, BY_BOTH: f"{account} {subscriber(client)}"}[kind]
+
+
+def _digest(text: str) -> str:
+    """What tries with a *text* that is no address, and may be long, are counted under; no user has it."""
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _login_rejected(user_id: str, client: str, reason: str) -> Unauthenticated:

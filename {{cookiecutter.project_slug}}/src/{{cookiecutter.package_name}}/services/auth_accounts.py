@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..chassis.access import Caller, current_caller
 from ..chassis.errors import FieldError, Forbidden, Invalid, NotFound
+from ..chassis.passwords import salt_of
 from ..models.auth import Account, AccountChanges, Role, Session
 from ..models.user import User
 
@@ -51,8 +52,8 @@ class AccountState:
 
 
 def token_version_of(password_hash: str, version: int) -> str:
-    """The token_version of an account; a hash has a salt, so the same password set again is another token_version."""
-    return hashlib.blake2b(f"{version}:{password_hash}".encode(), digest_size=9).hexdigest()
+    """The token_version of an account: by the salt, which each password has anew, and a renewed hash keeps."""
+    return hashlib.blake2b(f"{version}:{salt_of(password_hash)}".encode(), digest_size=9).hexdigest()
 
 
 class Accounts:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import bindparam, delete, exc, func, insert, select, update
 
-from ..chassis.errors import Conflict, NotFound
-from ..chassis.shapes import Pagination, cursor_after, new_id
+from ..chassis.errors import Conflict, FieldError, Invalid, NotFound
+from ..chassis.shapes import Pagination, cursor_after, is_own_email, new_id
 from ..models.user import User, UserChanges, UserCreate, UserCursorPage, UserItems, UserOut, UserPage
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class UserWatcher(Protocol):
 
 
 class Users:
-    """Raises NotFound, Conflict for an e-mail that is taken, and DatabaseUnavailable."""
+    """Raises NotFound, Conflict for an e-mail that is taken, Invalid for it as a password, and DatabaseUnavailable."""
 
     def __init__(self, database: Database, cache: Cache, passwords: Passwords, *, cache_seconds: float = 60.0) -> None:
         self._database = database
@@ -60,6 +60,8 @@ class Users:
 
     async def create(self, new: UserCreate) -> UserOut:
         """The stored user; Conflict if the e-mail is taken, in whatever letter case."""
+        if is_own_email(new.password, new.email):
+            raise password_is_own_email("/password")
         password_hash = await self._passwords.hash(new.password.get_secret_value())
         now = datetime.now(UTC)
         user = UserOut(id=new_id(), name=new.name, email=new.email, created_at=now, updated_at=now)
@@ -117,6 +119,8 @@ class Users:
         """The user as changed, by one statement: two updates of different fields both last."""
         values: dict[str, Any] = changes.model_dump(include=changes.model_fields_set - {"password"})
         if "password" in changes.model_fields_set:
+            if is_own_email(changes.password, changes.email or (await self.get(user_id)).email):
+                raise password_is_own_email("/password")
             values["password_hash"] = await self._passwords.hash(changes.password.get_secret_value())
         values["updated_at"] = datetime.now(UTC)
         statement = update(User).where(User.id == user_id).values(**values).returning(*_SHOWN)
@@ -168,6 +172,11 @@ def _cache_key(user_id: str) -> str:
 
 def _not_found(user_id: str) -> NotFound:
     return NotFound(f"User {user_id} not found.")
+
+
+def password_is_own_email(pointer: str) -> Invalid:
+    """What to raise for the password at *pointer* of the body."""
+    return Invalid("The body is wrong.", (FieldError(pointer, "is the own e-mail address, which is tried first"),))
 
 
 def _conflict(error: exc.IntegrityError) -> Exception:

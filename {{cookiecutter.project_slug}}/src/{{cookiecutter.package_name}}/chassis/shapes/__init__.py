@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .changes import Changes
-    from .credentials import MAX_EMAIL_CHARACTERS, Email, GivenPassword, Name, Password, canonical_email
+    from .credentials import Email, GivenPassword, Name, Password, is_own_email
+    from .emails import MAX_EMAIL_CHARACTERS, canonical_email
     from .ids import ID_PATTERN, new_id
     from .page import CursorPage, Items, ListQuery, Page, PageQuery, Pagination, cursor_after, id_at
 
 _MODULES = {
     "changes": ("Changes",),
-    "credentials": ("MAX_EMAIL_CHARACTERS", "Email", "GivenPassword", "Name", "Password", "canonical_email"),
+    "credentials": ("Email", "GivenPassword", "Name", "Password", "is_own_email"),
+    "emails": ("MAX_EMAIL_CHARACTERS", "canonical_email"),
     "ids": ("ID_PATTERN", "new_id"),
     "page": ("CursorPage", "Items", "ListQuery", "Page", "PageQuery", "Pagination", "cursor_after", "id_at"),
 }
@@ -38,6 +40,7 @@ __all__ = [
     "canonical_email",
     "cursor_after",
     "id_at",
+    "is_own_email",
     "new_id",
 ]
 

@@ -6,44 +6,39 @@ import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from .characters import shows_something
+from .emails import EMAIL_PATTERN, MAX_EMAIL_CHARACTERS, canonical_email
+
 MAX_NAME_CHARACTERS = 100
-MAX_EMAIL_CHARACTERS = 254
 MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_CHARACTERS = 1024
 
 _NAME_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
-_LABEL = r"[^@\s.\x00-\x1f\x7f-\x9f]+"
-_EMAIL_PATTERN = rf"^[^@\s\x00-\x1f\x7f-\x9f]+@{_LABEL}(\.{_LABEL})+$"
 _NAME = re.compile(_NAME_PATTERN[:-1] + r"\Z")
-_EMAIL = re.compile(_EMAIL_PATTERN[:-1] + r"\Z")
+_SKIN_TONES = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 
 
 def _is_name(value: str) -> str:
     if not _NAME.match(value):
         raise PydanticCustomError("control_character", "holds a control character or a line break")
+    if not shows_something(value):
+        raise PydanticCustomError("invisible", "shows nothing: it needs a letter, digit or sign")
     return value
 
 
 def _is_email(value: str) -> str:
     address = canonical_email(value)
-    if not _EMAIL.match(address):
-        raise PydanticCustomError("email", "is not an e-mail address: name@host.domain, without spaces")
+    if not address:
+        raise PydanticCustomError(
+            "email",
+            "is not an e-mail address: name@host.domain, without spaces, invisible characters or two dots in a row",
+        )
     return address
-
-
-def canonical_email(address: str) -> str:
-    """*address* in the one spelling that stands for every letter case and for composed and decomposed accents.
-
-    Letter by letter, and a letter stays one: `lower` would write a capital sigma by its place in the word, and
-    `casefold` would write ß as ss, which may be another person's address, and mail is sent to what is kept.
-    """
-    letters = [(letter.casefold(), letter.lower()) for letter in normalize("NFC", address)]
-    return normalize("NFC", "".join(fold if len(fold) == 1 else lower for fold, lower in letters))
 
 
 @cache
@@ -62,27 +57,50 @@ def _has_length(value: SecretStr, *, least: int = 0) -> SecretStr:
 
 
 def _is_password(value: SecretStr) -> SecretStr:
-    password = _has_length(value, least=MIN_PASSWORD_CHARACTERS).get_secret_value()
+    password = normalize("NFC", _has_length(value, least=MIN_PASSWORD_CHARACTERS).get_secret_value())  # as it is hashed
+    if len(password) < MIN_PASSWORD_CHARACTERS:
+        raise PydanticCustomError("too_short", "has fewer than {least} characters", {"least": MIN_PASSWORD_CHARACTERS})
     if "\x00" in password:
         raise PydanticCustomError("control_character", "holds a NUL character")
-    if password.lower() in _common_passwords():
+    if _is_one_character(password):
+        raise PydanticCustomError("one_character", "is one character, repeated")
+    if normalize("NFKC", password).lower() in _common_passwords():
         raise PydanticCustomError("common_password", "is one of the commonest passwords, which are tried first")
     return value
+
+
+def _is_one_character(password: str) -> bool:
+    """Whether *password* is one character as people see it: in either case, in any width, with the same accents."""
+    plain = normalize("NFKD", password).casefold()
+    bases = {letter for letter in plain if category(letter)[0] not in "MC" and letter not in _SKIN_TONES}
+    return len(bases or set(plain)) == 1
+
+
+def is_own_email(password: SecretStr, email: str) -> bool:
+    """Whether *password* is the address *email*, which is canonical, or what stands before its @, in any spelling."""
+    given = password.get_secret_value()
+    if len(given) > MAX_EMAIL_CHARACTERS:
+        return False
+    local = canonical_email(f"{given}@a.b").rpartition("@")[0]
+    return canonical_email(given) == email or local == email.rpartition("@")[0]
 
 
 Name = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_NAME_CHARACTERS, strip_whitespace=True),
     AfterValidator(_is_name),
-    Field(description="For people; any script, no control characters.", json_schema_extra={"pattern": _NAME_PATTERN}),
+    Field(
+        description="For people; any script, no control characters, and not of invisible ones alone.",
+        json_schema_extra={"pattern": _NAME_PATTERN},
+    ),
 ]
 Email = Annotated[
     str,
     StringConstraints(max_length=MAX_EMAIL_CHARACTERS),
     AfterValidator(_is_email),
     Field(
-        description="Unique in any letter case; kept and returned in lower case.",
-        json_schema_extra={"format": "email", "pattern": _EMAIL_PATTERN},
+        description="Unique in any spelling; kept and returned in lower case, its domain in ASCII (IDNA).",
+        json_schema_extra={"format": "email", "pattern": EMAIL_PATTERN},
     ),
 ]
 Password = Annotated[

@@ -23,6 +23,7 @@ from ..engines import Limits, is_sqlite, parse_url, postgresql, sqlite_writer
 from ..failures import reason_of
 from ..revisions import newest_revision
 from . import MigrationFailed
+from .canonical import rewrite
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -151,6 +152,8 @@ def _run(connection: Connection, schema: Schema, revision: str) -> tuple[str, st
         _log.warning("schema is newer than this version of the service", revision=before, known=target)
     elif target > before:
         command.upgrade(config, target)
+        if before:
+            rewrite(connection, metadata_of(schema))
     elif target < before:
         command.downgrade(config, target or "base")
     if connection.dialect.name == "sqlite" and connection.execute(text("PRAGMA foreign_key_check")).first():
