@@ -49,7 +49,7 @@ EXPORTED: Mapping[str, str] = {
     "settings": """
         Accepts AppEnv CHASSIS_GROUPS DatabaseSettings DatabaseUrl Generated Hosts Insecure Listener
         LoggingSettings LowerCase Origins Proxies RedisSettings RedisUrl SecretUrl ServerSettings Settings
-        SettingsError SettingsGroup Switch environment_of load_settings masked_lines secret_values
+        SettingsError SettingsGroup Switch environment_of key_weakness load_settings masked_lines secret_values
         service_defaults weakness
     """,
     "shapes": """

@@ -101,10 +101,13 @@ async def test_the_key_is_replaced_without_ending_a_session(sqlite_url: str, tmp
     ("key", "reason"),
     [
         ("", "missing"),
-        ("a-short-one", "shorter than 32 bytes"),
-        ("generate:48", "shorter than 32 bytes"),  # as .env.example has it
+        ("a-short-one", "shorter than 32"),
+        ("generate:48", "placeholder"),  # as .env.example has it
         ("change-me" * 5, "sample"),
         ("ab" * 20, "different"),
+        ("a-string-secret-at-least-256-bits-long", "sample"),  # as jwt.io has it
+        ("7Hd93kd0" * 4, "repeated"),
+        ("abcdefghijklmnopqrstuvwxyz0123456789", "sequence"),
     ],
 )
 def test_production_rejects_a_missing_or_weak_key(tmp_path: Path, key: str, reason: str) -> None:

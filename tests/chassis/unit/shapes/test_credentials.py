@@ -77,7 +77,18 @@ LOOKS_LIKE_AN_ADDRESS = [
         "a@xn--ls8h.la",
     ),
     *("a" * 65 + "@b.c", "ü" * 33 + "@b.c", "a@" + "b" * 64 + ".c", "a@" + "ü.c" * 60),
-    *("\uff41@b.c", "ﬁ@b.c", "a²@b.c", "a♥@b.c", "\u0301a@b.c", "a.\u0301b@b.c", "a·b@b.c", "a@♥.c", "a@b\u2024c", "a@⒈com"),
+    *(
+        "\uff41@b.c",
+        "ﬁ@b.c",
+        "a²@b.c",
+        "a♥@b.c",
+        "\u0301a@b.c",
+        "a.\u0301b@b.c",
+        "a·b@b.c",
+        "a@♥.c",
+        "a@b\u2024c",
+        "a@⒈com",
+    ),
     *("a\uff20b.c@d.e", "a@b\uff20c.d", "a@א1a.c", "a@b\u200dc.d", "a@\u0301b.c"),
 ]
 """They match the pattern, which cannot say it all."""

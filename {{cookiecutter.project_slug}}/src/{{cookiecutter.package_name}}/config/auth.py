@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
 
-from ..chassis.settings import Accepts, AppEnv, Generated, Insecure, SettingsGroup, environment_of, weakness
+from ..chassis.settings import Accepts, AppEnv, Generated, Insecure, SettingsGroup, environment_of, key_weakness
 
 MIN_KEY_BYTES = 32
 """The size of the hash: a shorter key would weaken it (RFC 7518, section 3.2)."""
@@ -25,10 +25,11 @@ def _is_key(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
     key = value.get_secret_value()
     if not key.isprintable():
         raise ValueError("it contains a control character")
+    reason = key_weakness(key, least=MIN_KEY_BYTES) if app_env.hardened else None
+    if reason:
+        raise Insecure(f"it {reason}, which is rejected in {app_env}; {app_env} needs {_ACCEPTED}")
     if len(key.encode()) < MIN_KEY_BYTES:
         raise ValueError(f"it is shorter than {MIN_KEY_BYTES} bytes")
-    if app_env.hardened and (reason := weakness(key, least=MIN_KEY_BYTES)):
-        raise Insecure(f"it {reason}, which is rejected in {app_env}")
     return value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .core import DatabaseSettings, LoggingSettings, RedisSettings, ServerSettings
 from .environment import AppEnv
 from .groups import SettingsError, SettingsGroup
+from .keys import key_weakness
 from .loading import CHASSIS_GROUPS, Settings, load_settings, masked_lines, secret_values, service_defaults
 from .secrets import DatabaseUrl, RedisUrl, SecretUrl, weakness
 from .values import Accepts, Generated, Hosts, Insecure, Listener, LowerCase, Origins, Proxies, Switch, environment_of
@@ -32,6 +33,7 @@ __all__ = [
     "SettingsGroup",
     "Switch",
     "environment_of",
+    "key_weakness",
     "load_settings",
     "masked_lines",
     "secret_values",
