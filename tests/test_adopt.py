@@ -144,7 +144,7 @@ def _do_what_is_left(project: Path) -> None:
     app = package / "app.py"
     for module, name in (("controllers", "OrdersController"), ("routes", "order_routes"), ("services", "Orders")):
         _replace(app, f"    from .{module}", f"    from .{module}.orders import {name}\n    from .{module}")
-    _replace(app, "routes=routes(UsersController(users), **policies()),", _COMPOSED)
+    _replace(app, "routes=routes(UsersController(users, idempotency), **policies()),", _COMPOSED)
     _replace(package / "config/settings.py", "    UserSettings,\n)", "    UserSettings,\n    OrderSettings,\n)")
     _replace(package / "config/settings.py", "\n\nclass", "\nfrom .orders import OrderSettings\n\n\nclass")
     routes = package / "routes/orders.py"
@@ -160,7 +160,7 @@ def _do_what_is_left(project: Path) -> None:
 
 _COMPOSED = (
     "routes=[\n            *order_routes(OrdersController(Orders(core.database))),\n"
-    "            *routes(UsersController(users), **policies()),\n        ],"
+    "            *routes(UsersController(users, idempotency), **policies()),\n        ],"
 )
 
 

@@ -32,17 +32,19 @@ EXPORTED: Mapping[str, str] = {
         client_of new_attempts
     """,
     "cache": "Cache CacheStats MemoryCache",
-    "database": "AnyRow Database DatabaseNow NAMING_CONVENTION UTCDateTime",
+    "database": "AnyRow Database DatabaseNow NAMING_CONVENTION UTCDateTime Versioned Versions in_versions",
     "errors": """
         ClientGone ConfigurationError Conflict ContentTooLarge DatabaseUnavailable FieldError Forbidden
-        HostNotAllowed Invalid MalformedRequest NotFound NotReady ProblemType RequestTimedOut ResponseAborted
+        HostNotAllowed IdempotencyKeyInUse IdempotencyKeyReused Invalid MalformedRequest NotFound NotReady
+        PreconditionFailed PreconditionRequired ProblemType RequestTimedOut ResponseAborted
         SchemaOutdated ServiceError ShuttingDown StartupFailed TooManyRequests Unauthenticated Unavailable
         UnsupportedMediaType problem_types
     """,
     "http": """
-        ApiRoute Authorizer BodyLimits allow describe json_response mount read_body read_id read_query
-        static_files websocket
+        ApiRoute Authorizer BodyLimits Idempotency allow describe json_response mount read_body read_id
+        read_if_match read_query static_files version_headers websocket
     """,
+    "idempotency": "EffectKey IdempotencyColumns NO_KEY",
     "middleware": "allowed_hosts body_size_limit cors errors instrumentation proxies rate_limit time_limit",
     "passwords": "Checked HASHING_NICE Passwords Result salt_of",
     "rate_limits": "RateLimit subscriber",

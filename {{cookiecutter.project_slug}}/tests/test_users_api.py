@@ -19,7 +19,7 @@ from .application import MISSING_ID, new_user
 
 pytestmark = pytest.mark.anyio
 
-FIELDS = {"id", "name", "email", "created_at", "updated_at"}
+FIELDS = {"id", "name", "email", "created_at", "updated_at", "version"}
 """What clients see of a user. Add a new field here once it may be shown; a secret one belongs in no response."""
 
 
@@ -160,3 +160,71 @@ async def test_users_are_found_by_ids_in_the_order_asked(admin_client: httpx2.As
 
     assert {"items"} == set(answer.json())
     assert [five[3], five[0]] == ids_of(answer)
+
+
+async def test_a_user_is_created_once_for_each_idempotency_key(admin_client: httpx2.AsyncClient) -> None:
+    key = {"Idempotency-Key": "7f9c3c1e-signup"}
+    responses = [await admin_client.post("/api/users", json=new_user(), headers=key) for _ in range(2)]
+    other = await admin_client.post("/api/users", json=new_user("Grace"), headers=key)
+
+    assert [201, 201] == [response.status_code for response in responses]
+    assert responses[0].content == responses[1].content
+    assert "true" == responses[1].headers["idempotency-replayed"]
+    assert 422 == other.status_code
+
+
+async def test_what_failed_by_a_taken_email_fails_again_with_the_same_key(admin_client: httpx2.AsyncClient) -> None:
+    key = {"Idempotency-Key": "7f9c3c1e-signup"}
+    taken = await create(admin_client)
+    for _ in range(2):
+        assert 409 == (await admin_client.post("/api/users", json=new_user(), headers=key)).status_code
+        await admin_client.delete(taken.headers["location"])
+
+    assert 201 == (await create(admin_client)).status_code
+
+
+async def test_each_change_has_another_etag(admin_client: httpx2.AsyncClient) -> None:
+    created = await create(admin_client)
+    path = created.headers["location"]
+    changes = [{"name": "Countess"}, {"name": "Countess"}, {"password": "a longer pass phrase"}]
+    changed = [await admin_client.patch(path, json=change) for change in changes]
+    read = await admin_client.get(path)
+
+    assert '"1"' == created.headers["etag"]
+    assert ['"2"', '"3"', '"4"'] == [response.headers["etag"] for response in changed]
+    assert ('"4"', 4, "no-store") == (read.headers["etag"], read.json()["version"], read.headers["cache-control"])
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+@pytest.mark.parametrize("tag", ['"1"', 'W/"2"', '"foreign"', '"1", W/"2"'])
+async def test_a_user_that_someone_else_has_changed_is_left_alone(
+    admin_client: httpx2.AsyncClient, method: str, tag: str
+) -> None:
+    path = (await create(admin_client)).headers["location"]
+    await admin_client.patch(path, json={"name": "Countess"})
+    body = {"name": "Ada"} if method == "PATCH" else None
+    response = await admin_client.request(method, path, headers={"If-Match": tag}, json=body)
+
+    assert 412 == response.status_code
+    assert "Countess" == (await admin_client.get(path)).json()["name"]
+    missing = path.rpartition("/")[0] + f"/{MISSING_ID}"
+    assert 404 == (await admin_client.request(method, missing, headers={"If-Match": tag}, json=body)).status_code
+
+
+@pytest.mark.parametrize("tag", ['"2"', '"1", "2"', "*"])
+async def test_a_user_in_the_version_that_was_read_is_changed(admin_client: httpx2.AsyncClient, tag: str) -> None:
+    path = (await create(admin_client)).headers["location"]
+    await admin_client.patch(path, json={"name": "Countess"})
+
+    changed = await admin_client.patch(path, json={"name": "Ada"}, headers={"If-Match": tag})
+    assert (200, '"3"') == (changed.status_code, changed.headers["etag"])
+    assert 204 == (await admin_client.delete(path, headers={"If-Match": changed.headers["etag"]})).status_code
+
+
+async def test_of_two_changes_of_one_version_one_is_made(admin_client: httpx2.AsyncClient) -> None:
+    path = (await create(admin_client)).headers["location"]
+    responses = await asyncio.gather(
+        *(admin_client.patch(path, json={"name": name}, headers={"If-Match": '"1"'}) for name in ("Ada", "Grace"))
+    )
+
+    assert [200, 412] == sorted(response.status_code for response in responses)

@@ -22,15 +22,19 @@ if TYPE_CHECKING:
 
 def build(core: Core) -> Parts:
     """Build the objects of the product, bottom up; nothing is opened yet."""
+    from .chassis.http import Idempotency
     from .controllers.users import UsersController
+    from .models.base import IdempotencyKey
     from .routes import routes
     from .services.users import Users
 
     settings = core.settings.group(UserSettings)
     users = Users(core.database, core.cache, core.passwords, cache_seconds=settings.cache_seconds)
+    idempotency = Idempotency(core, IdempotencyKey)
     return Parts(
-        routes=routes(UsersController(users), **policies()),
+        routes=routes(UsersController(users, idempotency), **policies()),
         provides=[users],
+        tasks={"idempotency keys": core.tasks.every(600, idempotency.tidy)},
     )
 
 

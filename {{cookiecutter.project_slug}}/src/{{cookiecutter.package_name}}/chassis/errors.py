@@ -7,6 +7,10 @@
     ├── Forbidden                the caller is authenticated, and may not do this
     ├── NotFound
     ├── Conflict                 it contradicts what is stored
+    ├── IdempotencyKeyInUse      the first request with this key is not done
+    ├── IdempotencyKeyReused     the key came with another body before
+    ├── PreconditionFailed       the resource has another version than If-Match names
+    ├── PreconditionRequired     the route changes only what If-Match names
     ├── ContentTooLarge
     ├── UnsupportedMediaType
     ├── HostNotAllowed           the Host header names no host of ours
@@ -45,10 +49,14 @@ __all__ = [
     "FieldError",
     "Forbidden",
     "HostNotAllowed",
+    "IdempotencyKeyInUse",
+    "IdempotencyKeyReused",
     "Invalid",
     "MalformedRequest",
     "NotFound",
     "NotReady",
+    "PreconditionFailed",
+    "PreconditionRequired",
     "ProblemType",
     "RequestTimedOut",
     "ResponseAborted",
@@ -119,6 +127,43 @@ class Conflict(ServiceError):
     """The request contradicts what is stored."""
 
     problem = problems.CONFLICT
+
+
+class IdempotencyKeyInUse(ServiceError):
+    """Another request with the same Idempotency-Key is being processed."""
+
+    problem = problems.IDEMPOTENCY_KEY_IN_USE
+    retry_after_seconds = 1
+
+    def __init__(self) -> None:
+        super().__init__("A request with this Idempotency-Key is still being processed.")
+
+
+class IdempotencyKeyReused(ServiceError):
+    """The Idempotency-Key belongs to a request with another body."""
+
+    problem = problems.IDEMPOTENCY_KEY_REUSED
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key came with another body before: another request needs another key.")
+
+
+class PreconditionFailed(ServiceError):
+    """The resource has changed since the client read it."""
+
+    problem = problems.PRECONDITION_FAILED
+
+    def __init__(self) -> None:
+        super().__init__("The resource has another ETag than If-Match names: read it again before you change it.")
+
+
+class PreconditionRequired(ServiceError):
+    """The route changes a resource only in the version that the client has read."""
+
+    problem = problems.PRECONDITION_REQUIRED
+
+    def __init__(self) -> None:
+        super().__init__("This request needs If-Match, with the ETag of what it changes.")
 
 
 class ContentTooLarge(ServiceError):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from ..chassis.http import describe, json_response, read_body, read_id, read_query
+from ..chassis.http import describe, json_response, read_body, read_id, read_if_match, read_query, version_headers
 from ..chassis.shapes import ListQuery, id_at
 from ..models.user import UserChanges, UserCreate, UserCursorPage, UserItems, UserOut, UserPage
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from ..chassis.http import Idempotency
     from ..services.users import Users
 
 _TAGS = ["users"]
@@ -21,8 +23,9 @@ _TAGS = ["users"]
 class UsersController:
     """One method for each method and path of the users."""
 
-    def __init__(self, users: Users) -> None:
+    def __init__(self, users: Users, idempotency: Idempotency) -> None:
         self._users = users
+        self._idempotency = idempotency
 
     @describe(
         summary="Create a user",
@@ -31,10 +34,16 @@ class UsersController:
         responses={201: UserOut},
         problems=[400, 409, 413, 415, 422, 503],
         tags=_TAGS,
+        idempotent=True,
+        versioned=True,
     )
     async def create(self, request: Request) -> Response:
-        user = await self._users.create(await read_body(request, UserCreate))
-        return json_response(user, status=201, headers={"Location": f"{request.url.path}/{user.id}"})
+        def created(user: UserOut) -> Response:
+            headers = {"Location": f"{request.url.path}/{user.id}", **version_headers(user.version)}
+            return json_response(user, status=201, headers=headers)
+
+        new = await read_body(request, UserCreate)
+        return await self._idempotency.respond(request, new, partial(self._users.create, new), created)
 
     @describe(
         summary="List users",
@@ -61,10 +70,11 @@ class UsersController:
         responses={200: UserOut},
         problems=[404, 422, 503],
         tags=_TAGS,
+        versioned=True,
     )
     async def get(self, request: Request) -> Response:
-        document = await self._users.get_json(read_id(request, "user_id"))
-        return Response(document, media_type="application/json")
+        version, document = await self._users.get_json(read_id(request, "user_id"))
+        return Response(document, headers=version_headers(version), media_type="application/json")
 
     @describe(
         summary="Change a user",
@@ -73,10 +83,12 @@ class UsersController:
         responses={200: UserOut},
         problems=[400, 404, 409, 413, 415, 422, 503],
         tags=_TAGS,
+        versioned=True,
     )
     async def update(self, request: Request) -> Response:
-        user_id = read_id(request, "user_id")
-        return json_response(await self._users.update(user_id, await read_body(request, UserChanges)))
+        user_id, versions = read_id(request, "user_id"), read_if_match(request)
+        user = await self._users.update(user_id, await read_body(request, UserChanges), versions)
+        return json_response(user, headers=version_headers(user.version))
 
     @describe(
         summary="Delete a user",
@@ -84,7 +96,8 @@ class UsersController:
         responses={204: None},
         problems=[404, 422, 503],
         tags=_TAGS,
+        versioned=True,
     )
     async def delete(self, request: Request) -> Response:
-        await self._users.delete(read_id(request, "user_id"))
+        await self._users.delete(read_id(request, "user_id"), read_if_match(request))
         return Response(status_code=204)

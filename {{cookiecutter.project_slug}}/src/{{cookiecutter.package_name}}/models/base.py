@@ -1,4 +1,4 @@
-"""The parent of every table, and with it the metadata that migrations compare the database with."""
+"""The parent of every table, with the metadata that migrations compare the database with; and the chassis's table."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase
 
 from ..chassis.database import NAMING_CONVENTION
+from ..chassis.idempotency import IdempotencyColumns
 
 
 class Base(DeclarativeBase):
     """The parent of every table's class."""
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+
+class IdempotencyKey(IdempotencyColumns, Base):
+    """The requests of the last 24 hours that had an Idempotency-Key, and their responses."""
+
+    __tablename__ = "idempotency_keys"

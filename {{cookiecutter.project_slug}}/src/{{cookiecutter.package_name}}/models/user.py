@@ -7,12 +7,12 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ..chassis.database import UTCDateTime
+from ..chassis.database import UTCDateTime, Versioned
 from ..chassis.shapes import Changes, CursorPage, Email, Items, Name, Page, Password, canonical_email, new_id
 from .base import Base
 
 
-class User(Base):
+class User(Versioned, Base):
     """Someone who uses the service. What a feature knows about a user stands in the feature's own table."""
 
     __tablename__ = "users"
@@ -52,6 +52,7 @@ class UserOut(BaseModel):
     email: str
     created_at: datetime
     updated_at: datetime
+    version: int = Field(description="Grows with each change; `ETag` has it too.")
 
 
 class UserPage(Page[UserOut]):

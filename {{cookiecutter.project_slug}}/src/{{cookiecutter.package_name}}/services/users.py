@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import bindparam, delete, exc, func, insert, select, update
 
-from ..chassis.errors import Conflict, FieldError, Invalid, NotFound
+from ..chassis.database import in_versions
+from ..chassis.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
+from ..chassis.idempotency import NO_KEY, EffectKey
 from ..chassis.shapes import Pagination, cursor_after, is_own_email, new_id
 from ..models.user import User, UserChanges, UserCreate, UserCursorPage, UserItems, UserOut, UserPage
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from ..chassis.cache import Cache
-    from ..chassis.database import AnyRow, Database
+    from ..chassis.database import AnyRow, Database, Versions
     from ..chassis.passwords import Passwords
 
-_SHOWN = (User.id, User.name, User.email, User.created_at, User.updated_at)
+_SHOWN = (User.id, User.name, User.email, User.created_at, User.updated_at, User.version)
 """Every column but the password's hash, which is therefore never even loaded."""
 _FIELDS = tuple(column.key for column in _SHOWN)
 
@@ -45,7 +48,9 @@ class UserWatcher(Protocol):
 
 
 class Users:
-    """Raises NotFound, Conflict for an e-mail that is taken, Invalid for it as a password, and DatabaseUnavailable."""
+    """Raises NotFound, Conflict for an e-mail that is taken, Invalid for it as a password, PreconditionFailed, and
+    DatabaseUnavailable.
+    """
 
     def __init__(self, database: Database, cache: Cache, passwords: Passwords, *, cache_seconds: float = 60.0) -> None:
         self._database = database
@@ -58,17 +63,19 @@ class Users:
         """Let *watcher* know of every change from now on."""
         self._watchers.append(watcher)
 
-    async def create(self, new: UserCreate) -> UserOut:
-        """The stored user; Conflict if the e-mail is taken, in whatever letter case."""
+    async def create(self, new: UserCreate, key: EffectKey = NO_KEY) -> UserOut:
+        """The stored user, once for each *key*; Conflict if the e-mail is taken, in whatever letter case."""
         if is_own_email(new.password, new.email):
             raise password_is_own_email("/password")
         password_hash = await self._passwords.hash(new.password.get_secret_value())
         now = datetime.now(UTC)
-        user = UserOut(id=new_id(), name=new.name, email=new.email, created_at=now, updated_at=now)
+        user = UserOut(id=new_id(), name=new.name, email=new.email, created_at=now, updated_at=now, version=1)
         statement = insert(User).values(**user.model_dump(), password_hash=password_hash)
         try:
             async with self._database.transaction() as session:
+                await key.claim(session)
                 await session.execute(statement)
+                await key.store(session, user)
         except exc.IntegrityError as error:
             raise _conflict(error) from None
         return user
@@ -79,14 +86,16 @@ class Users:
             raise _not_found(user_id)
         return _shown(row)
 
-    async def get_json(self, user_id: str) -> bytes:
-        """The user as JSON, through the cache; one that does not exist is not remembered."""
+    async def get_json(self, user_id: str) -> tuple[int, bytes]:
+        """The user's version and JSON, through the cache; one that does not exist is not remembered."""
 
         async def load() -> bytes:
             user = await self.get(user_id)
-            return user.__pydantic_serializer__.to_json(user)
+            return b"%d\n%b" % (user.version, user.__pydantic_serializer__.to_json(user))
 
-        return await self._cache.get_or_load(_cache_key(user_id), load, ttl_seconds=self._cache_seconds)
+        kept = await self._cache.get_or_load(_cache_key(user_id), load, ttl_seconds=self._cache_seconds)
+        version, _, document = kept.partition(b"\n")
+        return int(version), document
 
     async def page(self, *, page: int, limit: int) -> UserPage:
         """One page, oldest first, with totals; its cost grows with the page's number."""
@@ -115,7 +124,7 @@ class Users:
         found = {row.id: _values(row) for row in rows}
         return UserItems.model_validate({"items": [found[user_id] for user_id in ids if user_id in found]})
 
-    async def update(self, user_id: str, changes: UserChanges) -> UserOut:
+    async def update(self, user_id: str, changes: UserChanges, versions: Versions = None) -> UserOut:
         """The user as changed, by one statement: two updates of different fields both last."""
         values: dict[str, Any] = changes.model_dump(include=changes.model_fields_set - {"password"})
         if "password" in changes.model_fields_set:
@@ -123,11 +132,11 @@ class Users:
                 raise password_is_own_email("/password")
             values["password_hash"] = await self._passwords.hash(changes.password.get_secret_value())
         values["updated_at"] = datetime.now(UTC)
-        statement = update(User).where(User.id == user_id).values(**values).returning(*_SHOWN)
+        statement = update(User).where(*_is(user_id, versions)).values(**values).returning(*_SHOWN)
         return _shown(await self._change(user_id, frozenset(changes.model_fields_set), statement))
 
-    async def delete(self, user_id: str) -> None:
-        await self._change(user_id, frozenset(), delete(User).where(User.id == user_id).returning(User.id))
+    async def delete(self, user_id: str, versions: Versions = None) -> None:
+        await self._change(user_id, frozenset(), delete(User).where(*_is(user_id, versions)).returning(User.id))
 
     async def forget(self, user_id: str) -> None:
         """Forget what is remembered of the user, here and by every watcher; it never raises."""
@@ -143,6 +152,8 @@ class Users:
                 for watcher in self._watchers:
                     await watcher.before_change(session, user_id, fields)
                 row = (await session.execute(statement)).one_or_none()
+                if row is None and (await session.execute(_BY_ID, {"user_id": user_id})).first():
+                    raise PreconditionFailed
         except exc.IntegrityError as error:
             raise _conflict(error) from None
         finally:
@@ -152,6 +163,10 @@ class Users:
         for watcher in self._watchers:
             watcher.changed(user_id, fields)
         return row
+
+
+def _is(user_id: str, versions: Versions) -> tuple[ColumnElement[bool], ...]:
+    return User.id == user_id, in_versions(User, versions)
 
 
 def _shown(row: AnyRow) -> UserOut:

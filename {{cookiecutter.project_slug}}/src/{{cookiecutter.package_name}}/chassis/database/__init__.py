@@ -4,5 +4,15 @@ from __future__ import annotations
 
 from .database import AnyRow, Database
 from .types import NAMING_CONVENTION, DatabaseNow, UTCDateTime
+from .versions import Versioned, Versions, in_versions
 
-__all__ = ["NAMING_CONVENTION", "AnyRow", "Database", "DatabaseNow", "UTCDateTime"]
+__all__ = [
+    "NAMING_CONVENTION",
+    "AnyRow",
+    "Database",
+    "DatabaseNow",
+    "UTCDateTime",
+    "Versioned",
+    "Versions",
+    "in_versions",
+]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ..shapes.limits import BodyLimits
+from .conditional import read_if_match, version_headers
 from .describe import describe
+from .idempotency import Idempotency
 from .mounts import mount, static_files
 from .parsing import read_body, read_id, read_query
 from .responses import json_response
@@ -14,13 +16,16 @@ __all__ = [
     "ApiRoute",
     "Authorizer",
     "BodyLimits",
+    "Idempotency",
     "allow",
     "describe",
     "json_response",
     "mount",
     "read_body",
     "read_id",
+    "read_if_match",
     "read_query",
     "static_files",
+    "version_headers",
     "websocket",
 ]

@@ -18,7 +18,8 @@ Handler = TypeVar("Handler", bound=Callable[..., object])
 class Operation:
     """One method of one path. `problems` are the statuses of the problem details it may return.
 
-    `text_type` is the media type of a response whose shape is `str`.
+    `text_type` is the media type of a response whose shape is `str`. An `idempotent` one takes Idempotency-Key. A
+    `versioned` one has an ETag with each body that it returns; PUT, PATCH and DELETE then take If-Match.
     """
 
     summary: str
@@ -29,6 +30,8 @@ class Operation:
     problems: tuple[int, ...]
     tags: tuple[str, ...]
     text_type: str
+    idempotent: bool = False
+    versioned: bool = False
 
 
 def describe(  # noqa: PLR0913 - the parts of an OpenAPI operation, all named
@@ -41,9 +44,22 @@ def describe(  # noqa: PLR0913 - the parts of an OpenAPI operation, all named
     problems: Sequence[int] = (),
     tags: Sequence[str] = (),
     text_type: str = "text/plain",
+    idempotent: bool = False,
+    versioned: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Give the decorated handler an `operation` attribute and leave it as it is."""
-    operation = Operation(summary, description, body, query, dict(responses), tuple(problems), tuple(tags), text_type)
+    operation = Operation(
+        summary,
+        description,
+        body,
+        query,
+        dict(responses),
+        tuple(problems),
+        tuple(tags),
+        text_type,
+        idempotent,
+        versioned,
+    )
 
     def attach(handler: Handler) -> Handler:
         handler.operation = operation  # type: ignore[attr-defined]

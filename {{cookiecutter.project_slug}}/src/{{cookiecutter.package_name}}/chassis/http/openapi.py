@@ -30,8 +30,19 @@ Mode = Literal["validation", "serialization"]
 
 SCHEME = "caller"
 RETRYABLE_STATUSES = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+IDEMPOTENCY_KEY: Json = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Any text that no other request of this caller to this path has. The same request again gets the "
+    "same response for 24 hours, and no second effect; with another body it is 422, while the first one runs 409.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+}
 SCHEMAS = "#/components/schemas/"
 REQUEST_ID = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
+ETAG = {"ETag": {"$ref": "#/components/headers/ETag"}}
+IDEMPOTENCY_REPLAYED = {"Idempotency-Replayed": {"$ref": "#/components/headers/IdempotencyReplayed"}}
+CHANGING_METHODS = frozenset({"PUT", "PATCH", "DELETE"})
 RETRY_AFTER = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
 CONVERTORS: Mapping[type[Convertor[Any]], Json] = {
     IntegerConvertor: {"type": "integer", "minimum": 0},
@@ -43,6 +54,14 @@ HEADERS: Json = {
     "RequestId": {
         "description": "Names the request in each log line about it; the caller's own, if it sent an acceptable one.",
         "schema": {"type": "string", "pattern": f"^{REQUEST_ID_PATTERN}$"},
+    },
+    "ETag": {
+        "description": "The version of the resource, for `If-Match`.",
+        "schema": {"type": "string", "pattern": '^"[1-9][0-9]*"$'},
+    },
+    "IdempotencyReplayed": {
+        "description": "There if the response is the one to an earlier request with the same `Idempotency-Key`.",
+        "schema": {"type": "boolean"},
     },
     "RetryAfter": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}},
 }
@@ -140,9 +159,10 @@ def _operation(route: ApiRoute, method: str, operation: Operation, schemas: _Sch
         "summary": operation.summary,
         "description": operation.description,
         "tags": list(operation.tags),
-        "responses": _responses(operation, schemas),
+        "responses": _responses(operation, schemas, _problems(route, method, operation)),
     }
-    if parameters := [*_path_parameters(route), *_query_parameters(operation, schemas)]:
+    headers = _header_parameters(route, method, operation)
+    if parameters := [*_path_parameters(route), *_query_parameters(operation, schemas), *headers]:
         described["parameters"] = parameters
     if operation.body:
         content = {"application/json": {"schema": schemas.reference(operation.body, "validation")}}
@@ -174,14 +194,39 @@ def _query_parameters(operation: Operation, schemas: _Schemas) -> Iterator[Json]
         yield {"name": name, "in": "query", "required": required, "description": description, "schema": schema}
 
 
-def _responses(operation: Operation, schemas: _Schemas) -> Json:
+def _header_parameters(route: ApiRoute, method: str, operation: Operation) -> Iterator[Json]:
+    if operation.idempotent:
+        yield IDEMPOTENCY_KEY
+    if _takes_if_match(method, operation):
+        required = route.endpoints[method].if_match_required
+        description = "Change the resource only in the version of one of these ETags; `*` means any."
+        schema = {"type": "string"}
+        yield {"name": "If-Match", "in": "header", "required": required, "description": description, "schema": schema}
+
+
+def _takes_if_match(method: str, operation: Operation) -> bool:
+    return operation.versioned and method in CHANGING_METHODS
+
+
+def _problems(route: ApiRoute, method: str, operation: Operation) -> list[int]:
+    """The statuses that *operation* declares, and those of the fields that it takes."""
+    found = {*operation.problems, *((400, 409, 422) if operation.idempotent else ())}
+    if _takes_if_match(method, operation):
+        found |= {400, 412, *((428,) if route.endpoints[method].if_match_required else ())}
+    return sorted(found)
+
+
+def _responses(operation: Operation, schemas: _Schemas, problems: Iterable[int]) -> Json:
     responses: Json = {}
     for status, shape in operation.responses.items():
-        response: Json = {"description": HTTPStatus(status).phrase, "headers": REQUEST_ID}
+        headers = REQUEST_ID | (IDEMPOTENCY_REPLAYED if operation.idempotent else {})
+        if operation.versioned and shape is not None:
+            headers = headers | ETAG
+        response: Json = {"description": HTTPStatus(status).phrase, "headers": headers}
         if shape is not None:
             response["content"] = _content(shape, operation.text_type, schemas)
         responses[str(status)] = response
-    for status in operation.problems:
+    for status in problems:
         responses[str(status)] = _problem(HTTPStatus(status), schemas)
     responses["default"] = _problem(None, schemas)
     return responses

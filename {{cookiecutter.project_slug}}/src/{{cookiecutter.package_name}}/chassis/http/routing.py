@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from ..access import Caller, Policy, current_caller
-from ..errors import ConfigurationError, ContentTooLarge, Forbidden
+from ..errors import ConfigurationError, ContentTooLarge, Forbidden, PreconditionRequired
 from ..shapes.limits import BodyLimits
 from .headers import Headers, declare, overrides
 
@@ -47,6 +47,8 @@ class Endpoint:
     policy: Policy
     handler: Handler
     limits: BodyLimits | None = None
+    if_match_required: bool = False
+    """Whether a request without If-Match is rejected with 428."""
     call: AsyncHandler = field(init=False, repr=False, compare=False)
     """*handler* as a coroutine function."""
 
@@ -55,9 +57,14 @@ class Endpoint:
         object.__setattr__(self, "call", call)
 
 
-def allow(policy: Policy, handler: Handler, *, limits: BodyLimits | None = None) -> Endpoint:
-    """Declare that *handler* serves the callers whom *policy* admits; *limits* replace the settings' for its bodies."""
-    return Endpoint(policy, handler, limits)
+def allow(
+    policy: Policy, handler: Handler, *, limits: BodyLimits | None = None, if_match_required: bool = False
+) -> Endpoint:
+    """Declare that *handler* serves the callers whom *policy* admits; *limits* replace the settings' for its bodies.
+
+    With *if_match_required*, a change that does not say which version it is of gets 428.
+    """
+    return Endpoint(policy, handler, limits, if_match_required)
 
 
 class ApiRoute(Route):
@@ -188,5 +195,7 @@ def _still_authorized(authorizer: Authorizer, policy: Policy, request: Request) 
 
 
 async def _respond(endpoint: Endpoint, request: Request) -> None:
+    if endpoint.if_match_required and "if-match" not in request.headers:
+        raise PreconditionRequired
     response = await endpoint.call(request)
     await response(request.scope, request.receive, request._send)  # noqa: SLF001 - Starlette has no other name for it

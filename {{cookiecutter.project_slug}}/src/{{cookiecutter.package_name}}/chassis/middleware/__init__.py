@@ -64,8 +64,8 @@ def cors(
     core: Core,
     *,
     methods: tuple[str, ...] = ("GET", "POST", "PATCH", "DELETE"),
-    headers: tuple[str, ...] = ("Authorization", "Content-Type", "X-Request-ID"),
-    exposed: tuple[str, ...] = ("X-Request-ID", "Retry-After", "Location"),
+    headers: tuple[str, ...] = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-ID"),
+    exposed: tuple[str, ...] = ("X-Request-ID", "Retry-After", "Location", "ETag", "Idempotency-Replayed"),
 ) -> Middleware | None:
     """What web pages of CORS_ORIGINS may send, and which headers of responses they may read."""
     server = core.settings.server

@@ -40,10 +40,14 @@ NOT_FOUND = ProblemType("not-found", 404, "Resource not found")
 METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", 405, "Method not allowed")
 REQUEST_TIMEOUT = ProblemType("request-timeout", 408, "Request timeout")
 CONFLICT = ProblemType("conflict", 409, "Conflict with the current state")
+IDEMPOTENCY_KEY_IN_USE = ProblemType("idempotency-key-in-use", 409, "Idempotency-Key in use")
+PRECONDITION_FAILED = ProblemType("precondition-failed", 412, "Precondition failed")
 CONTENT_TOO_LARGE = ProblemType("content-too-large", 413, "Content too large")
 URI_TOO_LONG = ProblemType("uri-too-long", 414, "URI too long")
 UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported-media-type", 415, "Unsupported media type")
 INVALID = ProblemType("invalid", 422, "Validation failed")
+IDEMPOTENCY_KEY_REUSED = ProblemType("idempotency-key-reused", 422, "Idempotency-Key reused")
+PRECONDITION_REQUIRED = ProblemType("precondition-required", 428, "Precondition required")
 TOO_MANY_REQUESTS = ProblemType("too-many-requests", 429, "Too many requests")
 HEADERS_TOO_LARGE = ProblemType("headers-too-large", 431, "Request header fields too large")
 CLIENT_ERROR = ProblemType("client-error", 400, "Request rejected")
@@ -64,10 +68,14 @@ CHASSIS_TYPES = (
     METHOD_NOT_ALLOWED,
     REQUEST_TIMEOUT,
     CONFLICT,
+    IDEMPOTENCY_KEY_IN_USE,
+    PRECONDITION_FAILED,
     CONTENT_TOO_LARGE,
     URI_TOO_LONG,
     UNSUPPORTED_MEDIA_TYPE,
     INVALID,
+    IDEMPOTENCY_KEY_REUSED,
+    PRECONDITION_REQUIRED,
     TOO_MANY_REQUESTS,
     HEADERS_TOO_LARGE,
     CLIENT_ERROR,

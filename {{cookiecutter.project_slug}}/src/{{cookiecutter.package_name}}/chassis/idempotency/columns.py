@@ -1,0 +1,29 @@
+"""The columns of a service's table of keys."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ..database import UTCDateTime
+
+
+class IdempotencyColumns:
+    """One request that had an Idempotency-Key, and its response. With a base and a name, they are a table.
+
+    class IdempotencyKey(IdempotencyColumns, Base):
+        __tablename__ = "idempotency_keys"
+    """
+
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    """SHA-256 of caller, method, path and key; the key itself is not stored."""
+    fingerprint: Mapped[str]
+    """SHA-256 of the body that the key came with, without its secrets."""
+    status: Mapped[int]
+    """Of the response; 0 inside the transaction of the effect, and never outside it."""
+    headers: Mapped[str] = mapped_column(Text)
+    """Pairs of name and value, as JSON."""
+    body: Mapped[bytes]
+    expires_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
