@@ -26,7 +26,7 @@ ORIGIN = "https://app.example.com"
 SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 """A letter with another form at the end of a word, which `lower` writes for its capital there."""
 NO_ADDRESSES = [
-    *("no e-mail at all", "", "a\0b@example.com", "a" * 65 + "@example.com", "a..b@example.com", "a" * 100_000),
+    *("no e-mail at all", "", "a\0b@example.com", "a" * 65 + "@example.com", "a..b@example.com", "a" * 10_000),
     *(f"ada{invisible}@example.com" for invisible in "\u200b\u00ad\u200e\u202e\ue000\ufeff\u2028\U000e0061\ufe0f"),
     *(f"ada@exam{invisible}ple.com" for invisible in "\u200b\u00ad\u200e\u202e\ue000\ufeff\u3164\ufe0f"),
 ]

@@ -46,7 +46,7 @@ def kept(address: str) -> str:
         (["a@straße.de", "a@STRAẞE.de", "a@xn--strae-oqa.de"], "a@xn--strae-oqa.de"),
         (["a@\uff25\uff38ample\uff0ecom", "a@example。com", "a@example｡com"], "a@example.com"),
         (["a@\u212aelvin.org", "\u212a@kelvin.org"][:1], "a@kelvin.org"),
-        (["a@ن\u0627مه\u200c\u0627ی.com"], "a@xn--mgba3gch31f060k.com"),
+        (["a@\u0646\u0627\u0645\u0647\u200c\u0627\u06cc.com"], "a@xn--mgba3gch31f060k.com"),
         (["a@l·l.com"], "a@xn--ll-0ea.com"),
     ],
 )
