@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -236,25 +236,33 @@ def test_an_expectation_in_http_1_0_is_ignored(service: Service) -> None:
     assert received.endswith(b"\r\n\r\nabc")
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_curl_with_http2_keeps_its_connection(service: Service) -> None:
-    url = f"http://127.0.0.1:{service.port()}"
+def curl(url: str, _folder: Path) -> list[str]:
+    """What curl prints of three requests, each with how many connections it opened for it."""
     report = ["-w", " %{http_code} %{http_version} %{num_connects}\n", "-sS", "--http2"]
     command = ["curl", *report, "-d", "abc", f"{url}/echo", "--next", *report, f"{url}/slow?seconds=0"]
     command += ["--next", *report, "-H", "Transfer-Encoding: chunked", "-d", "in chunks", f"{url}/echo"]
-
-    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-
-    assert ["abc 200 1.1 1", '{"ok":true} 200 1.1 0', "in chunks 200 1.1 0"] == result.stdout.splitlines()
+    return printed(command)
 
 
-@pytest.mark.skipif(shutil.which("javac") is None, reason="no JDK is installed")
-def test_the_http_client_of_java_is_served(service: Service, tmp_path: Path) -> None:
-    program = tmp_path / "Client.java"
+def java(url: str, folder: Path) -> list[str]:
+    program = folder / "Client.java"
     program.write_text(JAVA)
+    return printed(["java", str(program), url])
 
-    command = ["java", str(program), f"http://127.0.0.1:{service.port()}"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
 
-    expected = ["200 of known length", "200 ", '200 {"ok":true,"path":"/"}', "200 in chunks"]
-    assert expected == result.stdout.splitlines()
+def printed(command: list[str]) -> list[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout.splitlines()
+
+
+CLIENTS: dict[str, tuple[Callable[[str, Path], list[str]], list[str]]] = {
+    "curl": (curl, ["abc 200 1.1 1", '{"ok":true} 200 1.1 0', "in chunks 200 1.1 0"]),
+    "javac": (java, ["200 of known length", "200 ", '200 {"ok":true,"path":"/"}', "200 in chunks"]),
+}
+"""By the program that must be installed; a JDK is not everywhere, and its requests are those of the tests above."""
+
+
+@pytest.mark.parametrize("program", [program for program in CLIENTS if shutil.which(program)])
+def test_clients_that_ask_for_h2c_are_served(service: Service, program: str, tmp_path: Path) -> None:
+    client, expected = CLIENTS[program]
+
+    assert expected == client(f"http://127.0.0.1:{service.port()}", tmp_path)

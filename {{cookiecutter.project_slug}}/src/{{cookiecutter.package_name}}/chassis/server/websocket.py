@@ -16,7 +16,7 @@ from ..context import request_id as current_request_id
 from ..errors import ShuttingDown
 from ..shapes import problem
 from ..shapes.headers import SECURITY_HEADERS
-from ..shapes.websockets import INTERNAL_ERROR, NORMAL_CLOSURE, SERVICE_RESTART
+from ..shapes.websockets import ABNORMAL_CLOSURE, INTERNAL_ERROR, NORMAL_CLOSURE, SERVICE_RESTART
 from .deadlines import WriteClock
 from .rejection import OTHER_METHOD, Rejected, log_rejection
 
@@ -127,6 +127,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if self._answered:
             return
         self.handshake_complete = self.close_sent = True
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": ABNORMAL_CLOSURE})
         self.conn.send_response(self.conn.reject_as(rejected))
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.transport.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 NORMAL_CLOSURE = 1000
+ABNORMAL_CLOSURE = 1006
+"""In ASGI, of a connection that ended without a Close frame; it is in no frame itself."""
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
 SERVICE_RESTART = 1012
