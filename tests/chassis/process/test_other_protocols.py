@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from .service import Answer, Service, read_answer, read_to_end, request
 from .test_http_limits import REJECTIONS, answer_to
@@ -17,6 +19,14 @@ UPGRADE = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings
 """As each cleartext request of Java's HttpClient and of `curl --http2` has it."""
 HOST_LINE = b"Host: test\r\n"
 CHUNKED = b"2\r\nab\r\n1;x=y\r\nc\r\n0\r\nX-Trailer: forged\r\n\r\n"
+
+FRAMINGS: dict[str, Callable[[bytes], tuple[list[str], bytes]]] = {
+    "length": lambda body: ([f"Content-Length: {len(body)}"], body),
+    "chunks": lambda body: (
+        ["Transfer-Encoding: chunked"],
+        (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + b"0\r\n\r\n",
+    ),
+}
 
 JAVA = """
 import java.io.ByteArrayInputStream;
@@ -81,6 +91,27 @@ def test_an_upgrade_to_h2c_is_ignored_and_keeps_the_connection(
     assert "close" not in first.headers["connection"]
 
 
+@given(
+    requests=st.lists(
+        st.tuples(st.booleans(), st.sampled_from(["length", "chunks"]), st.binary(max_size=60)), min_size=1, max_size=6
+    ),
+    piece_bytes=st.sampled_from([0, 13, 64]),
+)
+@settings(max_examples=20, deadline=None)
+def test_an_upgrade_changes_nothing_about_where_a_request_ends(
+    service: Service, requests: list[tuple[bool, str, bytes]], piece_bytes: int
+) -> None:
+    sent = b"".join(
+        request("/echo", "POST", *((UPGRADE,) if upgrade else ()), *FRAMINGS[framing](body)[0])
+        + FRAMINGS[framing](body)[1]
+        for upgrade, framing, body in requests
+    )
+
+    answers = answers_to(service, sent, len(requests), piece_bytes=piece_bytes)
+
+    assert [body for _, _, body in requests] == [answer.body for answer in answers]
+
+
 def test_pipelined_upgrades_are_all_ignored(service: Service) -> None:
     upgrading = request("/echo", "POST", UPGRADE, "Content-Length: 3") + b"abc"
 
@@ -92,6 +123,13 @@ def test_the_application_sees_the_request_as_it_was_sent(service: Service) -> No
 
     assert answer.json().items() >= {"upgrade": "h2c", "transfer-encoding": "chunked"}.items()
     assert "x-trailer" not in answer.json()
+
+
+@pytest.mark.parametrize("body_field", ["Content-Length: 00", "Content-Length: 3", "Transfer-Encoding: chunked"])
+def test_a_handshake_of_a_websocket_has_no_body(service: Service, body_field: str) -> None:
+    fields = ("Connection: Upgrade", "Upgrade: websocket", body_field)
+
+    assert 501 == answer_to(service, request("/websocket/echo", "GET", *fields)).status
 
 
 @pytest.mark.parametrize("upgrade", ["h2c, websocket", "TLS/1.0", "websockets", "h2c\r\nUpgrade: websocket"])

@@ -28,6 +28,7 @@ ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
 READ_FIELDS: Final = frozenset({b"host", b"expect", b"content-length", b"transfer-encoding"})
 """What the server itself reads of a head; one look-up spares every other field a comparison with each."""
+BODY_FIELDS: Final = frozenset({b"content-length", b"transfer-encoding"})
 WEBSOCKET_LINE_BYTES: Final = 8_160
 """For the target and each field of a handshake; the websockets library gives up a line above 8,192 bytes."""
 LENGTH_DIGITS: Final = 19
@@ -273,13 +274,13 @@ class RequestReader(HttpToolsProtocol):
         if method == "CONNECT":
             raise Rejected(problem.NOT_IMPLEMENTED, "This server is no proxy.")
         self.upgrading = self.parser.get_http_version() == "1.1" and asks_for_websocket(self.headers)
-        framing = framing_of(self.headers)
         if not self.upgrading:
-            self.hidden_body = framing
-        elif framing:
+            self.hidden_body = framing_of(self.headers)
+            return
+        if any(name in BODY_FIELDS and value != b"0" for name, value in self.headers):
             raise Rejected(problem.NOT_IMPLEMENTED, "A websocket's handshake has no body.")
         longest = max(len(self.url), *(len(name) + len(value) for name, value in self.headers))
-        if self.upgrading and longest > WEBSOCKET_LINE_BYTES:
+        if longest > WEBSOCKET_LINE_BYTES:
             raise Rejected(
                 problem.HEADERS_TOO_LARGE, f"A websocket's fields have at most {WEBSOCKET_LINE_BYTES} bytes."
             )
