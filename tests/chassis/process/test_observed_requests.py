@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -170,3 +172,19 @@ def test_development_migrates_by_itself_and_every_line_from_the_first_to_the_las
         *(set(line) for line in service.lines)
     )
     assert "" == errors
+
+
+def test_thirty_scrapers_leave_the_service_usable(client: httpx2.Client) -> None:
+    ends = time.monotonic() + 1.5
+
+    def scrape(_: int) -> set[int]:
+        found = set()
+        while time.monotonic() < ends:
+            found.add(client.get("/metrics").status_code)
+        return found
+
+    with ThreadPoolExecutor(30) as scrapers:
+        scraping = [scrapers.submit(scrape, number) for number in range(30)]
+        while time.monotonic() < ends:
+            assert 200 == client.get("/health/ready").status_code
+        assert {200} == set().union(*(each.result() for each in scraping))

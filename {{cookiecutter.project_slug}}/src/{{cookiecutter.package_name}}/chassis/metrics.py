@@ -6,9 +6,11 @@ families when they are scraped: a locked counter and histogram of the client lib
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
+from time import monotonic
 from typing import Any
 
 from prometheus_client import (
@@ -253,3 +255,33 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text format 0.0.4; takes milliseconds, so call it in a thread."""
         return generate_latest(self.registry)
+
+
+class SharedExposition:
+    """Makes one exposition at a time, whoever asks: all who wait get the next one, so none is older than its request.
+
+    It shares the interpreter with the event loop. So it rests as long as it took before the next, and however many
+    scrape take at most half of the time.
+    """
+
+    def __init__(self, exposition: Callable[[], bytes]) -> None:
+        self._exposition = exposition
+        self._free_at = 0.0
+        self._next: asyncio.Task[bytes] | None = None
+        """Has not begun, so that it can be joined."""
+        self._turn = asyncio.Lock()
+
+    async def __call__(self) -> bytes:
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_task(self._make(), name="exposition")
+        return await asyncio.shield(self._next)  # a scraper that leaves takes it from no other
+
+    async def _make(self) -> bytes:
+        async with self._turn:
+            await asyncio.sleep(self._free_at - monotonic())
+            self._next = None
+            started = monotonic()
+            try:
+                return await asyncio.to_thread(self._exposition)
+            finally:
+                self._free_at = 2 * monotonic() - started

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Literal
 
 from starlette.responses import Response
@@ -10,6 +9,7 @@ from starlette.responses import Response
 from ..access import PUBLIC
 from ..errors import NotReady
 from ..metrics import CONTENT_TYPE as METRICS_CONTENT_TYPE
+from ..metrics import SharedExposition
 from ..shapes.operations import LIVE_PATH, METRICS_PATH, READY_PATH, Health, ServiceIdentity
 from .describe import describe
 from .routing import ApiRoute, allow
@@ -57,7 +57,7 @@ class OperationsController:
 
     def __init__(self, readiness: Readiness, metrics: Metrics) -> None:
         self._readiness = readiness
-        self._metrics = metrics
+        self._exposition = SharedExposition(metrics.exposition)
 
     @describe(
         summary="Tell whether the process is alive",
@@ -87,8 +87,7 @@ class OperationsController:
         tags=["operations"],
     )
     async def metrics(self, _request: Request) -> Response:
-        body = await asyncio.to_thread(self._metrics.exposition)
-        return Response(body, media_type=METRICS_CONTENT_TYPE)
+        return Response(await self._exposition(), media_type=METRICS_CONTENT_TYPE)
 
 
 def _health(status: Literal["alive", "ready"]) -> Response:
