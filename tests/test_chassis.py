@@ -36,7 +36,7 @@ EXPORTED: Mapping[str, str] = {
     "errors": """
         ClientGone ConfigurationError Conflict ContentTooLarge DatabaseUnavailable FieldError Forbidden
         HostNotAllowed IdempotencyKeyInUse IdempotencyKeyReused Invalid MalformedRequest NotFound NotReady
-        PreconditionFailed PreconditionRequired ProblemType RequestTimedOut ResponseAborted
+        Overloaded PreconditionFailed PreconditionRequired ProblemType RequestTimedOut ResponseAborted
         SchemaOutdated ServiceError ShuttingDown StartupFailed TooManyRequests Unauthenticated Unavailable
         UnsupportedMediaType problem_types
     """,
@@ -45,7 +45,9 @@ EXPORTED: Mapping[str, str] = {
         read_if_match read_query static_files version_headers websocket
     """,
     "idempotency": "EffectKey IdempotencyColumns NO_KEY",
-    "middleware": "allowed_hosts body_size_limit cors errors instrumentation proxies rate_limit time_limit",
+    "middleware": """
+        allowed_hosts body_size_limit concurrency_limit cors errors instrumentation proxies rate_limit time_limit
+    """,
     "passwords": "Checked HASHING_NICE Passwords Result salt_of",
     "rate_limits": "RateLimit subscriber",
     "settings": """

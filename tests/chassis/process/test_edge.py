@@ -259,3 +259,20 @@ def test_an_answer_that_has_begun_may_take_longer_than_a_request_may(folder: Pat
     assert late.json()["type"].endswith(":timed-out")
     assert b"begun" in streamed
     assert streamed.endswith(b"ended\r\n0\r\n\r\n")
+
+
+def test_a_request_beyond_those_that_are_served_at_once_is_rejected_at_once(folder: Path) -> None:
+    with Command(folder, MAX_CONCURRENT_REQUESTS="1") as service, service.client() as client:
+        with service.connect() as waiting:
+            fields = ("Content-Type: application/json", "Content-Length: 100")
+            waiting.sendall(request("/api/users", "POST", *fields) + b"{")
+            service.line("listening")
+            statuses = {client.get("/").status_code for _ in range(50)}
+            rejected = client.get("/")
+            probes = {client.get(path).status_code for path in ("/health/live", "/health/ready", "/metrics")}
+
+        assert 503 in statuses
+        assert (503, "1") == (rejected.status_code, rejected.headers["retry-after"])
+        assert {200} == probes
+        service.line("limit reached", setting="MAX_CONCURRENT_REQUESTS", limit=1)
+        assert 200 in {client.get("/").status_code for _ in range(50)}

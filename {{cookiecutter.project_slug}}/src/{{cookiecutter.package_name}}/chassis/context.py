@@ -14,6 +14,7 @@ from .shapes.limits import DEFAULT_LIMITS
 if TYPE_CHECKING:
     from starlette.types import Message
 
+    from .middleware.concurrency import Ticket
     from .shapes.headers import Overrides
 
 REQUEST_ID_PATTERN = "[A-Za-z0-9._-]{1,128}"
@@ -50,10 +51,13 @@ class Exchange:
     its last byte was handed to the server; `outcome`, where it is not 0, is the status to record instead, because the
     client never saw a whole response. `headers` are those that the route, or the mounts around it, declare; `pending`
     holds the start and the body of a response that is sent if no exception follows. `body_limits` are those of the
-    settings until the route has others.
+    settings until the route has others; `ticket` is the request's place among those that are served at once.
     """
 
-    __slots__ = ("body_limits", "complete", "headers", "outcome", "pending", "request_id", "started", "status")
+    __slots__ = (
+        *("body_limits", "complete", "headers", "outcome", "pending", "request_id", "started", "status"),
+        "ticket",
+    )
 
     def __init__(self, identifier: str, started: float) -> None:
         self.request_id = identifier
@@ -64,3 +68,4 @@ class Exchange:
         self.headers: Overrides | None = None
         self.pending: tuple[Message, Message] | None = None
         self.body_limits = DEFAULT_LIMITS
+        self.ticket: Ticket | None = None

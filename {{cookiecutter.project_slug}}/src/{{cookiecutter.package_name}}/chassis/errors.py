@@ -18,6 +18,7 @@
     └── Unavailable              try again later
         ├── DatabaseUnavailable
         ├── RequestTimedOut
+        ├── Overloaded           too much is served already
         ├── ShuttingDown
         └── NotReady             asked by a probe, so it is not worth a log line
     ConfigurationError           the service is put together wrongly: its owner has to mend it before it can start
@@ -55,6 +56,7 @@ __all__ = [
     "MalformedRequest",
     "NotFound",
     "NotReady",
+    "Overloaded",
     "PreconditionFailed",
     "PreconditionRequired",
     "ProblemType",
@@ -223,6 +225,10 @@ class ShuttingDown(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("The service stopped before it could respond.")
+
+
+class Overloaded(Unavailable):
+    """As much is served already as MAX_CONCURRENT_REQUESTS or MAX_STREAMS allow; logged once in a while."""
 
 
 class NotReady(Unavailable):

@@ -14,6 +14,7 @@ from ..chassis import Core
 from ..chassis.middleware import (
     allowed_hosts,
     body_size_limit,
+    concurrency_limit,
     cors,
     errors,
     instrumentation,
@@ -32,6 +33,7 @@ def middleware(core: Core) -> Sequence[Middleware | None]:
         errors(core),  # every exception becomes problem details
         allowed_hosts(core),  # ALLOWED_HOSTS
         rate_limit(core),  # RATE_LIMIT_PER_MINUTE
+        concurrency_limit(core),  # MAX_CONCURRENT_REQUESTS, MAX_STREAMS
         body_size_limit(core),  # MAX_BODY_BYTES
         time_limit(core),  # REQUEST_TIMEOUT_SECONDS
         # Your own, such as Middleware(TenantMiddleware, header="X-Tenant").

@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from ..access import Policy, current_caller
 from .admission import RECHECK_SECONDS, Admission
 from .headers import Headers, declare, overrides
-from .routing import Authorizer, require_owner, required
+from .routing import Authorizer, count_as_stream, require_owner, required
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -33,9 +33,11 @@ class PolicyMount(Mount):
         name: str,
         headers: Headers | None = None,
         recheck_seconds: float = RECHECK_SECONDS,
+        long_poll: bool = False,
     ) -> None:
         super().__init__(path, app, name=name)
         self.policy = policy
+        self._long_poll = long_poll
         self._headers = overrides(headers, f"the mount {self.path}")
         self._recheck_seconds = recheck_seconds
         self._authorizer: Authorizer | None = None
@@ -65,6 +67,8 @@ class PolicyMount(Mount):
             await self._redirect(scope, receive, send)
             return
         declare(scope, self._headers)
+        if self._long_poll:
+            count_as_stream(scope)
         if self.policy.public:
             await super().handle(scope, receive, send)
             return
@@ -123,15 +127,24 @@ def mount(  # noqa: PLR0913 - all named
     name: str,
     headers: Headers | None = None,
     recheck_seconds: float = RECHECK_SECONDS,
+    long_poll: bool = False,
 ) -> PolicyMount:
     """Serve the ASGI application *app* below *path* to the callers whom *policy* admits.
 
     *headers* of its responses replace its own and those of the chassis, or remove them where the value is None:
     `headers={"Content-Security-Policy": "default-src 'self' https://cdn.example"}`. Problem details keep theirs, and
     an error is never cached. The callers of its websockets are checked again every *recheck_seconds*, as those of
-    `websocket` are.
+    `websocket` are. Requests of a *long_poll*, as of Socket.IO, count against MAX_STREAMS while they wait.
     """
-    return PolicyMount(path, app, policy=policy, name=name, headers=headers, recheck_seconds=recheck_seconds)
+    return PolicyMount(
+        path,
+        app,
+        policy=policy,
+        name=name,
+        headers=headers,
+        recheck_seconds=recheck_seconds,
+        long_poll=long_poll,
+    )
 
 
 def static_files(  # noqa: PLR0913 - all named

@@ -49,6 +49,8 @@ class Endpoint:
     limits: BodyLimits | None = None
     if_match_required: bool = False
     """Whether a request without If-Match is rejected with 428."""
+    long_poll: bool = False
+    """Whether requests wait here until something happens: they count as streams, against MAX_STREAMS."""
     call: AsyncHandler = field(init=False, repr=False, compare=False)
     """*handler* as a coroutine function."""
 
@@ -58,13 +60,19 @@ class Endpoint:
 
 
 def allow(
-    policy: Policy, handler: Handler, *, limits: BodyLimits | None = None, if_match_required: bool = False
+    policy: Policy,
+    handler: Handler,
+    *,
+    limits: BodyLimits | None = None,
+    if_match_required: bool = False,
+    long_poll: bool = False,
 ) -> Endpoint:
     """Declare that *handler* serves the callers whom *policy* admits; *limits* replace the settings' for its bodies.
 
-    With *if_match_required*, a change that does not say which version it is of gets 428.
+    With *if_match_required*, a change that does not say which version it is of gets 428. Requests of a *long_poll*
+    count against MAX_STREAMS while they wait.
     """
-    return Endpoint(policy, handler, limits, if_match_required)
+    return Endpoint(policy, handler, limits, if_match_required, long_poll)
 
 
 class ApiRoute(Route):
@@ -118,6 +126,8 @@ class ApiRoute(Route):
             raise HTTPException(405, headers={"Allow": self._allow})
         if endpoint.limits is not None:
             _limit(scope, endpoint.limits)
+        if endpoint.long_poll:
+            count_as_stream(scope)
         request = Request(scope, receive, send)
         if endpoint.policy.public:
             await _respond(endpoint, request)
@@ -133,6 +143,13 @@ class ApiRoute(Route):
     async def _unused(self, _request: Request) -> Response:
         """Starlette wants one handler for all methods; `handle` never asks it."""
         raise NotImplementedError
+
+
+def count_as_stream(scope: Scope) -> None:
+    """Let the request of *scope* count against MAX_STREAMS; raises Overloaded if no place is left there."""
+    exchange = scope.get("exchange")
+    if exchange is not None and exchange.ticket is not None:
+        exchange.ticket.becomes_stream()
 
 
 def _limit(scope: Scope, limits: BodyLimits) -> None:

@@ -6,6 +6,7 @@
     errors            every exception becomes problem details
     allowed_hosts     only when ALLOWED_HOSTS is set
     rate_limit        429; only when RATE_LIMIT_PER_MINUTE is not 0
+    concurrency_limit 503 for more than is served at once
     body_size_limit   413
     time_limit        503
 
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 from starlette.middleware import Middleware
 
 from ..shapes.limits import BodyLimits
+from .concurrency import ConcurrencyLimitMiddleware
 from .errors import ErrorMiddleware
 from .hosts import AllowedHostsMiddleware
 from .instrumentation import InstrumentationMiddleware
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "allowed_hosts",
     "body_size_limit",
+    "concurrency_limit",
     "cors",
     "errors",
     "instrumentation",
@@ -112,6 +115,14 @@ def rate_limit(core: Core) -> Middleware | None:
 
     limit = RateLimit(server.rate_limit_per_minute)
     return Middleware(RateLimitMiddleware, hit=limit.hit, proxies_trusted=bool(server.trusted_proxies))
+
+
+def concurrency_limit(core: Core) -> Middleware:
+    """Rejects what is beyond MAX_CONCURRENT_REQUESTS, or MAX_STREAMS of streams, websockets and long polls."""
+    server = core.settings.server
+    return Middleware(
+        ConcurrencyLimitMiddleware, max_requests=server.max_concurrent_requests, max_streams=server.max_streams
+    )
 
 
 def body_size_limit(core: Core) -> Middleware:

@@ -153,7 +153,7 @@ def _is_asked_to_end() -> bool:
 
 def _of_service_error(error: errors.ServiceError) -> _Rejection:
     kind = error.problem
-    if isinstance(error, errors.Unavailable) and not isinstance(error, errors.NotReady):
+    if isinstance(error, errors.Unavailable) and not isinstance(error, errors.NotReady | errors.Overloaded):
         _log.warning("request rejected", problem=kind.slug, detail=error.detail, cause=_cause(error))
     return _Rejection(
         kind,

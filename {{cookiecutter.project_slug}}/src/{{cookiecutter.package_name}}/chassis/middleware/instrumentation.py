@@ -153,6 +153,8 @@ async def _send_pending(exchange: Exchange, scope: Scope, send: Send) -> None:
 def _started(exchange: Exchange, scope: Scope, start: Message) -> Message:
     """*start* with all its headers; from now on the response has begun."""
     status = start["status"]
+    if exchange.ticket is not None:
+        exchange.ticket.response_starts(start)
     headers = completed(
         status,
         start.get("headers", ()),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
+from .concurrency import ConcurrencyLimitMiddleware
 from .errors import ErrorMiddleware
 from .hosts import AllowedHostsMiddleware
 from .instrumentation import InstrumentationMiddleware
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from starlette.middleware import Middleware
 
 _WHERE = "middleware/__init__.py"
-_INSIDE_ERRORS = (AllowedHostsMiddleware, RateLimitMiddleware, BodySizeLimitMiddleware, TimeoutMiddleware)
+_INSIDE_ERRORS = (
+    *(AllowedHostsMiddleware, RateLimitMiddleware),
+    *(ConcurrencyLimitMiddleware, BodySizeLimitMiddleware, TimeoutMiddleware),
+)
 """They reject by raising, which `ErrorMiddleware` turns into a response."""
 
 

@@ -96,6 +96,20 @@ class ServerSettings(SettingsGroup):
         validation_alias="MAX_JSON_DEPTH",
         description="How many levels of lists and objects a JSON body may have; one with more is rejected with 413.",
     )
+    max_concurrent_requests: int = Field(
+        default=1000,
+        ge=1,
+        le=1_000_000,
+        validation_alias="MAX_CONCURRENT_REQUESTS",
+        description="How many requests may wait for their response at a time; one more is rejected with 503 at once.",
+    )
+    max_streams: int = Field(
+        default=5000,
+        ge=1,
+        le=1_000_000,
+        validation_alias="MAX_STREAMS",
+        description="How many websockets, streams and long polls may be open at a time; one more is rejected with 503.",
+    )
     max_header_bytes: int = Field(
         default=32_768,
         ge=1024,
