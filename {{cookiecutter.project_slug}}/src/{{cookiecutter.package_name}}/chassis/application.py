@@ -106,7 +106,7 @@ def _authorizer(parts: Sequence[Parts]) -> Any:
 
 
 def _checks(core: Core, parts: Sequence[Parts]) -> dict[str, Any]:
-    checks: dict[str, Any] = {"database": core.database.ping}
+    checks: dict[str, Any] = {"database": core.database.probe}
     for part in parts:
         for name, check in part.checks.items():
             if name in checks:

@@ -151,6 +151,9 @@ def _export_metrics(core: Core) -> None:
     metrics, cache = core.metrics, core.cache
     metrics.read_gauges("db_pool_connections", "Database connections by state.", "state", core.database.pool_state)
     metrics.read_gauge("process_heap_bytes", "Private memory of the process: heap and stacks.", heap_bytes)
+    metrics.read_gauge(
+        "database_degraded", "1 while the database's server has no space for writes.", lambda: core.database.degraded
+    )
     metrics.read_gauge("background_tasks", "Supervised tasks that run now.", lambda: len(core.tasks))
     metrics.read_counters(
         "cache_requests",

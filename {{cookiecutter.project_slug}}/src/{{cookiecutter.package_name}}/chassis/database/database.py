@@ -16,6 +16,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from ..errors import DatabaseUnavailable, StartupFailed
 from ..settings.secrets import SecretUrl
+from .degradation import Degradation
 from .engines import (
     Limits,
     follow_file,
@@ -26,8 +27,9 @@ from .engines import (
     sqlite_writer,
     transactional,
 )
-from .failures import reason_of
-from .liveness import is_lost
+from .failures import is_busy, is_transient, reason_of, unavailable
+from .liveness import hear_of_full_disk, is_lost
+from .probe import Probe
 from .timings import time_statements
 
 if TYPE_CHECKING:
@@ -37,13 +39,6 @@ if TYPE_CHECKING:
 
 AnyRow = Row[*tuple[Any, ...]]
 Result = TypeVar("Result")
-
-_SQLITE_BUSY = 5
-_SQLITE_TRANSIENT = {5, 6, 8, 9, 10, 13, 14}
-"""BUSY, LOCKED, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN (sqlite.org/rescode.html): not the statement's fault."""
-
-_POSTGRESQL_TRANSIENT = ("08", "53", "57", "58", "40001", "40P01", "55P03", "25P03")
-"""Classes and codes (PostgreSQL manual, appendix A): connection, resources, operator, system, deadlock, lock."""
 
 
 class Database:
@@ -74,6 +69,7 @@ class Database:
             pool_timeout_seconds=pool_timeout_seconds,
             statement_timeout_seconds=statement_timeout_seconds,
         )
+        self._degradation = Degradation()
         self._writer: AsyncEngine
         self._reader: AsyncEngine
         if is_sqlite(self._url):
@@ -86,6 +82,8 @@ class Database:
             self._reader = postgresql(self._url, limits, application_name=application_name, autocommit=True)
             self._writer = transactional(self._reader)
             self._pools = [_pool(self._writer)]
+            hear_of_full_disk(self._reader, self._degradation.refused)
+        self._probe = Probe(self._url, limits, application_name=application_name)
         if on_statement is not None:
             for each in self.engines:
                 time_statements(each, on_statement)
@@ -130,7 +128,7 @@ class Database:
             async with self._writer.begin():
                 pass
         except exc.OperationalError as error:
-            if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF != _SQLITE_BUSY:
+            if not is_busy(error):
                 raise
 
     def _unusable(
@@ -142,6 +140,16 @@ class Database:
         """Close every connection: without it, the threads of SQLite's would outlive the service."""
         await self._writer.dispose()
         await self._reader.dispose()
+        await self._probe.close()
+
+    async def probe(self) -> None:
+        """Return when the database takes writes; raises DatabaseUnavailable with the reason, for readiness."""
+        await self._probe.ask()
+
+    @property
+    def degraded(self) -> bool:
+        """Whether a shared server has no space for writes; reads go on, so the service stays ready."""
+        return bool(self._degradation)
 
     async def ping(self) -> None:
         """Return when the database responds; raises DatabaseUnavailable."""
@@ -183,15 +191,18 @@ class Database:
             try:
                 await session.connection()
             except Exception as error:
-                raise _unavailable(error) from error
+                raise unavailable(error) from error
             finally:
                 self._waited(started)
             try:
                 yield session
+                wrote = self._degradation and await self._degradation.has_written(session)
                 await session.commit()
+                if wrote:
+                    self._degradation.stored()
             except (exc.SQLAlchemyError, ConnectionError, TimeoutError) as error:
-                if _is_transient(error):
-                    raise _unavailable(error) from error
+                if is_transient(error):
+                    raise unavailable(error) from error
                 raise
 
     @asynccontextmanager
@@ -204,14 +215,14 @@ class Database:
         try:
             await connection.start()
         except Exception as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         finally:
             self._waited(started)
         try:
             yield connection
         except (exc.SQLAlchemyError, ConnectionError, TimeoutError) as error:
-            if _is_transient(error):
-                raise _unavailable(error) from error
+            if is_transient(error):
+                raise unavailable(error) from error
             raise
         finally:
             # Shielded: a request that is cancelled twice must not take the connection with it.
@@ -222,7 +233,7 @@ class Database:
         try:
             connection = self._reader.sync_engine.connect()
         except Exception as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         finally:
             self._waited(started)
         try:
@@ -231,8 +242,8 @@ class Database:
         except (exc.SQLAlchemyError, ConnectionError, TimeoutError) as error:
             if again and is_lost(error):
                 return self._read(function, again=False)
-            if _is_transient(error):
-                raise _unavailable(error) from error
+            if is_transient(error):
+                raise unavailable(error) from error
             raise
 
     def _waited(self, started: float) -> None:
@@ -274,25 +285,3 @@ def _pool(engine: AsyncEngine) -> QueuePool:
     if not isinstance(pool, QueuePool):
         raise TypeError(f"{type(pool).__name__} counts no connections")
     return pool
-
-
-def _unavailable(error: Exception) -> Exception:
-    """What to raise for a failure to reach the database; a programmer's mistake stays what it is."""
-    if isinstance(error, (TypeError, ImportError)):
-        return error
-    if isinstance(error, exc.TimeoutError):
-        return DatabaseUnavailable("Every database connection is in use.")
-    return DatabaseUnavailable("The database cannot be reached.")
-
-
-def _is_transient(error: Exception) -> bool:
-    """Whether trying again later may help: drivers also raise bare ConnectionError and TimeoutError."""
-    if not isinstance(error, exc.DBAPIError):
-        return not isinstance(error, exc.SQLAlchemyError) or isinstance(error, exc.TimeoutError)
-    if error.connection_invalidated:
-        return True
-    sqlite_code = getattr(error.orig, "sqlite_errorcode", None)
-    if sqlite_code is not None:
-        return (sqlite_code & 0xFF) in _SQLITE_TRANSIENT
-    state = getattr(error.orig, "sqlstate", None)
-    return state is not None and state.startswith(_POSTGRESQL_TRANSIENT)

@@ -5,7 +5,7 @@ A driver is imported by the engine that uses it: a service on SQLite never loads
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from time import monotonic
@@ -15,7 +15,7 @@ from sqlalchemy import event, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from .liveness import ping_idle_connections
+from .liveness import leave_lost_servers, ping_idle_connections
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
@@ -37,6 +37,10 @@ class Limits:
     pool_timeout_seconds: float
     statement_timeout_seconds: float
     """0 for no limit, as a migration needs."""
+
+    def single(self, pool_timeout_seconds: float) -> Limits:
+        """The same for one connection, which waits so long for a lock of SQLite's."""
+        return replace(self, pool_size=1, max_overflow=0, pool_timeout_seconds=pool_timeout_seconds)
 
     def pool(self) -> dict[str, Any]:
         """As `create_engine` names them."""
@@ -222,6 +226,7 @@ def postgresql(
         **limits.pool(),
     )
     ping_idle_connections(engine)
+    leave_lost_servers(engine)
     return engine
 
 

@@ -1,4 +1,4 @@
-"""What a driver says of a failure, as one line for an operator."""
+"""What a failure of the database means: whether it passes, what clients are told, and an operator's line for it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,66 @@ import re
 import socket
 import ssl
 
+from sqlalchemy import exc
 from sqlalchemy.exc import DBAPIError
 
+from ..errors import DatabaseUnavailable
+
+DISK_FULL = "53100"
+_READ_ONLY = "25006"
+_CONFLICTS = {"40001", "40P01"}
+"""Serialization failure and deadlock: of requests with each other. Whether to repeat is for the client to say."""
+
+_SQLITE_BUSY = 5
+_SQLITE_TRANSIENT = {5, 6, 8, 9, 10, 13, 14}
+"""BUSY, LOCKED, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN (sqlite.org/rescode.html): not the statement's fault."""
+
+_POSTGRESQL_TRANSIENT = ("08", "53", "57", "58", _READ_ONLY, *_CONFLICTS, "55P03", "25P03")
+"""Classes and codes (PostgreSQL manual, appendix A): connection, resources, operator, system, deadlock, lock."""
+
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
+
+
+def state_of(error: BaseException | None) -> str:
+    """The SQLSTATE that PostgreSQL gave *error*, of SQLAlchemy or of the driver; empty for another error."""
+    state = getattr(getattr(error, "orig", None) or error, "sqlstate", None)
+    return state if isinstance(state, str) else ""
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether another connection holds the lock of SQLite's file."""
+    return _sqlite_code(error) == _SQLITE_BUSY
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether trying again later may help: drivers also raise bare ConnectionError and TimeoutError."""
+    if not isinstance(error, DBAPIError):
+        return not isinstance(error, exc.SQLAlchemyError) or isinstance(error, exc.TimeoutError)
+    if error.connection_invalidated:
+        return True
+    return _sqlite_code(error) in _SQLITE_TRANSIENT or state_of(error).startswith(_POSTGRESQL_TRANSIENT)
+
+
+def unavailable(error: Exception) -> Exception:
+    """What to raise for a failure that passes; a programmer's mistake stays what it is."""
+    if isinstance(error, (TypeError, ImportError)):
+        return error
+    if isinstance(error, exc.TimeoutError):
+        return DatabaseUnavailable("Every database connection is in use.")
+    state = state_of(error)
+    if state in _CONFLICTS:
+        return DatabaseUnavailable("Another request changed the same data at the same time; nothing was stored.")
+    if state == _READ_ONLY:
+        return DatabaseUnavailable("The database is read-only for now.")
+    if state == DISK_FULL:
+        return DatabaseUnavailable("The database has no space left.")
+    return DatabaseUnavailable("The database cannot be reached.")
+
+
+def _sqlite_code(error: BaseException) -> int | None:
+    """The primary result code."""
+    code = getattr(getattr(error, "orig", None) or error, "sqlite_errorcode", None)
+    return code & 0xFF if isinstance(code, int) else None
 
 
 def driver_error(error: BaseException) -> BaseException:
