@@ -28,8 +28,8 @@ EXPORTED: Mapping[str, str] = {
     "": "Command Core Feature Logging Parts Restart Service Task asgi run",
     "access": "ANONYMOUS AUTHENTICATED BEARER_SUBPROTOCOL Caller PUBLIC Policy current_caller owner_or roles",
     "auth": """
-        Attempts BearerAuthorizer CHALLENGE Claims MAX_TOKEN_CHARACTERS MemoryAttempts TokenRejected Tokens
-        client_of new_attempts
+        Attempts BearerAuthorizer CHALLENGE Claims Count MAX_TOKEN_CHARACTERS MemoryAttempts Reservation
+        TokenRejected Tokens client_of counts_of new_attempts
     """,
     "cache": "Cache CacheStats MemoryCache",
     "database": "AnyRow Database DatabaseNow NAMING_CONVENTION UTCDateTime Versioned Versions in_versions",
@@ -49,7 +49,7 @@ EXPORTED: Mapping[str, str] = {
         allowed_hosts body_size_limit concurrency_limit cors errors instrumentation proxies rate_limit time_limit
     """,
     "passwords": "Checked HASHING_NICE Passwords Result salt_of",
-    "rate_limits": "RateLimit subscriber",
+    "rate_limits": "RateLimit UNKNOWN_PROXY behind_unknown_proxy networks report_limit subscriber",
     "settings": """
         Accepts AppEnv CHASSIS_GROUPS DatabaseSettings DatabaseUrl Generated Hosts Insecure Listener
         LoggingSettings LowerCase Origins Proxies RedisSettings RedisUrl SecretUrl ServerSettings Settings

@@ -21,7 +21,11 @@ from {{ cookiecutter.package_name }}.services.users import Users
 from .application import PASSWORD, Application, ClientOf, new_user
 
 KEY = secrets.token_urlsafe(48)
-UNLIMITED = {"AUTH_ACCOUNT_ATTEMPTS_PER_MINUTE": "10000", "AUTH_ADDRESS_ATTEMPTS_PER_MINUTE": "100000"}
+UNLIMITED = {
+    "AUTH_ACCOUNT_ATTEMPTS_PER_MINUTE": "10000",
+    "AUTH_ADDRESS_ATTEMPTS_PER_MINUTE": "100000",
+    "AUTH_REQUESTS_PER_MINUTE": "1000000",
+}
 
 _numbers = itertools.count(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -53,6 +54,14 @@ async def test_tries_are_counted_together(clients: Clients) -> None:
     tries = [(await log_in(clients[number % 2], "wrong")).status_code for number in range(6)]
 
     assert [401] * 5 + [429] == tries
+
+
+async def test_right_passwords_are_not_counted_in_redis_either(clients: Clients) -> None:
+    for number in range(12):
+        assert 200 == (await log_in(clients[number % 2], PASSWORD)).status_code
+    answers = await asyncio.gather(*(log_in(clients[number % 2], "wrong") for number in range(10)))
+
+    assert [401] * 5 + [429] * 5 == sorted(answer.status_code for answer in answers)
 
 
 async def test_without_redis_no_one_logs_in_and_sessions_go_on(clients: Clients, redis_server: RedisServer) -> None:

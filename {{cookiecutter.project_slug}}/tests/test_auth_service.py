@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import datetime, timedelta, tzinfo
@@ -17,7 +18,15 @@ from {{ cookiecutter.package_name }}.chassis.access import Caller, current_calle
 from {{ cookiecutter.package_name }}.chassis.auth import MemoryAttempts, Tokens
 from {{ cookiecutter.package_name }}.chassis.cache import MemoryCache
 from {{ cookiecutter.package_name }}.chassis.database import Database, DatabaseNow
-from {{ cookiecutter.package_name }}.chassis.errors import Forbidden, Invalid, TooManyRequests, Unauthenticated
+from {{ cookiecutter.package_name }}.chassis.errors import (
+    Conflict,
+    DatabaseUnavailable,
+    Forbidden,
+    Invalid,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
 from {{ cookiecutter.package_name }}.chassis.passwords import Checked, Passwords
 from {{ cookiecutter.package_name }}.models.auth import (
     Account,
@@ -29,7 +38,7 @@ from {{ cookiecutter.package_name }}.models.auth import (
 )
 from {{ cookiecutter.package_name }}.models.user import User, UserChanges, UserCreate
 from {{ cookiecutter.package_name }}.services import auth_sessions
-from {{ cookiecutter.package_name }}.services.auth import Authentication, attempt_limits
+from {{ cookiecutter.package_name }}.services.auth import BY_ACCOUNT, Authentication, attempt_limits
 from {{ cookiecutter.package_name }}.services.auth_accounts import CACHE_SECONDS, COMMAND_LINE, Accounts
 from {{ cookiecutter.package_name }}.services.auth_directory import Directory
 from {{ cookiecutter.package_name }}.services.auth_sessions import MAX_SESSIONS, Sessions
@@ -90,7 +99,7 @@ class World:
             passwords=self.passwords,
             tokens=self.tokens,
             sessions=Sessions(database, self.accounts, self.tokens),
-            attempts=MemoryAttempts(attempt_limits(by_account_and_address=1000, by_address=1000)),
+            attempts=MemoryAttempts(attempt_limits(by_account_and_address=1000, by_address=1000, requests=1000)),
         )
 
     async def log_in(self) -> tuple[str, str]:
@@ -410,10 +419,124 @@ async def test_a_deleted_user_leaves_no_account_and_no_session(world: World) -> 
             assert 0 == (await connection.execute(select(func.count()).select_from(table))).scalar_one()
 
 
-async def test_a_try_beyond_the_limit_is_told_when_to_come_back(world: World) -> None:
-    world.authentication._attempts = MemoryAttempts(attempt_limits(by_account_and_address=1, by_address=1))  # noqa: SLF001 - the limit alone matters
-    await world.log_in()
+def limited(world: World, *, account: int = 1000, address: int = 1000) -> Authentication:
+    attempts = MemoryAttempts(attempt_limits(by_account_and_address=account, by_address=address, requests=1000))
+    world.authentication._attempts = attempts  # noqa: SLF001 - the limits alone matter
+    return world.authentication
+
+
+async def guess(authentication: Authentication, client: str, email: str = "ada@example.com") -> str:
+    try:
+        await authentication.log_in(Credentials(email=email, password=SecretStr("wrong")), client)
+    except (TooManyRequests, Unauthenticated) as error:
+        return type(error).__name__
+    raise AssertionError
+
+
+async def test_a_guess_beyond_the_limit_is_told_when_to_come_back(world: World) -> None:
+    authentication = limited(world, account=1)
+    assert "Unauthenticated" == await guess(authentication, "10.0.0.1")
 
     with pytest.raises(TooManyRequests) as caught:
         await world.log_in()
     assert caught.value.retry_after_seconds
+
+
+async def test_only_wrong_guesses_are_counted(world: World) -> None:
+    authentication = limited(world, account=2, address=2)
+    for _ in range(5):
+        await world.log_in()
+    taken = UserCreate.model_validate(new_user())
+    for number in range(5):
+        await authentication.register(UserCreate.model_validate(new_user(f"grace{number}")), "10.0.0.1")
+    for _ in range(2):
+        with pytest.raises(Conflict):
+            await authentication.register(taken, "10.0.0.1")
+
+    with pytest.raises(TooManyRequests):
+        await world.log_in()
+
+
+@pytest.mark.parametrize("error", [Unavailable("busy"), DatabaseUnavailable("lost"), asyncio.CancelledError()])
+async def test_a_guess_of_which_nothing_became_is_given_back(world: World, error: BaseException) -> None:
+    authentication = limited(world, account=1)
+
+    async def fail() -> None:
+        raise error
+
+    for _ in range(3):
+        world.passwords.meanwhile = fail
+        with pytest.raises(type(error)):
+            await world.log_in()
+    assert "Unauthenticated" == await guess(authentication, "10.0.0.1")
+
+
+async def test_many_guesses_at_once_are_counted_before_one_is_looked_at(world: World) -> None:
+    authentication = limited(world, account=5)
+    answers = await asyncio.gather(*(guess(authentication, "10.0.0.1") for _ in range(20)))
+
+    assert (5, 15) == (answers.count("Unauthenticated"), answers.count("TooManyRequests"))
+
+
+@pytest.mark.parametrize(("bits", "guesses"), [(64, 2), (56, 8), (48, 32), (32, 40)])
+async def test_a_network_of_ipv6_has_the_guesses_of_its_size(world: World, bits: int, guesses: int) -> None:
+    """For one account 2, 8 and 32, whichever of its smaller networks they come from; 20 from all addresses together."""
+    authentication = limited(world, account=2, address=1000)
+    authentication._attempts = MemoryAttempts(  # noqa: SLF001 - without the limit of the account
+        attempt_limits(by_account_and_address=2, by_address=1000, requests=1000) | {BY_ACCOUNT: 1000}
+    )
+    first = int(ipaddress.IPv6Address("2001:db8::"))
+    clients = [str(ipaddress.IPv6Address(first + number * ((1 << 128 - bits) // 40))) for number in range(40)]
+    answers = [await guess(authentication, client) for client in clients]
+
+    assert guesses == answers.count("Unauthenticated")
+
+
+async def test_strangers_do_not_lock_out_an_owner_who_is_logged_in_at_home(world: World) -> None:
+    """Fifty guesses from everywhere stop all but those networks; there the smaller limit goes on."""
+    authentication = limited(world, account=2)
+    await world.log_in()
+    await authentication.log_in(ADA, "2001:db8::1")
+    answers = [await guess(authentication, f"203.0.113.{number}") for number in range(21)]
+    assert ["TooManyRequests"] == answers[20:]
+
+    for home in ("10.0.0.1", "::ffff:10.0.0.1", "2001:db8::2"):
+        await authentication.log_in(ADA, home)
+    for stranger in ("10.0.0.2", "2001:db8:0:1::1"):
+        assert "TooManyRequests" == await guess(authentication, stranger)
+    assert ["Unauthenticated"] * 2 + ["TooManyRequests"] == [await guess(authentication, "10.0.0.1") for _ in range(3)]
+
+
+@pytest.mark.parametrize("end", ["logout", "expiry", "password", "reset", "deactivation"])
+async def test_a_session_that_has_ended_spares_nothing(world: World, end: str) -> None:
+    authentication = limited(world, account=1)
+    token, _ = await world.log_in()
+    ada = await world.ada()
+    new = SecretStr("another horse")
+    if end == "logout":
+        await authentication.log_out((await authentication.identify(token, ""))[1], "10.0.0.1")
+    elif end == "expiry":
+        async with world.database.transaction() as session:
+            await session.execute(text("UPDATE sessions SET expires_at = '2020-01-01 00:00:00'"))
+    elif end == "password":
+        await authentication.change_password(ada, PasswordChange(current_password=PASSWORD, new_password=new))
+    elif end == "reset":
+        await world.users.update(ada.user_id, UserChanges(password=new))
+    else:
+        await world.accounts.change(COMMAND_LINE, ada.user_id, AccountChanges(active=False))
+    for number in range(10):
+        await guess(authentication, f"203.0.113.{number}")
+
+    assert "TooManyRequests" == await guess(authentication, "10.0.0.1")
+
+
+async def test_a_session_follows_its_user_to_another_network(world: World) -> None:
+    authentication = limited(world, account=1)
+    _, token = await world.log_in()
+    await authentication.refresh(token, "198.51.100.7")
+    for number in range(10):
+        await guess(authentication, f"203.0.113.{number}")
+
+    assert ["TooManyRequests", "Unauthenticated"] == [
+        await guess(authentication, client) for client in ("10.0.0.1", "198.51.100.7")
+    ]

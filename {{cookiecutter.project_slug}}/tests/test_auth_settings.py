@@ -73,10 +73,46 @@ async def test_a_forged_address_and_many_accounts_do_not_escape_the_limits(sqlit
     limit = {"AUTH_ADDRESS_ATTEMPTS_PER_MINUTE": "8"}
     async with running(sqlite_url, tmp_path, **limit) as application, application.client() as client:
         one = [await log_in(client, "a@example.com", "x", **{"X-Forwarded-For": f"203.0.113.{n}"}) for n in range(6)]
-        many = [await log_in(client, f"b{n}@example.com", "x") for n in range(3)]
+        many = [await log_in(client, f"b{n}@example.com", "x") for n in range(4)]
 
     assert [401] * 5 + [429] == [answer.status_code for answer in one]
-    assert [401] * 2 + [429] == [answer.status_code for answer in many]
+    assert [401] * 3 + [429] == [answer.status_code for answer in many]
+
+
+async def test_requests_of_an_address_are_counted_before_the_body_is_read(sqlite_url: str, tmp_path: Path) -> None:
+    """Right ones and wrong ones, and of whatever is no request for tokens at all."""
+    user, limit = new_user(), {"AUTH_REQUESTS_PER_MINUTE": "7", "TRUSTED_PROXIES": "127.0.0.1"}
+    async with running(sqlite_url, tmp_path, **limit) as application, application.client() as client:
+        await create_account(application, "Ada")
+        answers = [await log_in(client, user["email"], user["password"]) for _ in range(4)]
+        answers.append(await client.post("/api/auth/refresh", json={"refresh_token": "x"}))
+        answers.append(await client.post("/api/auth/register", content=b"no JSON"))
+        headers = {"Authorization": f"Bearer {answers[0].json()['access_token']}"}
+        answers.append(await client.post("/api/auth/password", headers=headers, content=b"{}"))
+        answers += [await client.post(f"/api/auth/{path}", content=b"{}") for path in ("login", "refresh", "register")]
+        others = [
+            await client.get("/api/auth/me", headers=headers),
+            await client.post("/api/auth/logout", headers=headers),
+            await log_in(client, user["email"], user["password"], **{"X-Forwarded-For": "203.0.113.7"}),
+        ]
+
+    assert [200] * 4 + [401, 415, 415] + [429] * 3 == [answer.status_code for answer in answers]
+    assert all(0 < int(answer.headers["retry-after"]) <= 60 for answer in answers[7:])
+    assert [200, 204, 200] == [answer.status_code for answer in others]
+
+
+async def test_thirty_junk_logins_stop_no_login_with_the_right_password_but_from_their_address(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    async with running(sqlite_url, tmp_path, TRUSTED_PROXIES="127.0.0.1") as application:
+        await create_account(application, "Ada")
+        async with application.client() as client:
+            junk = [await log_in(client, f"x{number}@example.com", "x") for number in range(31)]
+            user, elsewhere = new_user(), {"X-Forwarded-For": "203.0.113.7"}
+            answer = await log_in(client, user["email"], user["password"], **elsewhere)
+
+    assert [401] * 30 + [429] == [answer.status_code for answer in junk]
+    assert 200 == answer.status_code
 
 
 async def test_the_key_is_replaced_without_ending_a_session(sqlite_url: str, tmp_path: Path) -> None:

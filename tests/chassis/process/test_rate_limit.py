@@ -32,10 +32,33 @@ def test_the_sixth_request_of_a_client_is_rejected_and_probes_are_not_counted(fo
 def test_a_forged_address_counts_as_its_sender_and_the_log_says_what_to_set(folder: Path) -> None:
     with Command(folder, **LIMITED) as service, service.client() as client:
         answers = [client.get("/", headers={"X-Forwarded-For": f"203.0.113.{n}"}) for n in range(7)]
-        warning = service.line("clients share one rate limit")
+        direct = client.get("/")
+        lines = [service.line("rate limit hit", request_id=a.headers["x-request-id"]) for a in (*answers[5:], direct)]
+        warnings = [line for line in service.lines if line["event"] == "forwarded by an unknown proxy"]
 
-    assert [200] * 5 + [429] * 2 == [answer.status_code for answer in answers]
-    assert "TRUSTED_PROXIES" in warning["hint"]
+    assert [200] * 5 + [429] * 3 == [answer.status_code for answer in (*answers, direct)]
+    assert [True, True, False] == ["TRUSTED_PROXIES" in line.get("hint", "") for line in lines]
+    assert ["127.0.0.1"] == [line["peer"] for line in warnings]
+    assert "TRUSTED_PROXIES" in warnings[0]["hint"]
+
+
+def test_the_first_forwarded_request_is_warned_of_without_any_limit(folder: Path) -> None:
+    for trusted in ({}, {"TRUSTED_PROXIES": "10.0.0.0/8"}):
+        for header in ("X-Forwarded-For", "Forwarded"):
+            with Command(folder, **trusted) as service, service.client() as client:
+                for _ in range(3):
+                    client.get("/", headers={header: "for=203.0.113.7"})
+                service.line("request", request_id=client.get("/").headers["x-request-id"])
+
+            assert 1 == [line["event"] for line in service.lines].count("forwarded by an unknown proxy")
+
+
+def test_a_trusted_proxy_is_not_warned_of(folder: Path) -> None:
+    with Command(folder, TRUSTED_PROXIES="127.0.0.1") as service, service.client() as client:
+        client.get("/", headers={"X-Forwarded-For": "203.0.113.7"})
+        service.line("request", request_id=client.get("/").headers["x-request-id"])
+
+    assert "forwarded by an unknown proxy" not in [line["event"] for line in service.lines]
 
 
 def test_clients_of_a_trusted_proxy_are_counted_apart_and_networks_of_ipv6_together(folder: Path) -> None:

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import tracemalloc
 
-from acme_service.chassis.rate_limits import RateLimit
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acme_service.chassis.rate_limits import RateLimit, networks, subscriber
 
 
 class Clock:
@@ -67,3 +71,37 @@ def test_a_hundred_thousand_made_up_keys_cost_a_bounded_memory() -> None:
     assert 20_000 == len(limit)
     assert flooded < 2 * full
     assert limit.hit("key-119999") > 0
+
+
+@pytest.mark.parametrize(
+    ("addresses", "inside"),
+    [
+        (
+            [
+                *("203.0.113.7", "203.0.113.7:4711", " 203.0.113.7 ", "::ffff:203.0.113.7", "[::ffff:203.0.113.7]:443"),
+                *("::FFFF:CB00:7107", "::203.0.113.7", "::ffff:0:203.0.113.7", "64:ff9b::203.0.113.7"),
+                *("64:ff9b:1::203.0.113.7", "64:ff9b:1:cb00:71:700::", "2002:cb00:7107::1", "2002:cb00:7107:9:8::"),
+                *("2001:0:c000:201:8000:63bf:34ff:8ef8", "::ffff:203.0.113.7%eth0"),
+            ],
+            (("203.0.113.7", 1),),
+        ),
+        (
+            ["2001:db8:1:203::9", "2001:0DB8:0001:0203::9", "[2001:db8:1:203:ffff::]", "2001:db8:1:203::9%eth0"],
+            (("2001:db8:1:203::/64", 1), ("2001:db8:1:200::/56", 4), ("2001:db8:1::/48", 16)),
+        ),
+        (["::1"], (("::/64", 1), ("::/56", 4), ("::/48", 16))),
+        ([""], (("", 1),)),
+        (["unix:"], (("unix:", 1),)),
+        (["203.0.113.007"], (("203.0.113.007", 1),)),
+        (["not an address"], (("not an address", 1),)),
+    ],
+)
+def test_an_address_counts_for_its_networks(addresses: list[str], inside: tuple[tuple[str, int], ...]) -> None:
+    for address in addresses:
+        assert inside == networks(address), address
+        assert inside[0][0] == subscriber(address)
+
+
+@given(st.one_of(st.text(), st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str)))
+def test_whatever_an_address_is_it_has_a_key(address: str) -> None:
+    assert networks(address)[0][1] == 1

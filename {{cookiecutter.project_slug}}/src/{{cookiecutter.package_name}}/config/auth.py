@@ -72,15 +72,24 @@ class AuthSettings(SettingsGroup):
         ge=1,
         le=10_000,
         validation_alias="AUTH_ACCOUNT_ATTEMPTS_PER_MINUTE",
-        description="How often one address may try the password of one account in a minute; all addresses together "
-        "have ten times that limit.",
+        description="How often one address may give a wrong password for one account in a minute; all addresses "
+        "together have ten times that limit.",
     )
     address_attempts_per_minute: int = Field(
         default=30,
         ge=1,
         le=100_000,
         validation_alias="AUTH_ADDRESS_ATTEMPTS_PER_MINUTE",
-        description="How often one address may log in, register or refresh in a minute, for any account.",
+        description="How often one address may give a wrong password or register a taken e-mail in a minute, for any "
+        "account.",
+    )
+    requests_per_minute: int = Field(
+        default=120,
+        ge=1,
+        le=1_000_000,
+        validation_alias="AUTH_REQUESTS_PER_MINUTE",
+        description="How often one address may log in, register, refresh or change a password in a minute, right or "
+        "wrong.",
     )
 
     def signing_keys(self) -> tuple[str, ...]:

@@ -49,7 +49,8 @@ class AuthController:
         tags=_TAGS,
     )
     async def register(self, request: Request) -> Response:
-        user = await self._authentication.register(await read_body(request, UserCreate), client_of(request))
+        client = await self._admitted(request)
+        user = await self._authentication.register(await read_body(request, UserCreate), client)
         return json_response(user, status=201, headers={"Location": f"/api/users/{user.id}"})
 
     @describe(
@@ -61,8 +62,9 @@ class AuthController:
         tags=_TAGS,
     )
     async def log_in(self, request: Request) -> Response:
+        client = await self._admitted(request)
         credentials = await read_body(request, Credentials)
-        return json_response(await self._authentication.log_in(credentials, client_of(request)))
+        return json_response(await self._authentication.log_in(credentials, client))
 
     @describe(
         summary="Get a new pair of tokens",
@@ -74,8 +76,9 @@ class AuthController:
         tags=_TAGS,
     )
     async def refresh(self, request: Request) -> Response:
+        client = await self._admitted(request)
         token = (await read_body(request, RefreshRequest)).refresh_token.get_secret_value()
-        return json_response(await self._authentication.refresh(token, client_of(request)))
+        return json_response(await self._authentication.refresh(token, client))
 
     @describe(
         summary="Log out",
@@ -107,9 +110,16 @@ class AuthController:
         tags=_TAGS,
     )
     async def change_password(self, request: Request) -> Response:
+        await self._admitted(request)
         change = await read_body(request, PasswordChange)
         await self._authentication.change_password(current_caller.get(), change)
         return Response(status_code=204)
+
+    async def _admitted(self, request: Request) -> str:
+        """The client's address, whose request is counted before its body is read."""
+        client = client_of(request)
+        await self._authentication.admit(client)
+        return client
 
 
 class AdminController:

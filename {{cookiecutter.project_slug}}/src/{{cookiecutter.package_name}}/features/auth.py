@@ -39,9 +39,10 @@ def build(core: Core) -> Parts:
         attempt_limits(
             by_account_and_address=settings.account_attempts_per_minute,
             by_address=settings.address_attempts_per_minute,
+            requests=settings.requests_per_minute,
         ),
         redis_url=core.settings.redis.url,
-        prefix=f"{name}:attempts",
+        prefix=f"{name}:{core.settings.server.app_env}:attempts",
     )
     tokens = Tokens(
         settings.signing_keys(),

@@ -63,6 +63,8 @@ class Session(Base):
     """The `jti` of the one that was exchanged for it."""
     rotated_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     """When that was, by the database's clock."""
+    network: Mapped[str | None]
+    """A digest of the network that it was last used from: see `network_of`."""
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 

@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from math import ceil
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import bindparam, exc, select, update
+from sqlalchemy import bindparam, delete, exc, select, update
 
 from ..chassis.access import Caller
-from ..chassis.auth import CHALLENGE, Claims, TokenRejected
-from ..chassis.errors import FieldError, Invalid, TooManyRequests, Unauthenticated
-from ..chassis.rate_limits import subscriber
+from ..chassis.auth import CHALLENGE, Claims, Count, TokenRejected, counts_of
+from ..chassis.errors import Conflict, FieldError, Invalid, TooManyRequests, Unauthenticated
+from ..chassis.rate_limits import report_limit
 from ..chassis.shapes import canonical_email, is_own_email
-from ..models.auth import Account, Credentials, PasswordChange, TokenPair
+from ..models.auth import Account, Credentials, PasswordChange, Session, TokenPair
 from ..models.user import User, UserCreate, UserOut
 from .auth_accounts import token_version_of
 from .users import password_is_own_email
 
 if TYPE_CHECKING:
-    from ..chassis.auth import Attempts, Tokens
-    from ..chassis.database import Database
+    from collections.abc import AsyncIterator, Sequence
+
+    from ..chassis.auth import Attempts, Reservation, Tokens
+    from ..chassis.database import AnyRow, Database
     from ..chassis.passwords import Passwords
     from .auth_accounts import Accounts, AccountState
     from .auth_sessions import Sessions
     from .users import Users
 
-BY_ADDRESS, BY_ACCOUNT, BY_BOTH = "address", "account", "account and address"
-"""What tries are counted by."""
+REQUESTS, BY_ADDRESS, BY_ACCOUNT, BY_BOTH = "requests", "address", "account", "account and address"
+"""What is counted: every request of an address, and wrong guesses, by three things."""
 
 INVALID_TOKEN = 'Bearer error="invalid_token"'  # noqa: S105 - the name of an error
 """RFC 6750, section 3."""
@@ -45,13 +48,14 @@ _BY_ID = select(User.password_hash, User.email).where(User.id == bindparam("user
 _log = structlog.get_logger("security")
 
 
-def attempt_limits(*, by_account_and_address: int, by_address: int) -> dict[str, int]:
+def attempt_limits(*, by_account_and_address: int, by_address: int, requests: int) -> dict[str, int]:
     """How often one may try in a minute, by kind.
 
     All addresses together may try one account ten times as often as each: guessing from many stays slow, and no
     single address can lock the owner out.
     """
     return {
+        REQUESTS: requests,
         BY_ADDRESS: by_address,
         BY_BOTH: by_account_and_address,
         BY_ACCOUNT: 10 * by_account_and_address,
@@ -84,10 +88,14 @@ class Authentication:
         self._attempts = attempts
         self._decoy = ""
 
+    async def admit(self, client: str) -> None:
+        """Count a request to a route that takes a credential, before its body is read."""
+        await self._reserve(counts_of(REQUESTS, client), client)
+
     async def register(self, new: UserCreate, client: str) -> UserOut:
-        """The new user, who may log in at once; Conflict if the e-mail is taken."""
-        await self._count(BY_ADDRESS, client)
-        user = await self._users.create(new)
+        """The new user, who may log in at once; Conflict if the e-mail is taken, which is counted as a guess."""
+        async with self._guess(counts_of(BY_ADDRESS, client), client, wrong=Conflict):
+            user = await self._users.create(new)
         _log.info("registered", user=user.id, client=client, outcome="ok")
         return user
 
@@ -98,31 +106,35 @@ class Authentication:
         after the same time.
         """
         email = canonical_email(credentials.email) or _digest(credentials.email)
-        await self._count(BY_ADDRESS, client)
-        await self._count(BY_BOTH, client, email)
-        await self._count(BY_ACCOUNT, client, email)
-        row = await self._database.fetch_one(_BY_EMAIL, {"email": email})
-        # The first login of a process makes the decoy, for any user; its time tells nothing.
-        decoy = await self._decoy_hash()
-        password = credentials.password.get_secret_value()
-        checked = await self._passwords.check(password, row.password_hash if row else decoy)
-        if row is None or not checked.matches or row.active is False:
-            reason = "unknown e-mail" if row is None else "deactivated" if checked.matches else "wrong password"
-            raise _login_rejected(row.id if row else "", client, reason)
-        if checked.outdated:
-            renewed = await self._passwords.renew(password, row.password_hash)
-            await self._replace_hash(row.id, row.password_hash, renewed)
-        await self._attempts.forget(BY_BOTH, _counted(BY_BOTH, client, email))
+        of_account = counts_of(BY_BOTH, client, email)
+        counts = [*counts_of(BY_ADDRESS, client), *of_account, Count(BY_ACCOUNT, email)]
+        async with self._guess(counts, client, wrong=Unauthenticated):
+            row, token_version = await self._with_password(email, credentials.password.get_secret_value(), client)
+        await self._attempts.forget(of_account)
         try:
-            pair = await self._sessions.begin(row.id, token_version_of(row.password_hash, row.version or 0))
+            pair = await self._sessions.begin(row.id, token_version, client)
         except exc.IntegrityError:
             raise _login_rejected(row.id, client, "deleted meanwhile") from None
         _log.info("login", user=row.id, client=client, outcome="ok")
         return pair
 
+    async def _with_password(self, email: str, password: str, client: str) -> tuple[AnyRow, str]:
+        """The user of *email* whose *password* this is, and the token version; raises Unauthenticated."""
+        row = await self._database.fetch_one(_BY_EMAIL, {"email": email})
+        # The first login of a process makes the decoy, for any user; its time tells nothing.
+        decoy = await self._decoy_hash()
+        checked = await self._passwords.check(password, row.password_hash if row else decoy)
+        if row is None or not checked.matches or row.active is False:
+            reason = "unknown e-mail" if row is None else "deactivated" if checked.matches else "wrong password"
+            raise _login_rejected(row.id if row else "", client, reason)
+        hashed = row.password_hash
+        if checked.outdated:
+            renewed = await self._passwords.renew(password, hashed)
+            hashed = renewed if await self._replace_hash(row.id, hashed, renewed) else hashed
+        return row, token_version_of(hashed, row.version or 0)
+
     async def refresh(self, token: str, client: str) -> TokenPair:
         """A pair for the newest refresh token of a session, or the one before it; an older use ends the session."""
-        await self._count(BY_ADDRESS, client)
         try:
             claims = self._tokens.read(self._tokens.refresh, token)
         except TokenRejected as error:
@@ -130,7 +142,7 @@ class Authentication:
         state = await self._accounts.present_state(claims.user_id)
         if reason := _revocation(claims, state):
             raise self.rejection(reason, client, user=claims.user_id)
-        rotation = await self._sessions.rotate(claims)
+        rotation = await self._sessions.rotate(claims, client)
         if rotation is None:
             await self._sessions.end(claims)
             _log.warning("token reused", user=claims.user_id, client=client, outcome="session ended")
@@ -149,20 +161,21 @@ class Authentication:
 
         Of two changes at once the second finds another password than the one that it knows.
         """
-        told = {"user": caller.user_id, "client": caller.client}
-        await self._count(BY_BOTH, caller.client, caller.user_id, user=caller.user_id)
-        row = await self._database.fetch_one(_BY_ID, {"user_id": caller.user_id})
+        user_id, client = caller.user_id, caller.client
+        row = await self._database.fetch_one(_BY_ID, {"user_id": user_id})
         if row is not None and is_own_email(change.new_password, row.email):
             raise password_is_own_email("/new_password")
         seen = row.password_hash if row else ""
-        known = await self._passwords.verify(change.current_password.get_secret_value(), seen)
-        new = await self._passwords.hash(change.new_password.get_secret_value()) if known else ""
-        if not known or not await self._replace_hash(caller.user_id, seen, new):
-            _log.warning("password change rejected", outcome="rejected", **told)
-            raise Invalid("The body is wrong.", (FieldError("/current_password", "is not the present password"),))
-        _log.warning("password changed", outcome="changed", **told)
+        async with self._guess(counts_of(BY_BOTH, client, user_id), client, wrong=Invalid, user=user_id):
+            known = await self._passwords.verify(change.current_password.get_secret_value(), seen)
+            new = await self._passwords.hash(change.new_password.get_secret_value()) if known else ""
+            if not known or not await self._replace_hash(user_id, seen, new, ends_sessions=True):
+                _log.warning("password change rejected", user=user_id, client=client, outcome="rejected")
+                wrong = FieldError("/current_password", "is not the present password")
+                raise Invalid("The body is wrong.", (wrong,))
+        _log.warning("password changed", user=user_id, client=client, outcome="changed")
 
-    async def _replace_hash(self, user_id: str, seen: str, new: str) -> bool:
+    async def _replace_hash(self, user_id: str, seen: str, new: str, *, ends_sessions: bool = False) -> bool:
         """Store the hash *new*, unless there is another one than was *seen*; whether it was stored."""
         statement = (
             update(User)
@@ -173,7 +186,10 @@ class Authentication:
         await self._users.forget(user_id)
         try:
             async with self._database.transaction() as session:
-                return (await session.execute(statement)).first() is not None
+                replaced = (await session.execute(statement)).first() is not None
+                if replaced and ends_sessions:
+                    await session.execute(delete(Session).where(Session.user_id == user_id))
+                return replaced
         finally:
             await self._users.forget(user_id)
 
@@ -198,22 +214,44 @@ class Authentication:
         _log.warning("access denied", user=user, client=client, outcome="rejected", reason=reason)
         return Unauthenticated("The token is not accepted.", challenge=INVALID_TOKEN)
 
-    async def _count(self, kind: str, client: str, account: str = "", *, user: str = "") -> None:
-        seconds = await self._attempts.hit(kind, _counted(kind, client, account))
-        if seconds:
-            _log.warning("rate limit hit", user=user, limit=kind, client=client, outcome="rejected")
-            raise TooManyRequests("Too many tries.", retry_after_seconds=ceil(seconds))
+    async def _reserve(self, counts: Sequence[Count], client: str, *, user: str = "") -> Reservation:
+        """Count what is tried. Raises TooManyRequests, and Unavailable.
+
+        Strangers that guess from everywhere do not lock an owner out: the limit across all addresses is not for one
+        that a live session of the account was last used from. The other limits are.
+        """
+        reserved = await self._attempts.reserve(counts)
+        if reserved.exceeded == BY_ACCOUNT and await self._is_at_home(counts[-1].key, client):
+            reserved = await self._attempts.reserve(counts[:-1])
+        if reserved.exceeded:
+            report_limit(reserved.exceeded, client, user=user)
+            raise TooManyRequests("Too many tries.", retry_after_seconds=ceil(reserved.seconds))
+        return reserved
+
+    async def _is_at_home(self, email: str, client: str) -> bool:
+        row = await self._database.fetch_one(_BY_EMAIL, {"email": email})
+        return row is not None and await self._sessions.has_live(row.id, client)
+
+    @asynccontextmanager
+    async def _guess(
+        self, counts: Sequence[Count], client: str, *, wrong: type[Exception], user: str = ""
+    ) -> AsyncIterator[None]:
+        """Count a guess before it is looked at, so that many at once are not free; only a *wrong* one stays counted."""
+        reserved = await self._reserve(counts, client, user=user)
+        try:
+            yield
+        except wrong:
+            raise
+        except BaseException:
+            await self._attempts.give_back(reserved)
+            raise
+        await self._attempts.give_back(reserved)
 
     async def _decoy_hash(self) -> str:
         """The hash of no password, for an unknown user: checking it takes as long as checking a real one."""
         if not self._decoy:
             self._decoy = await self._passwords.hash(secrets.token_urlsafe(16))
         return self._decoy
-
-
-def _counted(kind: str, client: str, account: str) -> str:
-    """What tries of *kind* are counted under."""
-    return {BY_ADDRESS: subscriber(client), BY_ACCOUNT: account, BY_BOTH: f"{account} {subscriber(client)}"}[kind]
 
 
 def _digest(text: str) -> str:

@@ -100,6 +100,8 @@ class Accounts:
             _reject(caller, user_id, "the password without the present one")
             wrong = FieldError("/password", "is changed at /api/auth/password, which asks for the present one")
             raise Invalid("The body is wrong.", (wrong,))
+        if "password" in fields:
+            await session.execute(delete(Session).where(Session.user_id == user_id))
         if caller.user_id not in {"", user_id}:
             before = await _locked(session, user_id)
             if before is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from ..chassis.database import DatabaseNow
+from ..chassis.rate_limits import subscriber
 from ..chassis.shapes import new_id
 from ..models.auth import Session, TokenPair
 
@@ -29,6 +31,12 @@ _TOKENS = select(Session.token_id, Session.previous_token_id, Session.rotated_at
     Session.id == bindparam("session_id")
 )
 
+_LIVE = select(Session.id).where(
+    Session.user_id == bindparam("user_id"),
+    Session.network == bindparam("network"),
+    Session.expires_at > bindparam("now", type_=Session.expires_at.type),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
@@ -47,12 +55,18 @@ class Sessions:
         self._accounts = accounts
         self._tokens = tokens
 
-    async def begin(self, user_id: str, token_version: str) -> TokenPair:
+    async def begin(self, user_id: str, token_version: str, client: str) -> TokenPair:
         """A new session of the user; IntegrityError if there is no such user any more."""
         session_id, token_id = new_id(), new_id()
         now = datetime.now(UTC)
         expires_at = now + timedelta(seconds=self._tokens.refresh.lifetime_seconds)
-        row = {"id": session_id, "user_id": user_id, "token_id": token_id, "expires_at": expires_at}
+        row = {
+            "id": session_id,
+            "user_id": user_id,
+            "token_id": token_id,
+            "expires_at": expires_at,
+            "network": network_of(user_id, client),
+        }
         await self._accounts.forget(user_id)
         async with self._database.transaction() as session:
             await _make_room(session, user_id, now)
@@ -60,7 +74,7 @@ class Sessions:
         await self._accounts.forget(user_id)
         return self._pair(user_id, session_id, token_version, token_id)
 
-    async def rotate(self, claims: Claims) -> Rotation | None:
+    async def rotate(self, claims: Claims, client: str) -> Rotation | None:
         """A pair for the refresh token of *claims*; None if it is too old, or its session has ended meanwhile.
 
         The newest token is exchanged for a new one. The one before it gets the newest, for GRACE after the exchange.
@@ -73,6 +87,7 @@ class Sessions:
             "previous_token_id": claims.token_id,
             "rotated_at": DatabaseNow(),
             "expires_at": expires_at,
+            "network": network_of(claims.user_id, client),
         }
         async with self._database.transaction() as session:
             rotated = await session.execute(update(Session).where(*newest).values(**exchange).returning(Session.id))
@@ -83,6 +98,11 @@ class Sessions:
                     return None
                 token_id = row.token_id
         return Rotation(self._pair(claims.user_id, claims.session_id, claims.token_version, token_id), bridged)
+
+    async def has_live(self, user_id: str, client: str) -> bool:
+        """Whether a session of the user was last used from the network of the address *client*."""
+        of_network = {"user_id": user_id, "network": network_of(user_id, client), "now": datetime.now(UTC)}
+        return bool(await self._database.fetch_all(_LIVE, of_network))
 
     async def end(self, claims: Claims) -> None:
         """Kill every token of the session, at once."""
@@ -99,6 +119,11 @@ class Sessions:
             refresh_token=tokens.sign(tokens.refresh, **said, token_id=token_id),
             expires_in=tokens.access.lifetime_seconds,
         )
+
+
+def network_of(user_id: str, client: str) -> str:
+    """A digest of the subscriber's network, another one for each user, so that the table tells no addresses."""
+    return hashlib.blake2b(f"{user_id} {subscriber(client)}".encode(), digest_size=16).hexdigest()
 
 
 async def _make_room(session: AsyncSession, user_id: str, now: datetime) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .attempts import Attempts, MemoryAttempts, new_attempts
+from .attempts import Attempts, Count, MemoryAttempts, Reservation, counts_of, new_attempts
 from .authorizer import CHALLENGE, BearerAuthorizer, client_of
 from .tokens import MAX_TOKEN_CHARACTERS, Claims, TokenRejected, Tokens
 
@@ -12,9 +12,12 @@ __all__ = [
     "Attempts",
     "BearerAuthorizer",
     "Claims",
+    "Count",
     "MemoryAttempts",
+    "Reservation",
     "TokenRejected",
     "Tokens",
     "client_of",
+    "counts_of",
     "new_attempts",
 ]

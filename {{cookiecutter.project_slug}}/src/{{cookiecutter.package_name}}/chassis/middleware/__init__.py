@@ -25,6 +25,7 @@ from .errors import ErrorMiddleware
 from .hosts import AllowedHostsMiddleware
 from .instrumentation import InstrumentationMiddleware
 from .limits import BodySizeLimitMiddleware, TimeoutMiddleware
+from .proxies import ProxiesMiddleware
 from .rate_limit import RateLimitMiddleware
 
 if TYPE_CHECKING:
@@ -53,14 +54,9 @@ def instrumentation(core: Core) -> Middleware:
     )
 
 
-def proxies(core: Core) -> Middleware | None:
-    """The client's address and scheme, as one of TRUSTED_PROXIES forwards them."""
-    trusted = core.settings.server.trusted_proxies
-    if not trusted:
-        return None
-    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware  # noqa: PLC0415 - unused without proxies
-
-    return Middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted))
+def proxies(core: Core) -> Middleware:
+    """The client's address and scheme, as one of TRUSTED_PROXIES forwards them; a warning if another does."""
+    return Middleware(ProxiesMiddleware, trusted=core.settings.server.trusted_proxies)
 
 
 def cors(
@@ -114,7 +110,7 @@ def rate_limit(core: Core) -> Middleware | None:
     from ..rate_limits import RateLimit  # noqa: PLC0415 - unused without a limit
 
     limit = RateLimit(server.rate_limit_per_minute)
-    return Middleware(RateLimitMiddleware, hit=limit.hit, proxies_trusted=bool(server.trusted_proxies))
+    return Middleware(RateLimitMiddleware, hit=limit.hit)
 
 
 def concurrency_limit(core: Core) -> Middleware:

@@ -52,6 +52,7 @@ def upgrade() -> None:
         sa.Column("token_id", sa.String(), nullable=False),
         sa.Column("previous_token_id", sa.String(), nullable=True),
         sa.Column("rotated_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("network", sa.String(), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_sessions_user_id_users"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),

@@ -1,0 +1,60 @@
+"""Whose word about the client's address is believed, and a warning when a proxy is not among those."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ..rate_limits import UNKNOWN_PROXY, behind_unknown_proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+_FORWARDED = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip"})
+
+_log = structlog.get_logger("chassis.middleware.proxies")
+
+
+class ProxiesMiddleware:
+    """ASGI middleware; takes the client's address and scheme from X-Forwarded-* of *trusted* peers, and of no other.
+
+    The first request that another peer says to have forwarded is logged: behind a proxy of which the service does not
+    know, all clients have one address, and so one rate limit.
+    """
+
+    def __init__(self, app: ASGIApp, *, trusted: Sequence[str]) -> None:
+        self.app = self._trusting = app
+        self._trusted: object = ()
+        self._warned = False
+        if trusted:
+            from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware  # noqa: PLC0415 - unused without proxies
+
+            self._trusting = ProxyHeadersMiddleware(app, trusted_hosts=list(trusted))
+            self._trusted = self._trusting.trusted_hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in {"http", "websocket"}:
+            for name, _ in scope["headers"]:
+                if name in _FORWARDED:
+                    if not self._trusts(scope):
+                        await self._unknown(scope, receive, send)
+                        return
+                    break
+        await self._trusting(scope, receive, send)
+
+    def _trusts(self, scope: Scope) -> bool:
+        return bool(self._trusted) and scope["client"] is not None and scope["client"][0] in self._trusted
+
+    async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._warned:
+            self._warned = True
+            peer = scope["client"][0] if scope["client"] else ""
+            _log.warning("forwarded by an unknown proxy", peer=peer, hint=UNKNOWN_PROXY)
+        said = behind_unknown_proxy.set(True)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            behind_unknown_proxy.reset(said)  # the next request in this context may come directly
