@@ -190,9 +190,13 @@ def _update(project: Path, *arguments: str) -> None:
 
 
 def _tree(project: Path) -> dict[str, bytes]:
-    """Return the content of every file by its path, less what cruft and Git keep for themselves."""
+    """Return the content of every file by its path, less migrations, and what cruft and Git keep for themselves.
+
+    What an existing project's databases have run stays as it is.
+    """
     files = files_below(project).items()
-    return {name: path.read_bytes() for name, path in files if not name.startswith((".git/", ".cruft.json"))}
+    left_out = re.compile(r"\.git/|\.cruft\.json|src/\w+/migrations/versions/")
+    return {name: path.read_bytes() for name, path in files if not left_out.match(name)}
 
 
 def _edit(project: Path) -> None:

@@ -22,7 +22,7 @@ def repository(tmp_path: Path) -> Path:
     """A Git repository of the template as it is now, which a test may change."""
     folder = tmp_path / "template"
     folder.mkdir()
-    for name in ("cookiecutter.json", "local_extensions.py", "update_guard.py"):
+    for name in ("cookiecutter.json", "local_extensions.py", "update_guard.py", "kept_migrations.py"):
         shutil.copy(TEMPLATE / name, folder / name)
     shutil.copytree(TEMPLATE / "hooks", folder / "hooks", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(PROJECT_FOLDER, folder / PROJECT_FOLDER.name)

@@ -27,7 +27,7 @@ from local_extensions import FEATURES
 
 from .adopting import exports, rewritten
 from .feature import TABLE, Refused, refuse_uncommitted
-from .merging import LEFT_TO_OWNER, MIGRATIONS, CannotMerge, Change, apply, changes, files
+from .merging import LEFT_TO_OWNER, CannotMerge, Change, apply, changes, files
 from .renames import MODULES
 from .rendering import TEMPLATE, rendered
 
@@ -99,17 +99,7 @@ def _merged(project: Path, old: Path, new: Path, package: str, folder: Path) -> 
     result = {name: Change(name, "changed", text) for name, text in files(ours).items() if text != present[name]}
     result |= {name: Change(name, "deleted") for name in platform & present.keys()}
     result |= {change.name: change for change in changes(ours, before, new)}
-    result |= {change.name: change for change in _first_tables(present, made, files(new))}
     return list(result.values()), patch
-
-
-def _first_tables(
-    present: Mapping[str, bytes], made: Mapping[str, bytes], new: Mapping[str, bytes]
-) -> Iterator[Change]:
-    """Yield the migrations that the owner has as they were made, in their present words; they create the same."""
-    for name in present.keys() & made.keys() & new.keys():
-        if MIGRATIONS in name and present[name] == made[name] != new[name]:
-            yield Change(name, "changed", new[name])
 
 
 def _platform(package: str) -> set[str]:

@@ -65,8 +65,23 @@ def update(project: Path, *, force: bool) -> int:
             print(f"'make {command}' failed: see above, and run it again", file=sys.stderr)
             return 1
     print("\n".join(section for _, section in changelog))
+    _name_changed_models(project, chassis.parent.name)
     print("Now: make check test, then commit. The rest of the project comes with: uvx cruft update")
     return 0
+
+
+def _name_changed_models(project: Path, package: str) -> None:
+    """Say which models have changed with the chassis's own columns, and how to take the database along."""
+    command = [sys.executable, "-m", package, "makemigration", "--check"]
+    check = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    if check.returncode == 0:
+        return
+    if not check.stdout:
+        print(f"the models cannot be compared with the migrations: {check.stderr.strip()}", file=sys.stderr)
+        return
+    print("The models have changed, and no migration makes it:")
+    print("".join(f"  {line}\n" for line in check.stdout.splitlines()), end="")
+    print('First: make migration MESSAGE="follow the chassis", read what it wrote, and make migrate.')
 
 
 def releases(old: str, new: str) -> Iterator[tuple[str, str]]:

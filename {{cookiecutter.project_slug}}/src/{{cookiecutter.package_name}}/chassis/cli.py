@@ -92,7 +92,8 @@ def _parser(service: Service) -> argparse.ArgumentParser:
         "write the next migration from the models",
         f'{name} makemigration "create orders"',
     )
-    revision.add_argument("message", help="what the migration does")
+    revision.add_argument("message", nargs="?", default="", help="what the migration does")
+    revision.add_argument("--check", action="store_true", help="write nothing: name what has no migration, and exit 1")
     revision.add_argument("--empty", action="store_true", help="write it also where the models ask for nothing")
     config = _add(
         commands, "config", chassis_commands.config, "print the settings, secrets masked", f"{name} config --check"

@@ -68,6 +68,7 @@ def new_process(service: Service, settings: Settings, writer: LogWriter) -> Proc
     from .lifecycle import Lifecycle
     from .logs.access import AccessLog
     from .logs.hooks import UnhandledExceptionHooks
+    from .manifest import version as chassis_version
     from .metrics import Metrics
     from .reports import ErrorReporter
     from .wiring import Process
@@ -82,7 +83,9 @@ def new_process(service: Service, settings: Settings, writer: LogWriter) -> Proc
         if error is not None:
             reporter.report(error, where=where)
 
-    metrics.tell_build(service=service.name, version=service.version, chassis=_version(), python=python_version())
+    metrics.tell_build(
+        service=service.name, version=service.version, chassis=chassis_version(), python=python_version()
+    )
     lifecycle = Lifecycle(exits_on_unhandled=settings.server.unhandled_errors == "exit")
     hooks = UnhandledExceptionHooks(on_unhandled, lifecycle.fail_unhandled)
     hooks.install()
@@ -94,13 +97,6 @@ def new_process(service: Service, settings: Settings, writer: LogWriter) -> Proc
         loop_exception_handler=hooks.loop_exception_handler,
         migrate=None if settings.server.app_env.hardened else lambda: _migrate_in_subprocess(service.package),
     )
-
-
-def _version() -> str:
-    """Of the chassis."""
-    from pathlib import Path
-
-    return Path(__file__).with_name("VERSION").read_text("utf-8").strip()
 
 
 def server_options(service: Service, settings: Settings, process: Process) -> ServerOptions:
@@ -185,12 +181,17 @@ def makemigration(service: Service, _settings: Settings, options: argparse.Names
 
     import structlog
 
-    from .database.migrations import MigrationFailed, Schema, write_revision
+    from .database.migrations import MigrationFailed, Schema, unwritten_changes, write_revision
 
     # That the scratch database was migrated is no news, and would read as if yours were.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    schema = Schema(service.models, service.versions)
     try:
-        written = write_revision(Schema(service.models, service.versions), options.message, empty=options.empty)
+        if options.check:
+            changes = unwritten_changes(schema)
+            sys.stdout.write("".join(f"{change}\n" for change in changes))
+            return exit_codes.UNHEALTHY if changes else exit_codes.CLEAN
+        written = write_revision(schema, options.message, empty=options.empty)
     except MigrationFailed as error:
         sys.stderr.write(f"{error}\n")
         return exit_codes.STARTUP_FAILED

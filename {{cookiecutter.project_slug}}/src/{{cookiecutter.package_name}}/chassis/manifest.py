@@ -15,6 +15,11 @@ from pathlib import Path
 MANIFEST = "MANIFEST"
 
 
+def version() -> str:
+    """The version of this chassis."""
+    return Path(__file__).with_name("VERSION").read_text("utf-8").strip()
+
+
 def features(chassis: Path) -> list[str]:
     """The names of the features whose mechanism is in *chassis*."""
     return sorted(path.parent.name for path in chassis.glob(f"*/{MANIFEST}"))

@@ -15,8 +15,9 @@ from .background import BackgroundTasks, measure_loop_lag
 from .cache import Cache, MemoryCache
 from .database import Database
 from .database.drift import differences, metadata_of
+from .database.required import missing
 from .database.schema import is_current
-from .errors import SchemaOutdated
+from .errors import SchemaOutdated, StartupFailed
 from .memory import MEMORY_SECONDS, heap_bytes, memory_report
 from .passwords import Passwords
 from .reports import ErrorReporter
@@ -166,25 +167,33 @@ def _export_metrics(core: Core) -> None:
 
 async def _ensure_schema(core: Core, migrate: Callable[[], Awaitable[None]] | None) -> None:
     """Do not serve on a schema other than the one this version was written for, or bring it there."""
-    if await is_current(core.database, core.service.versions):
-        return
-    if migrate is None:
-        raise SchemaOutdated(f"the database's schema is not current: run `{core.service.name} migrate` before `serve`")
-    _log.info("schema not current, migrating")
-    await migrate()
+    if not await is_current(core.database, core.service.versions):
+        if migrate is None:
+            command = f"`{core.service.name} migrate`"
+            raise SchemaOutdated(f"the database's schema is not current: run {command} before `serve`")
+        _log.info("schema not current, migrating")
+        await migrate()
+    metadata = metadata_of(core.service.models)
+    if lacking := await core.database.read(lambda connection: missing(connection, metadata)):
+        raise StartupFailed(
+            f"the database lacks what the chassis needs: {', '.join(lacking)}",
+            hint=f'write the migration, {core.service.name} makemigration "follow the chassis", and run '
+            f"{core.service.name} migrate; with nothing to write, restore a revision that was edited after it "
+            "had run",
+        )
 
 
 async def _warn_of_unwritten_migration(core: Core) -> None:
     """Name what the models say and no revision makes; whatever fails meanwhile is no reason not to start."""
     try:
         metadata = metadata_of(core.service.models)
-        missing = await core.database.read(lambda connection: differences(connection, metadata))
+        unwritten = await core.database.read(lambda connection: differences(connection, metadata))
     except Exception as error:  # noqa: BLE001 - a courtesy to the developer
         _log.warning("models not compared with the schema", reason=f"{type(error).__name__}: {error}")
         return
-    if missing:
+    if unwritten:
         hint = f'write it: {core.service.name} makemigration "what it does"'
-        _log.warning("models have changes without a migration", missing=missing, hint=hint)
+        _log.warning("models have changes without a migration", missing=unwritten, hint=hint)
 
 
 async def _started(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, literal_column, true
 from sqlalchemy.orm import Mapped, mapped_column
 
+from .required import REQUIRED
+
 Versions = frozenset[int] | None
 """Those that a change applies to; None for any."""
 
@@ -12,7 +14,9 @@ Versions = frozenset[int] | None
 class Versioned:
     """Adds a version to a table, which each UPDATE of SQLAlchemy raises, whatever else it writes."""
 
-    version: Mapped[int] = mapped_column(default=1, server_default="1", onupdate=literal_column("version") + 1)
+    version: Mapped[int] = mapped_column(
+        default=1, server_default="1", onupdate=literal_column("version") + 1, info=REQUIRED
+    )
 
 
 def in_versions(table: type[Versioned], versions: Versions) -> ColumnElement[bool]:

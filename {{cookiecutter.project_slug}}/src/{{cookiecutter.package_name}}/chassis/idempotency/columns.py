@@ -8,6 +8,7 @@ from sqlalchemy import Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ..database import UTCDateTime
+from ..database.required import REQUIRED
 
 
 class IdempotencyColumns:
@@ -17,13 +18,13 @@ class IdempotencyColumns:
         __tablename__ = "idempotency_keys"
     """
 
-    scope: Mapped[str] = mapped_column(primary_key=True)
+    scope: Mapped[str] = mapped_column(primary_key=True, info=REQUIRED)
     """SHA-256 of caller, method, path and key; the key itself is not stored."""
-    fingerprint: Mapped[str]
+    fingerprint: Mapped[str] = mapped_column(info=REQUIRED)
     """SHA-256 of the body that the key came with, without its secrets."""
-    status: Mapped[int]
+    status: Mapped[int] = mapped_column(info=REQUIRED)
     """Of the response; 0 inside the transaction of the effect, and never outside it."""
-    headers: Mapped[str] = mapped_column(Text)
+    headers: Mapped[str] = mapped_column(Text, info=REQUIRED)
     """Pairs of name and value, as JSON."""
-    body: Mapped[bytes]
-    expires_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+    body: Mapped[bytes] = mapped_column(info=REQUIRED)
+    expires_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True, info=REQUIRED)

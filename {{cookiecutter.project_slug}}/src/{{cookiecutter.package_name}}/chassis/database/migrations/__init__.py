@@ -41,3 +41,10 @@ def write_revision(schema: Schema, message: str, *, empty: bool = False) -> bool
     from .revision import write  # noqa: PLC0415 - see the module's docstring
 
     return asyncio.run(write(schema, message, empty=empty))
+
+
+def unwritten_changes(schema: Schema) -> list[str]:
+    """Name what the models say and no revision makes; no database of yours is needed. Raises MigrationFailed."""
+    from .unwritten import unwritten  # noqa: PLC0415 - see the module's docstring
+
+    return asyncio.run(unwritten(schema))
