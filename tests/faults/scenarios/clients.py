@@ -89,7 +89,7 @@ NONSENSE: dict[str, tuple[bytes, set[int]]] = {
     "space before the colon": (b"GET / HTTP/1.1\r\nHost : 127.0.0.1\r\n\r\n", {400}),
     "no host": (b"GET / HTTP/1.1\r\n\r\n", {400}),
     "unknown coding": (HEAD + b"Transfer-Encoding: gzip\r\n\r\n", {400, 501}),
-    "another protocol": (b"DESCRIBE rtsp://127.0.0.1/ RTSP/1.0\r\n\r\n", {400, 505}),
+    "another protocol": (b"DESCRIBE rtsp://127.0.0.1/ RTSP/1.0\r\n\r\n", {400, 501, 505}),
 }
 
 

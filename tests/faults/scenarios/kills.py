@@ -25,11 +25,11 @@ Ask = Callable[[str], list[str]]
 
 
 class Writer:
-    """Writes its numbers one after the other, and remembers which were acknowledged."""
+    """Writes its numbers one after the other; the one that was in flight at a kill is written again."""
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.sent = 0
+        self.sent = 1
         self.acknowledged: set[int] = set()
         self.failure = ""
 
@@ -37,7 +37,7 @@ class Writer:
         """Write until the connection breaks."""
         with contextlib.suppress(httpx2.TransportError), new_client(url, token) as client:
             while not self.failure:
-                self.sent += 1
+                self.sent += self.sent in self.acknowledged
                 response = self.write(client)
                 if response.is_success:
                     self.acknowledged.add(self.sent)
@@ -68,10 +68,11 @@ class Renaming(Writer):
 
 
 class Creating(Writer):
-    """Creates one user after the other."""
+    """Creates one user after the other; their Idempotency-Key lets a creation be sent again."""
 
     def write(self, client: httpx2.Client) -> httpx2.Response:
-        return client.post("/api/users", json=_user(self._name(self.sent)))
+        key = {"Idempotency-Key": f"key of {self._name(self.sent)}"}
+        return client.post("/api/users", json=_user(self._name(self.sent)), headers=key)
 
     def check(self, ask: Ask) -> None:
         found = ask(f"SELECT name FROM users WHERE name LIKE '{self._name('%')}'")  # noqa: S608 - a name of ours
@@ -89,7 +90,7 @@ def _user(name: str) -> dict[str, str]:
 
 @patient_scenario
 def killed_under_writes_on_sqlite(world: World, story: Story) -> None:
-    """Kill -9 under writes, 20 times, on SQLite: what was acknowledged is stored, and nothing else but what was in
+    """Kill -9 under writes, 20 times, on SQLite: what was acknowledged is stored, and nothing but what was in
     flight.
     """
     store = world.sqlite()
@@ -100,7 +101,7 @@ def killed_under_writes_on_sqlite(world: World, story: Story) -> None:
 
 @patient_scenario
 def killed_under_writes_on_postgresql(world: World, story: Story) -> None:
-    """Kill -9 under writes, 20 times, on PostgreSQL: what was acknowledged is stored, and nothing else but what was in
+    """Kill -9 under writes, 20 times, on PostgreSQL: what was acknowledged is stored, and nothing but what was in
     flight.
     """
     cluster, store = world.postgresql()
