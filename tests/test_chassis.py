@@ -32,7 +32,9 @@ EXPORTED: Mapping[str, str] = {
         TokenRejected Tokens client_of counts_of new_attempts
     """,
     "cache": "Cache CacheStats MemoryCache",
-    "database": "AnyRow Database DatabaseNow NAMING_CONVENTION UTCDateTime Versioned Versions in_versions",
+    "database": """
+        AnyRow Database DatabaseNow NAMING_CONVENTION TYPE_ANNOTATION_MAP UTCDateTime Versioned Versions in_versions
+    """,
     "errors": """
         ClientGone ConfigurationError Conflict ContentTooLarge DatabaseUnavailable FieldError Forbidden
         HostNotAllowed IdempotencyKeyInUse IdempotencyKeyReused Invalid MalformedRequest NotFound NotReady

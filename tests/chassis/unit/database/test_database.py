@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -160,6 +161,18 @@ async def test_an_address_of_no_supported_database_is_rejected_without_repeating
     assert "hunter2" not in str(raised.value)
 
 
+async def test_an_sqlite_file_is_read_by_its_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        async with opened(f"sqlite:///{tmp_path}/test.db") as database:
+            await write(database, "CREATE TABLE one (id TEXT)")
+            modes = {entry.name: entry.stat().st_mode & 0o777 for entry in os.scandir(tmp_path)}
+    finally:
+        os.umask(before)
+
+    assert dict.fromkeys(["test.db", "test.db-wal", "test.db-shm"], 0o600) == modes
+
+
 async def test_the_folder_of_an_sqlite_file_is_made(tmp_path: Path) -> None:
     async with opened(f"sqlite:///{tmp_path}/new/folder/test.db") as database:
         await database.ping()
@@ -167,7 +180,7 @@ async def test_the_folder_of_an_sqlite_file_is_made(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "folder" / "test.db").exists()
 
 
-@pytest.mark.parametrize(("pragma", "expected"), [("journal_mode", "wal"), ("synchronous", 1), ("foreign_keys", 1)])
+@pytest.mark.parametrize(("pragma", "expected"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)])
 async def test_sqlite_writes_safely(sqlite_url: str, pragma: str, expected: object) -> None:
     async with opened(sqlite_url) as database, database.transaction() as session:
         assert expected == (await session.execute(text(f"PRAGMA {pragma}"))).scalar_one()

@@ -24,6 +24,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    exc,
     insert,
     inspect,
     select,
@@ -40,6 +41,7 @@ from acme_service.chassis.database.migrations.runner import alembic_config, comp
 from acme_service.chassis.database.revisions import newest_revision
 from acme_service.chassis.database.schema import is_current
 
+from ...enum_models.job import Color, Job, Level, State
 from ...models.item import Item
 from .schema import SCHEMA, TESTS
 
@@ -324,3 +326,42 @@ async def test_models_that_the_schema_has_lack_nothing(database_url: str) -> Non
     metadata = metadata_of(SCHEMA.models)
     async with opened(database_url) as database:
         assert [] == await database.read(lambda connection: missing_of(connection, metadata))
+
+
+# Enumerations.
+
+
+async def test_an_enumeration_is_stored_by_its_values_and_its_migration_goes_both_ways(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    schema = Schema("chassis.enum_models", tmp_path / "versions")
+    schema.versions.mkdir()
+    assert await write(schema, "create jobs")
+    assert not await write(schema, "create jobs again")
+    for revision in ("head", "base", "head"):
+        await migrated(empty_database_url, schema, revision)
+
+    async with opened(empty_database_url) as database:
+        async with database.transaction() as session:
+            session.add(Job(id="1", state=State.RUNNING_AGAIN, before=None, color=Color.RED, level=Level.LOW))
+            await session.execute(insert(Job).values(id="2", before=State.WAITING, color="red", level=Level.LOW))
+        stored = await database.fetch_all(text("SELECT state, before, color, level FROM jobs ORDER BY id"))
+        read = await database.fetch_all(select(Job.state, Job.before, Job.color, Job.level).order_by(Job.id))
+        waiting = await database.fetch_all(select(Job.id).where(Job.state == State.WAITING))
+        with pytest.raises(exc.StatementError, match="not among the defined enum values"):
+            await database.fetch_all(select(Job.id).where(Job.state == "lost"))
+
+        assert [
+            ("running again, after a failure", None, "red", "LOW"),
+            ("waiting", "waiting", "red", "LOW"),
+        ] == [tuple(row) for row in stored]
+        assert [
+            (State.RUNNING_AGAIN, None, Color.RED, Level.LOW),
+            (State.WAITING, State.WAITING, Color.RED, Level.LOW),
+        ] == [tuple(row) for row in read]
+        assert [("2",)] == [tuple(row) for row in waiting]
+        assert [] == await database.read(
+            lambda connection: compare_metadata(
+                MigrationContext.configure(connection, opts=comparison(connection, schema)), Job.metadata
+            )
+        )

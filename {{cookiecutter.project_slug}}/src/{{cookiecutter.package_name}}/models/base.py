@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase
 
-from ..chassis.database import NAMING_CONVENTION
+from ..chassis.database import NAMING_CONVENTION, TYPE_ANNOTATION_MAP
 from ..chassis.idempotency import IdempotencyColumns
 
 
@@ -13,6 +13,7 @@ class Base(DeclarativeBase):
     """The parent of every table's class."""
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    type_annotation_map = TYPE_ANNOTATION_MAP
 
 
 class IdempotencyKey(IdempotencyColumns, Base):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from .database import AnyRow, Database
-from .types import NAMING_CONVENTION, DatabaseNow, UTCDateTime
+from .types import NAMING_CONVENTION, TYPE_ANNOTATION_MAP, DatabaseNow, UTCDateTime
 from .versions import Versioned, Versions, in_versions
 
 __all__ = [
     "NAMING_CONVENTION",
+    "TYPE_ANNOTATION_MAP",
     "AnyRow",
     "Database",
     "DatabaseNow",

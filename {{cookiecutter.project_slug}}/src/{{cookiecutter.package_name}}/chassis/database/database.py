@@ -274,10 +274,13 @@ async def _cancelled_once(reading: Coroutine[Any, Any, Result]) -> Result:
 
 
 def _make_file(path: Path) -> None:
-    """Make an empty file, which to SQLite is an empty database, and its folder; leave a file that is there alone."""
+    """Make an empty file, which to SQLite is an empty database, and its folder; leave a file that is there alone.
+
+    Only its owner may read it; SQLite gives the files beside it the same mode.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        path.touch(0o644)
+        path.touch(0o600)
 
 
 def _pool(engine: AsyncEngine) -> QueuePool:

@@ -1,12 +1,14 @@
-"""What every table shares: names for its constraints, times in UTC, and the database's own clock."""
+"""What every table shares: names of constraints, times in UTC, the database's clock, enumerations by values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import DateTime
+from sqlalchemy import Enum as EnumType
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
@@ -22,6 +24,20 @@ NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
 }
 """A constraint without a name cannot be dropped by a migration."""
+
+
+def _stored(enumeration: type[Enum]) -> list[str]:
+    values = [member.value for member in enumeration]
+    return values if all(isinstance(value, str) for value in values) else [member.name for member in enumeration]
+
+
+TYPE_ANNOTATION_MAP: dict[Any, Any] = {
+    Enum: EnumType(Enum, native_enum=False, length=None, values_callable=_stored, validate_strings=True)
+}
+"""For `Base`: a column `Mapped[SomeStrEnum]` is a text that holds the member's value, on every database.
+
+A type of PostgreSQL's own would stay behind when its table is dropped, and a new member would have to be added to it.
+"""
 
 
 class UTCDateTime(TypeDecorator[datetime]):

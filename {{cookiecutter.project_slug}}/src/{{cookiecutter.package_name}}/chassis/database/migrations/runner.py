@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.types import DATETIME, TypeDecorator
+from sqlalchemy.types import DATETIME, Enum, TypeDecorator
 
 from ...errors import ConfigurationError, StartupFailed
 from ..database import Database
@@ -168,6 +168,8 @@ def _revision(connection: Connection) -> str:
 
 def _render_item(kind: str, item: object, _context: object) -> str | bool:
     """A revision names SQLAlchemy's own types: ours may change after it was written, SQLite's are its own."""
+    if kind == "type" and isinstance(item, Enum) and not item.native_enum:
+        return "sa.String()"
     if kind == "type" and isinstance(item, TypeDecorator):
         return f"sa.{item.impl!r}"
     if kind == "type" and isinstance(item, DATETIME):  # of a table to drop, which is compared on SQLite

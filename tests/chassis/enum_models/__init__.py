@@ -1,0 +1,1 @@
+"""A table with enumerations, for which a test writes the revisions."""
