@@ -9,6 +9,6 @@ import acme_service
 # The render's root: what a project's own tests need from a machine is the same here.
 sys.path.append(str(Path(acme_service.__file__).parents[2]))
 
-pytest_plugins = ["tests.databases", "chassis.databases", "chassis.redis_server"]
+pytest_plugins = ["tests.databases", "chassis.databases", "chassis.pgbouncer_server", "chassis.redis_server"]
 collect_ignore = ["open", *([] if find_spec("acme_service.chassis.auth") else ["unit/auth"])]
 """What runs in an environment with more packages, and the mechanism of a feature that the render does not have."""

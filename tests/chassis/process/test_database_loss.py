@@ -11,7 +11,9 @@ import httpx2
 import pytest
 from sqlalchemy import make_url
 
-from ..databases import HANG_UP, PostgreSQL, Proxy
+from tests.databases import HANG_UP, PostgreSQL
+
+from ..databases import Proxy
 from .command import Command
 
 pytestmark = pytest.mark.anyio

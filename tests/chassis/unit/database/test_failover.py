@@ -17,7 +17,7 @@ from acme_service.chassis.database import Database
 from acme_service.chassis.database import degradation as degradation_module
 from acme_service.chassis.errors import DatabaseUnavailable
 
-from ...databases import PostgreSQL
+from tests.databases import PostgreSQL
 
 pytestmark = pytest.mark.anyio
 

@@ -28,6 +28,8 @@ ADDRESSES = [
     "postgresql+asyncpg://user:{}@db.internal/service",
     "mysql://user:{}@db.internal/service",
     "postgresql://db.internal/service?password={}",
+    "postgresql://db.internal/service?password=x&{}=x",
+    "postgresql://db.internal/service?password=x&sslmode={}",
     "redis://:{}@cache/zero",
 ]
 
@@ -57,7 +59,7 @@ def test_no_part_of_a_secret_is_shown_however_it_was_written(variable: str, addr
     ("variable", "address"),
     [
         ("DATABASE_URL", "postgresql://user:{}@db.internal:5432/service?sslmode=require"),
-        ("DATABASE_URL", "postgresql://user@db.internal/service?x=1&password={}&y=2"),
+        ("DATABASE_URL", "postgresql://user@db.internal/service?sslmode=require&password={}&connect_timeout=2"),
         ("REDIS_URL", "redis://:{}@cache:6379/1"),
         ("REDIS_URL", "rediss://user:{}@cache"),
         ("REDIS_URL", "unix:///run/redis?db=1&password={}"),

@@ -166,7 +166,7 @@ def migrate(service: Service, settings: Settings, _options: argparse.Namespace) 
     from .database.migrations import migrate as run_migrations
 
     try:
-        run_migrations(settings.database.url.get_secret_value(), Schema(service.models, service.versions))
+        run_migrations(settings.database.migrations_url, Schema(service.models, service.versions))
     except MigrationFailed as error:
         structlog.get_logger("chassis.cli").error("migration failed", reason=str(error))
         return exit_codes.STARTUP_FAILED

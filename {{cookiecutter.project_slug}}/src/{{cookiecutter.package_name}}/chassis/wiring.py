@@ -130,6 +130,7 @@ def _database(database: DatabaseSettings, service: str, metrics: Metrics) -> Dat
     return Database(
         database.url.get_secret_value(),
         application_name=service,
+        pooled=database.direct_url is not None,
         pool_size=database.pool_size,
         max_overflow=database.max_overflow,
         pool_timeout_seconds=database.pool_timeout_seconds,

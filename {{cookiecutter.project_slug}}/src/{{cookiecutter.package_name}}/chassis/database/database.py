@@ -15,6 +15,7 @@ from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import greenlet_spawn
 
 from ..errors import DatabaseUnavailable, StartupFailed
+from ..settings.postgresql import PostgresqlAddress
 from ..settings.secrets import SecretUrl
 from .degradation import Degradation
 from .engines import (
@@ -22,13 +23,12 @@ from .engines import (
     follow_file,
     is_sqlite,
     parse_url,
-    postgresql,
     sqlite_reader,
     sqlite_writer,
-    transactional,
 )
 from .failures import is_busy, is_transient, reason_of, unavailable
 from .liveness import hear_of_full_disk, is_lost
+from .postgresql import postgresql, transactional
 from .probe import Probe
 from .timings import time_statements
 
@@ -44,6 +44,8 @@ Result = TypeVar("Result")
 class Database:
     """The connections to one database; *url* is `sqlite:` with a file, or `postgresql:`.
 
+    With *pooled*, or `pgbouncer=true` in it, it leads to PgBouncer in transaction mode.
+
     SQLite has one connection for writing and a pool for reading; PostgreSQL has one pool for both.
     """
 
@@ -52,6 +54,7 @@ class Database:
         url: str,
         *,
         application_name: str = "",
+        pooled: bool = False,
         pool_size: int = 10,
         max_overflow: int = 10,
         pool_timeout_seconds: float = 3.0,
@@ -61,7 +64,7 @@ class Database:
     ) -> None:
         """*on_wait* is told the seconds that a caller waited for a connection, *on_statement* those of a statement."""
         self._on_wait = on_wait
-        self._url = parse_url(url)
+        self._url = parse_url(url, pooled=pooled)
         self._address = SecretUrl(url).masked()
         limits = Limits(
             pool_size=pool_size,
@@ -72,7 +75,7 @@ class Database:
         self._degradation = Degradation()
         self._writer: AsyncEngine
         self._reader: AsyncEngine
-        if is_sqlite(self._url):
+        if not isinstance(self._url, PostgresqlAddress):
             self._writer = sqlite_writer(self._url, limits)
             self._reader = sqlite_reader(self._url, limits)
             for engine in (self._writer, self._reader):

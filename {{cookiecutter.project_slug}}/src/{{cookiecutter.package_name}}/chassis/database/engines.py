@@ -1,7 +1,4 @@
-"""How each kind of database is connected to: its driver, its safety settings, its limits.
-
-A driver is imported by the engine that uses it: a service on SQLite never loads asyncpg.
-"""
+"""The limits of a database's connections, and how SQLite is connected to: its safety settings."""
 
 from __future__ import annotations
 
@@ -9,23 +6,13 @@ from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeGuard
 
-from sqlalchemy import event, make_url
+from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from .liveness import leave_lost_servers, ping_idle_connections
-
-if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection
-
-CONNECT_TIMEOUT_SECONDS = 3.0
-RECYCLE_SECONDS = 1800
-"""A pooled connection lives no longer, so that failovers and firewalls that forget are met early."""
-
-CLIENT_GRACE_SECONDS = 1.0
-"""How much later than the server the client gives up: it only has to when the server itself is frozen."""
+from ..settings.postgresql import PostgresqlAddress, parse_postgresql
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +24,9 @@ class Limits:
     pool_timeout_seconds: float
     statement_timeout_seconds: float
     """0 for no limit, as a migration needs."""
+    connect_timeout_seconds: float = 3.0
+    recycle_seconds: float = 1800.0
+    """A pooled connection to a server lives no longer, so that firewalls that forget are met early."""
 
     def single(self, pool_timeout_seconds: float) -> Limits:
         """The same for one connection, which waits so long for a lock of SQLite's."""
@@ -51,21 +41,31 @@ class Limits:
         }
 
 
-def is_sqlite(url: URL) -> bool:
-    """Which of the two kinds of database *url* names; raises ValueError for a third."""
-    backend = url.drivername.partition("+")[0]
-    if backend not in {"sqlite", "postgresql"}:
-        raise ValueError(f"a database of kind {backend!r} is not supported; use sqlite: or postgresql:")
-    return backend == "sqlite"
+def is_sqlite(url: URL | PostgresqlAddress) -> TypeGuard[URL]:
+    """Which of the two kinds of database *url* names."""
+    return isinstance(url, URL)
 
 
-def parse_url(text: str) -> URL:
-    """The URL; its message on failure does not repeat the text, which may hold a password."""
+def parse_url(text: str, *, pooled: bool = False) -> URL | PostgresqlAddress:
+    """The address; no message on failure repeats the text, which may hold a password.
+
+    With *pooled*, that of PostgreSQL leads to PgBouncer in transaction mode. Raises ValueError.
+    """
+    scheme, separator, _ = text.partition(":")
+    if not separator:
+        raise ValueError("the database's address is not a URL")
+    kind = scheme.partition("+")[0]
+    if kind in {"postgresql", "postgres"}:
+        address = parse_postgresql(text)
+        address.pooled = address.pooled or pooled
+        return address
+    if kind != "sqlite":
+        raise ValueError(f"a database of kind {kind!r} is not supported; use sqlite: or postgresql:")
     try:
-        url = make_url(text.replace("postgres://", "postgresql://", 1))
+        url = make_url(text)
     except ArgumentError:
         raise ValueError("the database's address is not a URL") from None
-    if is_sqlite(url) and url.database in {None, "", ":memory:"}:
+    if url.database in {None, "", ":memory:"}:
         raise ValueError("a database in memory cannot be shared by connections; give sqlite: a file")
     return url
 
@@ -181,65 +181,3 @@ def _limit_statements(engine: AsyncEngine, seconds: float) -> None:
     def abandon(_connection: object, record: Any, _error: object) -> None:
         # Its request was cancelled: closing waits for the statement, and the one who cancelled waits for that.
         record.info["deadline"].at = 0.0
-
-
-def postgresql(
-    url: URL,
-    limits: Limits,
-    *,
-    application_name: str,
-    settings: dict[str, str] | None = None,
-    autocommit: bool = False,
-) -> AsyncEngine:
-    """A pool of asyncpg connections, which the server lists as *application_name*; *settings* are of its session.
-
-    With *autocommit* a statement stands alone, without a round trip for BEGIN and one for COMMIT: for reading.
-
-    asyncpg itself reads the address, so that everything libpq accepts in one (`sslmode`, several hosts, a socket's
-    folder) is accepted. The server ends a statement at its limit; a server too frozen to do so is left by the client.
-    """
-    import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 - only a service on PostgreSQL pays for its memory
-
-    dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    limit_seconds = limits.statement_timeout_seconds
-    session = {
-        "application_name": application_name,
-        "statement_timeout": str(round(limit_seconds * 1000)),
-        "idle_in_transaction_session_timeout": str(round(limit_seconds * 1000) * 2),
-        **(settings or {}),
-    }
-
-    async def connect() -> Any:
-        return await asyncpg.connect(
-            dsn,
-            timeout=CONNECT_TIMEOUT_SECONDS,
-            command_timeout=limit_seconds + CLIENT_GRACE_SECONDS if limit_seconds else None,
-            server_settings=session,
-        )
-
-    engine = create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=connect,
-        isolation_level="AUTOCOMMIT" if autocommit else None,
-        pool_recycle=RECYCLE_SECONDS,
-        skip_autocommit_rollback=True,
-        hide_parameters=True,
-        **limits.pool(),
-    )
-    ping_idle_connections(engine)
-    leave_lost_servers(engine)
-    return engine
-
-
-def transactional(engine: AsyncEngine) -> AsyncEngine:
-    """The pool of *engine*, which commits by itself, for transactions; the server's own isolation level applies.
-
-    In this direction, because changing the level costs at each checkout, and reads are many and short.
-    """
-    writer = engine.execution_options()
-
-    @event.listens_for(writer.sync_engine, "engine_connect")
-    def leave_autocommit(connection: Connection) -> None:
-        connection.execution_options(isolation_level=connection.default_isolation_level)
-
-    return writer

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import exc, text
 
 from ..errors import DatabaseUnavailable
-from .engines import Limits, follow_file, is_sqlite, postgresql, sqlite_writer
+from ..settings.postgresql import PostgresqlAddress
+from .engines import Limits, follow_file, sqlite_writer
 from .failures import is_busy, reason_of
+from .postgresql import postgresql
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -25,9 +27,9 @@ _BUSY_SECONDS = 0.05
 class Probe:
     """One connection, which is opened at the first question; PostgreSQL counts it beside those of the pool."""
 
-    def __init__(self, url: URL, limits: Limits, *, application_name: str) -> None:
+    def __init__(self, url: URL | PostgresqlAddress, limits: Limits, *, application_name: str) -> None:
         self._file: Path | None = None
-        if is_sqlite(url):
+        if not isinstance(url, PostgresqlAddress):
             self._file = Path(url.database or "")
             self._engine = sqlite_writer(url, limits.single(_BUSY_SECONDS))
             follow_file(self._engine, url)

@@ -180,6 +180,12 @@ class DatabaseSettings(SettingsGroup):
         validation_alias="DATABASE_URL",
         description="Address of the database.",
     )
+    direct_url: DatabaseUrl | None = Field(
+        default=None,
+        validation_alias="DATABASE_DIRECT_URL",
+        description="Address of the server itself where DATABASE_URL is that of PgBouncer in transaction mode: setting "
+        "it says so. Migrations use it.",
+    )
     pool_size: int = Field(
         default=10,
         ge=1,
@@ -208,6 +214,11 @@ class DatabaseSettings(SettingsGroup):
         validation_alias="DB_STATEMENT_TIMEOUT_SECONDS",
         description="How long one statement may run.",
     )
+
+    @property
+    def migrations_url(self) -> str:
+        """Where a session lasts longer than a transaction, as the lock of a migration must."""
+        return (self.direct_url or self.url).get_secret_value()
 
     def warnings(self, app_env: AppEnv) -> Iterator[str]:
         if app_env.hardened and self.url.get_secret_value().startswith("sqlite:"):

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from pydantic import AfterValidator, SecretStr, ValidationInfo
 
 from .environment import AppEnv
+from .postgresql import UNCLEAR, parse_postgresql
 from .values import Accepts, Insecure, environment_of, is_address
 
 SHORTEST_PASSWORD = 8
@@ -59,15 +60,27 @@ def weakness(secret: str, *, least: int) -> str | None:
 
 def _parts(url: str) -> SplitResult:
     """Split *url*, rejecting what different readers would split differently."""
+    parts = _split(url)
+    try:
+        unclear = parts.port == 0
+    except ValueError:
+        unclear = True
+    if unclear:
+        raise ValueError(UNCLEAR)
+    return parts
+
+
+def _split(url: str) -> SplitResult:
+    """As `_parts`, for addresses that may have several hosts."""
     if not url.isprintable() or " " in url:
         raise ValueError("it contains a space or a control character")
     try:
         parts = urlsplit(url)
-        unclear = parts.port == 0 or url.count("@") > ("@" in parts.netloc) or "#" in url
+        unclear = url.count("@") > ("@" in parts.netloc) or "#" in url
     except ValueError:
         unclear = True
     if unclear:
-        raise ValueError("its host or port is unclear; in the password, write @ : / ? # % as %40 %3A %2F %3F %23 %25")
+        raise ValueError(UNCLEAR)
     if not _PARAMETERS.fullmatch(parts.query):
         raise ValueError("what follows its ? is not NAME=VALUE, with & between two of them")
     return parts
@@ -82,7 +95,7 @@ def _database_url(url: SecretUrl, info: ValidationInfo) -> SecretUrl:
     if scheme == "sqlite":
         _check_sqlite(url.get_secret_value())
     else:
-        _check_postgresql(_parts(url.get_secret_value()), environment_of(info))
+        _check_postgresql(url.get_secret_value(), environment_of(info))
     return url
 
 
@@ -92,17 +105,23 @@ def _check_sqlite(url: str) -> None:
         raise ValueError("it names no database file (one in memory would be another for each connection)")
 
 
-def _check_postgresql(parts: SplitResult, app_env: AppEnv) -> None:
+def _check_postgresql(url: str, app_env: AppEnv) -> None:
+    parts = _split(url)
     parameters = parse_qs(parts.query)
-    host = parts.hostname or parameters.get("host", [""])[0]
-    if not host:
+    login = parts.netloc.rpartition("@")[0]
+    user, _, written = login.partition(":")
+    hosts = parse_postgresql(url).hosts
+    if not hosts:
         raise ValueError("it names no host")
     if not parts.path.strip("/"):
         raise ValueError("it names no database after the host")
-    local = host.startswith("/") or host == "localhost" or (is_address(host) and ip_address(host).is_loopback)
-    if app_env.hardened and not local:
-        password = unquote(parts.password or "") or parameters.get("password", [""])[0]
-        _reject_weak(password, unquote(parts.username or ""), app_env)
+    if app_env.hardened and not all(map(_is_local, (host for host, _ in hosts))):
+        password = unquote(written) or parameters.get("password", [""])[0]
+        _reject_weak(password, unquote(user), app_env)
+
+
+def _is_local(host: str) -> bool:
+    return host.startswith("/") or host == "localhost" or (is_address(host) and ip_address(host).is_loopback)
 
 
 def _reject_weak(password: str, user: str, app_env: AppEnv) -> None:

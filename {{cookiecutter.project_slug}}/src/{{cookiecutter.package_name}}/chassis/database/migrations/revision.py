@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alembic import command
+from sqlalchemy import make_url
 
 from ...errors import ConfigurationError
-from ..engines import Limits, parse_url, sqlite_writer
+from ..engines import Limits, sqlite_writer
 from ..revisions import revisions
 from . import MigrationFailed
 from .runner import alembic_config, comparison, failure_of, migrated
@@ -51,7 +52,7 @@ async def _written(schema: Schema, message: str, *, empty: bool) -> bool:
         if known:
             await migrated(address, schema)
         limits = Limits(pool_size=1, max_overflow=0, pool_timeout_seconds=5.0, statement_timeout_seconds=0.0)
-        engine = sqlite_writer(parse_url(address), limits)
+        engine = sqlite_writer(make_url(address), limits)
         try:
             async with engine.connect() as connection:
                 return await connection.run_sync(partial(_compare, schema, message, f"{number:04}", empty))

@@ -17,10 +17,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import DATETIME, Enum, TypeDecorator
 
 from ...errors import ConfigurationError, StartupFailed
+from ...settings.postgresql import PostgresqlAddress
 from ..database import Database
 from ..drift import metadata_of as _metadata_of
-from ..engines import Limits, is_sqlite, parse_url, postgresql, sqlite_writer
+from ..engines import Limits, parse_url, sqlite_writer
 from ..failures import reason_of
+from ..postgresql import postgresql
 from ..revisions import newest_revision
 from . import MigrationFailed
 from .canonical import rewrite
@@ -66,6 +68,10 @@ async def migrated(
 
 async def _moved(database_url: str, schema: Schema, revision: str, lock_timeout_seconds: float) -> tuple[str, str]:
     url = parse_url(database_url)
+    if isinstance(url, PostgresqlAddress) and url.pooled:
+        raise MigrationFailed(
+            "PgBouncer in transaction mode holds no lock: set DATABASE_DIRECT_URL to the address of the server itself"
+        )
     database = Database(database_url, application_name="migrate")
     try:
         await database.start()
@@ -108,8 +114,8 @@ def comparison(connection: Connection, schema: Schema) -> dict[str, Any]:
     }
 
 
-def _engine(url: URL, lock_timeout_seconds: float) -> AsyncEngine:
-    if is_sqlite(url):
+def _engine(url: URL | PostgresqlAddress, lock_timeout_seconds: float) -> AsyncEngine:
+    if not isinstance(url, PostgresqlAddress):
         # Foreign keys are off because a batch migration replaces tables; `_run` checks them at the end.
         limits = Limits(
             pool_size=1,
