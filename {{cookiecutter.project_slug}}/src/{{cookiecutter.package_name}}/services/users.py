@@ -48,7 +48,7 @@ class UserWatcher(Protocol):
 
 
 class Users:
-    """Raises NotFound, Conflict (e-mail taken), Invalid (e-mail as password), PreconditionFailed, DatabaseUnavailable."""
+    """Raises NotFound, Conflict for an e-mail that is taken, Invalid, PreconditionFailed and DatabaseUnavailable."""
 
     def __init__(self, database: Database, cache: Cache, passwords: Passwords, *, cache_seconds: float = 60.0) -> None:
         self._database = database
