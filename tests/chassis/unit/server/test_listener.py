@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import select
 import socket
 from typing import Any
 
@@ -33,6 +35,13 @@ def asking(port: int) -> socket.socket:
     return client
 
 
+@pytest.fixture
+def handshakes_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a system that cannot be told to drop them."""
+    monkeypatch.setattr("acme_service.chassis.server.listener.drop_handshakes", lambda _listener: None)
+
+
+@pytest.mark.usefixtures("handshakes_go_on")
 def test_connections_that_come_while_others_are_taken_over_are_served_too() -> None:
     async def run() -> list[bytes]:
         listener, port = await opened()
@@ -57,6 +66,7 @@ def test_connections_that_come_while_others_are_taken_over_are_served_too() -> N
     assert [True] * 5 == [each.endswith(b"\r\n\r\nok") for each in received]
 
 
+@pytest.mark.usefixtures("handshakes_go_on")
 def test_a_stream_of_new_connections_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("acme_service.chassis.server.listener.ACCEPT_SECONDS", 0.1)
 
@@ -77,6 +87,37 @@ def test_a_stream_of_new_connections_does_not_hold_up_the_end(monkeypatch: pytes
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(run())
+
+
+def test_who_connects_while_the_listener_closes_is_refused_and_never_reset() -> None:
+    """Linux drops what asks for a connection, so that nobody is accepted only to be reset."""
+
+    async def run() -> list[int]:
+        listener, port = await opened()
+        first, late = asking(port), []
+        new_connection = listener._new_connection  # noqa: SLF001 - as above
+
+        def come_and_connect() -> Any:
+            for _ in range(5):
+                late.append(socket.socket())
+                late[-1].setblocking(False)
+                late[-1].connect_ex(("127.0.0.1", port))
+            return new_connection()
+
+        listener._new_connection = come_and_connect  # noqa: SLF001 - as above
+        await listener.end(3)
+        assert first.recv(10_000).endswith(b"ok")
+        select.select([], late[:1], [], 10)
+        await asyncio.sleep(0.2)
+        errors = [client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) for client in late]
+        for client in (first, *late):
+            client.close()
+        return errors
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        errors = runner.run(run())
+
+    assert [errno.ECONNREFUSED] * 5 == errors
 
 
 def test_a_connection_that_fails_takes_nothing_from_the_others() -> None:

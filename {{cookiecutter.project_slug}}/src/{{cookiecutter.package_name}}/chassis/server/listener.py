@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
 
@@ -15,7 +15,7 @@ from uvicorn.config import Config
 from ..shapes import problem
 from .protocol import Connection
 from .rejection import Rejected
-from .sockets import BACKLOG, accepted_but_waiting, bound_sockets, duplicates
+from .sockets import BACKLOG, accepted_but_waiting, bound_sockets, drop_handshakes, duplicates
 from .state import ListenerState
 from .websocket import WebSocketConnection
 
@@ -33,8 +33,10 @@ GOODBYE_SECONDS: Final = 1.0
 """For websocket handlers to say goodbye themselves, and for clients to complete a header."""
 LEAVING_SECONDS: Final = 0.5
 """For clients that were told FIN to close their side."""
+HANDSHAKE_SECONDS: Final = 0.05
+"""For handshakes that have begun before the end."""
 ACCEPT_SECONDS: Final = 1.0
-"""For connections that came before the close, while others come on."""
+"""For connections that came before the close, where others come on."""
 CANCELLED_SECONDS: Final = 0.25
 """For cancelled requests to respond and clean up."""
 LAST_BYTES_SECONDS: Final = 0.1
@@ -113,23 +115,31 @@ class Listener:
     async def _stop_accepting(self) -> None:
         """Close the listening sockets, after taking over the connections that wait in their queues.
 
-        Closing a socket resets what the system has accepted for it and the event loop has not taken yet. So nothing is
-        awaited between the last look into a queue and its close. What arrives in the microseconds between the two is
-        reset: the system has no call that does both.
+        Closing a socket resets what the system has accepted for it and the event loop has not taken yet. So the system
+        is told to begin no further connection, those that have begun get a moment to be complete, and nothing is
+        awaited between the last look into a queue and its close.
         """
         loop = asyncio.get_running_loop()
         copies = duplicates(self._sockets)
+        for copy in copies:
+            drop_handshakes(copy)
         for server in self._servers:
             server.close()
+        if copies:
+            await asyncio.sleep(HANDSHAKE_SECONDS)
         ends = loop.time() + ACCEPT_SECONDS
         for copy in copies:
             with copy:
                 while (waiting := accepted_but_waiting(copy)) and loop.time() < ends:
-                    for each in waiting:
-                        with contextlib.suppress(OSError):  # this one left while it waited
-                            await loop.connect_accepted_socket(self._new_connection, each)
+                    await self._take_over(waiting)
                 for each in waiting:
                     each.close()
+
+    async def _take_over(self, waiting: Iterable[socket.socket]) -> None:
+        loop = asyncio.get_running_loop()
+        for each in waiting:
+            with contextlib.suppress(OSError):  # this one left while it waited
+                await loop.connect_accepted_socket(self._new_connection, each)
 
     def _empty(self) -> bool:
         return not self.state.connections and not self.state.tasks

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import socket
+import struct
+import sys
 
 BACKLOG = 2048
 FAMILY_IS_OFF = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 """`localhost` has an IPv6 address even on a machine where IPv6 is switched off."""
+
+_SO_ATTACH_FILTER = 26
+"""Linux's number (asm-generic/socket.h)."""
+_DROP_SYN = b"".join(
+    struct.pack("HBBI", *instruction)
+    for instruction in (
+        (0x30, 0, 0, 13),  # load the byte of the flags, in the header of TCP
+        (0x45, 0, 1, 0x02),  # with SYN go on, else skip one
+        (0x06, 0, 0, 0),  # drop
+        (0x06, 0, 0, 0xFFFFFFFF),  # keep
+    )
+)
+"""Instructions of the classic BPF (linux/filter.h)."""
 
 
 def bound_sockets(host: str, port: int) -> list[socket.socket]:
@@ -51,6 +67,19 @@ def _bind(candidate: socket.socket, address: tuple[object, ...]) -> None:
     if candidate.family == socket.AF_INET6:
         candidate.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     candidate.bind(address)
+
+
+def drop_handshakes(listener: socket.socket) -> None:
+    """Let the system drop every packet that asks for a new connection; handshakes that have begun are completed.
+
+    Its client asks again after a second, and is rejected when the socket is closed by then. On Linux alone.
+    """
+    if sys.platform != "linux":
+        return
+    program = ctypes.create_string_buffer(_DROP_SYN)
+    description = struct.pack("HP", len(_DROP_SYN) // 8, ctypes.addressof(program))
+    with contextlib.suppress(OSError):  # a system that only looks like Linux may not have it
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, description)
 
 
 def accepted_but_waiting(listener: socket.socket) -> list[socket.socket]:
