@@ -108,11 +108,25 @@ def test_an_image_without_a_lock_is_rejected_with_what_to_do(tmp_path: Path) -> 
     assert 0 == tried().returncode
 
 
+def test_secrets_data_and_logs_are_never_committed(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text(_read(".gitignore"), encoding="utf-8")
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    private = [".env", ".env.staging", "prod.env", "deploy/prod.env", "data.db", "a/b.db-wal", "s.log", "s.log.1", "k.pem"]
+    asked = [*private, ".env.example", "src/app.py"]
+    ignored = subprocess.run(
+        ["git", "check-ignore", *asked], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout.split()
+
+    assert private == ignored
+
+
 def test_only_what_the_image_needs_reaches_the_builder() -> None:
     lines = [line for line in _read(".dockerignore").splitlines() if line and not line.startswith("#")]
 
     assert lines[0] == "*"
     assert {"!README.md", "!pyproject.toml", "!src", "!uv.lock"} == {line for line in lines if line.startswith("!")}
+    # What may lie inside src, too.
+    assert {"**/.env*", "**/*.db", "**/*.pem"} <= set(lines[lines.index("!src") :])
 
 
 @pytest.mark.parametrize("path", [*PIPELINES, ".pre-commit-config.yaml", "README.md"])

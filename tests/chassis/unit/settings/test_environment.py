@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from acme_service.chassis.settings import Settings, SettingsError
+from acme_service.chassis.settings.environment import read_environment
 
 from ...environment import load_settings
 
@@ -246,3 +247,26 @@ def test_an_address_in_the_place_of_a_path_is_not_shown(tmp_path: Path) -> None:
     assert [
         "DATABASE_URL_FILE: expected the path of a file that holds DATABASE_URL, got a URL (from environment)"
     ] == lines
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_quotes_that_docker_keeps_are_taken_off_and_named(tmp_path: Path, quote: str) -> None:
+    read = read_environment(
+        {"A": f"{quote}a value{quote}", "B": f"{quote}b", "C": f"{quote}x{quote} or {quote}y{quote}"},
+        tmp_path,
+        names=frozenset("ABC"),
+        secrets=frozenset("A"),
+    )
+
+    assert {"A": "a value", "B": f"{quote}b", "C": f"{quote}x{quote} or {quote}y{quote}"} == {
+        name: given.text for name, given in read.values.items()
+    }
+    assert ["A: the quotes"] == [warning[:13] for warning in read.warnings]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_value(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"\xef\xbb\xbfhunter2\r\n")
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfB=b\n")
+    read = read_environment({"A_FILE": "secret"}, tmp_path, names=frozenset("AB"), secrets=frozenset("A"))
+
+    assert {"A": "hunter2", "B": "b"} == {name: given.text for name, given in read.values.items()}

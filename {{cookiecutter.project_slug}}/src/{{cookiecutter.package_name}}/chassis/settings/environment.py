@@ -77,7 +77,7 @@ def read_environment(
     """
     known = names | {f"{name}_FILE" for name in secrets}
     result = Environment()
-    real = {name: Given(environ[name].strip(), "environment") for name in known if name in environ}
+    real = {name: _given(name, environ[name].strip(), result) for name in sorted(known) if name in environ}
     common = _read_file(directory / ".env", result)
     result.app_env = _app_env(real.get("APP_ENV") or common.get("APP_ENV"))
     specific = _read_file(directory / f".env.{result.app_env}", result)
@@ -92,6 +92,16 @@ def read_environment(
         if pointer is not None and pointer.text:
             _read_secret(name, pointer, directory, result)
     return result
+
+
+def _given(name: str, text: str, result: Environment) -> Given:
+    """*text* of the real environment, without quotes around it, which `docker run --env-file` does not take off."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" and text[0] not in text[1:-1]:
+        result.warnings.append(
+            f"{name}: the quotes around its value are taken off (`docker run --env-file` keeps them)"
+        )
+        text = text[1:-1].strip()
+    return Given(text, "environment")
 
 
 def _app_env(given: Given | None) -> AppEnv:
@@ -113,7 +123,7 @@ def _reject_other_app_env(specific: dict[str, Given], result: Environment) -> No
 def _read_file(path: Path, result: Environment) -> dict[str, Given]:
     """The names that the dotenv file *path* sets; none when there is no such file. No `${NAME}` is expanded."""
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except FileNotFoundError:
         return {}
     except UnicodeDecodeError as error:
@@ -173,7 +183,7 @@ def _read_secret(name: str, pointer: Given, directory: Path, result: Environment
     path = directory / pointer.text
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_SECRET_FILE_BYTES + 1).decode("utf-8").rstrip("\r\n")
+            text = file.read(MAX_SECRET_FILE_BYTES + 1).decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
         reject(f"{str(path)!r} does not hold UTF-8 text")
     except (OSError, ValueError) as error:
