@@ -99,10 +99,26 @@ def test_a_route_without_a_description_is_rejected() -> None:
 
 
 def test_parts_of_the_path_are_required_parameters(operations: dict[str, Json]) -> None:
-    (parameter,) = operations["DELETE /api/users/{user_id}"]["parameters"]
+    parameter = operations["DELETE /api/users/{user_id}"]["parameters"][0]
 
     assert ("user_id", "path", True) == (parameter["name"], parameter["in"], parameter["required"])
     assert "pattern" in parameter["schema"]
+
+
+def test_no_parameter_has_a_default_that_generated_clients_would_send(operations: dict[str, Json]) -> None:
+    parameters = [each for operation in operations.values() for each in operation.get("parameters", ())]
+    page = next(each for each in parameters if each["name"] == "page")
+
+    assert all("default" not in each["schema"] for each in parameters)
+    assert page["description"].endswith("1 when absent.")
+
+
+def test_a_public_operation_says_that_it_needs_no_security(routes: list[object]) -> None:
+    parsed = json.loads(openapi_document(RENDERED, routes, {"type": "http", "scheme": "bearer"}))
+    security = {path: operation["security"] for path, item in parsed["paths"].items() for operation in item.values()}
+
+    assert [] == security["/health/live"]
+    assert set(map(str, security.values())) <= {"[]", "[{'caller': []}]"}
 
 
 def test_what_may_be_absent_from_the_address_is_never_null(operations: dict[str, Json]) -> None:
@@ -111,7 +127,7 @@ def test_what_may_be_absent_from_the_address_is_never_null(operations: dict[str,
     assert {"page", "limit", "cursor", "ids"} == set(parameters)
     assert not any(parameter["required"] for parameter in parameters.values())
     assert "null" not in json.dumps(parameters)
-    assert (1, 100, 20) == tuple(parameters["limit"]["schema"][name] for name in ("minimum", "maximum", "default"))
+    assert (1, 100) == tuple(parameters["limit"]["schema"][name] for name in ("minimum", "maximum"))
 
 
 def test_a_body_is_required_and_refers_to_its_model(operations: dict[str, Json]) -> None:

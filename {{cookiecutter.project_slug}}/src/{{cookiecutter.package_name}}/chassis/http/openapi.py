@@ -98,7 +98,10 @@ def openapi_document(service: Service, routes: Iterable[object], scheme: Mapping
     for route, method, operation in operations:
         template = re.sub(r"{(\w+):\w+}", r"{\1}", route.path)
         described = _operation(route, method, operation, schemas)
-        if scheme and (policy := route.endpoints[method].policy) != PUBLIC:
+        policy = route.endpoints[method].policy
+        if policy == PUBLIC:
+            described["security"] = []
+        elif scheme:
             described |= _restricted(policy, described["responses"], schemas)
         paths.setdefault(template, {})[method.lower()] = described
     document: Json = {
@@ -109,6 +112,8 @@ def openapi_document(service: Service, routes: Iterable[object], scheme: Mapping
             "description": f"{service.description}\n\nEvery response of 400 and above that the service itself makes is "
             "problem details (RFC 9457).",
         },
+        "servers": [{"url": "/", "description": "Where this document comes from."}],
+        "tags": [{"name": name} for name in dict.fromkeys(tag for *_, each in operations for tag in each.tags)],
         "paths": paths,
         "components": {"schemas": schemas.definitions, "headers": HEADERS},
     }
@@ -186,11 +191,12 @@ def _query_parameters(operation: Operation, schemas: _Schemas) -> Iterator[Json]
     for name, described, required in schemas.properties(operation.query):
         schema = dict(described)
         description = schema.pop("description", "")
+        # Generated clients would send it always, also beside what it cannot be used with.
+        if (default := schema.pop("default", None)) is not None:
+            description = f"{description} {default} when absent.".lstrip()
         if any(choice == {"type": "null"} for choice in schema.get("anyOf", ())):
             choices = [choice for choice in schema.pop("anyOf") if choice != {"type": "null"}]
             schema |= choices[0] if len(choices) == 1 else {"anyOf": choices}
-            if schema.get("default", "") is None:
-                del schema["default"]
         yield {"name": name, "in": "query", "required": required, "description": description, "schema": schema}
 
 
