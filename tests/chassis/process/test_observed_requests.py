@@ -188,3 +188,38 @@ def test_thirty_scrapers_leave_the_service_usable(client: httpx2.Client) -> None
         while time.monotonic() < ends:
             assert 200 == client.get("/health/ready").status_code
         assert {200} == set().union(*(each.result() for each in scraping))
+
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACED = {
+    "valid": (f"00-{TRACE}-00f067aa0ba902b7-01", TRACE),
+    "of a later version": (f"01-{TRACE}-00f067aa0ba902b7-01-more", TRACE),
+    "longer than its version": (f"00-{TRACE}-00f067aa0ba902b7-01-more", None),
+    "of the version ff": (f"ff-{TRACE}-00f067aa0ba902b7-01", None),
+    "in capitals": (f"00-{TRACE.upper()}-00f067aa0ba902b7-01", None),
+    "no trace": (f"00-{'0' * 32}-00f067aa0ba902b7-01", None),
+    "no parent": (f"00-{TRACE}-{'0' * 16}-01", None),
+    "short": (f"00-{TRACE[:-1]}-00f067aa0ba902b7-01", None),
+    "other text": ("token=hunter2", None),
+}
+
+
+@pytest.mark.parametrize(("parent", "trace_id"), TRACED.values(), ids=TRACED.keys())
+def test_each_line_of_a_request_names_its_trace(
+    served: Command, client: httpx2.Client, parent: str, trace_id: str | None
+) -> None:
+    response = client.get("/", headers={"traceparent": parent})
+    line = served.line("request", request_id=response.headers["x-request-id"])
+
+    assert trace_id == line.get("trace_id")
+    after = client.get("/")
+    assert "trace_id" not in served.line("request", request_id=after.headers["x-request-id"])
+
+
+def test_two_parents_of_a_trace_are_none(served: Command) -> None:
+    field = f"traceparent: 00-{TRACE}-00f067aa0ba902b7-01"
+    with served.connect() as connection:
+        connection.sendall(request("/", "GET", field, field))
+        answer = read_answer(connection)
+
+    assert "trace_id" not in served.line("request", request_id=answer.headers["x-request-id"])

@@ -22,7 +22,15 @@ REQUEST_ID_PATTERN = "[A-Za-z0-9._-]{1,128}"
 
 _ACCEPTED_ID = re.compile(REQUEST_ID_PATTERN.encode())
 
+_TRACE_PARENT = re.compile(
+    rb"(?:00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+    rb"|(?!00|ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?)"
+)
+"""W3C Trace Context, section 3.2; a version to come may have more members at its end."""
+
 request_id: ContextVar[str] = ContextVar("request_id", default="")
+trace_id: ContextVar[str] = ContextVar("trace_id", default="")
+"""Of the distributed trace that the request is a part of; empty if it names none."""
 
 
 def given_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -31,6 +39,18 @@ def given_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
         if name == b"x-request-id" and _ACCEPTED_ID.fullmatch(value):
             return str(value, "ascii")
     return None
+
+
+def given_trace_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The trace that the one valid `traceparent` among *headers* names; empty without one, or with several."""
+    found = ""
+    seen = False
+    for name, value in headers:
+        if name == b"traceparent":
+            match = None if seen else _TRACE_PARENT.fullmatch(value)
+            found = "" if match is None else (match[1] or match[2]).decode()
+            seen = True
+    return found
 
 
 class RequestIds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from time import time_ns
 
+from ..context import trace_id as current_trace_id
 from .lines import ACCESS_LOGGER, LEVELS
 from .writer import LogWriter
 
@@ -36,9 +37,8 @@ class AccessLog:
         """Log a request and its response; never raises."""
         if level not in self._levels:
             return
-        if (
-            self._fields is not None
-        ):  # asked for now, in the task of the request: the writer's thread is another context
+        # Asked for now, in the task of the request: the writer's thread is another context.
+        if self._fields is not None or current_trace_id.get():
             more = {"status": status, "duration_ms": round(duration_ms, 3), "client": client}
             known = {"event": "request", "request_id": request_id, "method": method, "path": path, "route": route}
             self._writer.write(self._writer.lines.line(level, ACCESS_LOGGER, known | more))

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from ..context import request_id as current_request_id
+from ..context import trace_id as current_trace_id
 from .exceptions import describe, exception_of, text_of
 from .masking import Masker
 
@@ -135,6 +136,8 @@ def _completed(fields: MutableMapping[str, Any]) -> dict[str, object]:
     exc_info = fields.pop("exc_info", None)
     if "request_id" not in fields and (request_id := current_request_id.get()):
         complete["request_id"] = request_id
+    if "trace_id" not in fields and (trace_id := current_trace_id.get()):
+        complete["trace_id"] = trace_id
     if _RESERVED.isdisjoint(fields):
         complete.update(fields)
     else:

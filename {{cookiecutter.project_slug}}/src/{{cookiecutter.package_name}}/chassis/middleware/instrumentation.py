@@ -12,8 +12,9 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
-from ..context import Exchange, RequestIds, given_request_id
+from ..context import Exchange, RequestIds, given_request_id, given_trace_id
 from ..context import request_id as current_request_id
+from ..context import trace_id as current_trace_id
 from ..errors import ClientGone
 from ..metrics import route_of
 from ..shapes.headers import completed
@@ -77,6 +78,7 @@ class InstrumentationMiddleware:
         if "extensions" in scope:  # of other servers: a file that they send themselves could not be observed
             scope["extensions"] = _without_pathsend(scope["extensions"])
         current_request_id.set(exchange.request_id)
+        current_trace_id.set(given_trace_id(scope["headers"]))
         self._metrics.in_progress += 1
         try:
             await self.app(scope, receive, _observed(exchange, scope, send, self._problems))

@@ -10,8 +10,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ..access import BEARER_SUBPROTOCOL
-from ..context import Exchange, RequestIds, given_request_id
+from ..context import Exchange, RequestIds, given_request_id, given_trace_id
 from ..context import request_id as current_request_id
+from ..context import trace_id as current_trace_id
 from ..errors import ClientGone
 from ..metrics import WebSocketSeries, route_of
 from ..shapes import problem
@@ -51,6 +52,7 @@ class WebSocketInstrumentation:
         identifier = given_request_id(scope["headers"]) or self._ids.next()
         exchange = scope["exchange"] = Exchange(identifier, perf_counter())
         current_request_id.set(identifier)
+        current_trace_id.set(given_trace_id(scope["headers"]))
         socket = _ObservedSocket(scope, receive, send, self._metrics, self._problems)
         try:
             await self.app(scope, socket.receive, socket.send)
