@@ -28,6 +28,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> 
         "HOST": "0.0.0.0",  # noqa: S104 - as in a container
         "ALLOWED_HOSTS": "api.example.org",
         "CORS_ORIGINS": ORIGIN,
+        "CORS_ALLOW_HEADERS": "X-Tenant",
         "TRUSTED_PROXIES": "127.0.0.1",
         "DRAIN_DELAY_SECONDS": "0",
         "MAX_BODY_BYTES": "1000",
@@ -112,10 +113,40 @@ def test_a_preflight_of_a_listed_origin_is_answered(api: httpx2.Client) -> None:
     response = api.options("/api/users/x", headers={"Origin": ORIGIN, **wanted})
 
     assert 200 == response.status_code
-    assert {"GET", "POST", "PATCH", "DELETE"} == set(response.headers["access-control-allow-methods"].split(", "))
+    assert "DELETE, GET, HEAD, PATCH" == response.headers["access-control-allow-methods"]
     assert {"Authorization", "Content-Type", "X-Request-ID"} <= set(
         response.headers["access-control-allow-headers"].split(", ")
     )
+
+
+def test_a_preflight_allows_what_tracers_send_and_what_the_settings_add(api: httpx2.Client) -> None:
+    fields = "traceparent,tracestate,baggage,sentry-trace,x-tenant"
+    wanted = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": fields}
+    headers = {"Origin": ORIGIN, **wanted}
+
+    assert 200 == api.options("/api/users", headers=headers).status_code
+    headers["Access-Control-Request-Headers"] = "x-other"
+    assert 400 == api.options("/api/users", headers=headers).status_code
+
+
+SERVERS_OWN = {
+    "431": [f"X-Long: {'a' * 3000}"],
+    "400": ["Host: another"],
+    "501": ["Transfer-Encoding: gzip"],
+}
+
+
+@pytest.mark.parametrize("status", SERVERS_OWN)
+@pytest.mark.parametrize("origin", [ORIGIN, "https://evil.example.org", ""])
+def test_a_listed_origin_may_read_what_the_server_itself_rejects(guarded: Command, status: str, origin: str) -> None:
+    fields = [f"Origin: {origin}"] if origin else []
+    with guarded.connect() as client:
+        client.sendall(request("/", "POST", *fields, *SERVERS_OWN[status]))
+        answer = read_answer(client)
+
+    assert int(status) == answer.status
+    assert "origin" == answer.headers["vary"]
+    assert (ORIGIN if origin == ORIGIN else None) == answer.headers.get("access-control-allow-origin")
 
 
 def test_a_trusted_proxy_names_the_client(api: httpx2.Client, guarded: Command) -> None:

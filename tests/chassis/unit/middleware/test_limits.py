@@ -10,6 +10,10 @@ from time import perf_counter
 import httpx2
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
 from starlette.types import Message
 
 from acme_service.chassis.context import Exchange
@@ -71,6 +75,30 @@ async def test_a_preflight_is_answered_where_no_host_is_listed_and_where_it_is(h
     headers = {"Origin": "https://page.test", "Access-Control-Request-Method": "GET"}
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://good.test") as client:
         assert 200 == (await client.options("/", headers=headers)).status_code
+
+
+async def test_a_preflight_names_the_methods_of_the_path() -> None:
+    inner = Starlette(
+        routes=[
+            Route("/things", nothing_here, methods=["PUT"]),
+            Route("/things", nothing_here, methods=["GET"]),
+            Mount("/mounted", Starlette()),
+        ],
+        middleware=[Middleware(CORSMiddleware, hosts=(), allow_origins=["https://page.test"])],
+    )
+    headers = {"Origin": "https://page.test", "Access-Control-Request-Method": "PUT"}
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=inner), base_url="http://good.test") as client:
+        named = {
+            path: (await client.options(path, headers=headers)).headers["access-control-allow-methods"]
+            for path in ("/things", "/mounted/x")
+        }
+
+    everything = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+    assert {"/things": "GET, HEAD, PUT", "/mounted/x": everything} == named
+
+
+async def nothing_here(_request: Request) -> Response:
+    return Response()
 
 
 async def test_probes_may_name_any_host(stack: Stack) -> None:

@@ -132,6 +132,7 @@ def server_options(service: Service, settings: Settings, process: Process) -> Se
         admission=admission,
         max_header_bytes=server.max_header_bytes,
         websocket_max_bytes=server.websocket_max_bytes,
+        cors_origins=server.cors_origins,
         on_rejection=metrics.requests.observe_rejection,
         on_exception=on_exception,
     )

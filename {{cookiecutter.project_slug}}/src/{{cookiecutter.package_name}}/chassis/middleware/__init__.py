@@ -44,6 +44,13 @@ __all__ = [
 ]
 
 
+CORS_HEADERS = (
+    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-ID"),
+    # What tracers in browsers send: W3C Trace Context and Baggage, Sentry.
+    *("traceparent", "tracestate", "baggage", "sentry-trace"),
+)
+
+
 def instrumentation(core: Core) -> Middleware:
     """The outermost layer: request id, headers of every response, metrics and access line."""
     return Middleware(
@@ -62,11 +69,14 @@ def proxies(core: Core) -> Middleware:
 def cors(
     core: Core,
     *,
-    methods: tuple[str, ...] = ("GET", "POST", "PATCH", "DELETE"),
-    headers: tuple[str, ...] = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-ID"),
+    methods: tuple[str, ...] = (),
+    headers: tuple[str, ...] = CORS_HEADERS,
     exposed: tuple[str, ...] = ("X-Request-ID", "Retry-After", "Location", "ETag", "Idempotency-Replayed"),
 ) -> Middleware | None:
-    """What web pages of CORS_ORIGINS may send, and which headers of responses they may read."""
+    """What web pages of CORS_ORIGINS may send, and which headers of responses they may read.
+
+    Without *methods* it is those of the route that a page asks for; CORS_ALLOW_HEADERS come on top of *headers*.
+    """
     server = core.settings.server
     if not server.cors_origins:
         return None
@@ -77,7 +87,7 @@ def cors(
         hosts=server.allowed_hosts,
         allow_origins=server.cors_origins,
         allow_methods=methods,
-        allow_headers=headers,
+        allow_headers=(*headers, *server.cors_allow_headers),
         expose_headers=exposed,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Collection, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,8 @@ class ServerOptions:
     """Of the main listener; 0 for no limit."""
     admission: Admission = field(default_factory=Admission)
     """Counts the connections of all listeners."""
+    cors_origins: Collection[str] = ()
+    """Those whose web pages may read what the server itself responds; `*` for all."""
     on_rejection: Callable[[str, int], None] | None = None
     """Told the method and the status of each request, or websocket's handshake, that the server rejected."""
     on_exception: Callable[[BaseException, MutableMapping[str, Any]], None] | None = None

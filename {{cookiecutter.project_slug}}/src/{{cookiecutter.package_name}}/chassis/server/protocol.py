@@ -12,7 +12,7 @@ import structlog
 from ..context import given_request_id
 from ..shapes import problem
 from .parsing import RequestReader
-from .rejection import Rejected, log_rejection, problem_response
+from .rejection import Rejected, cors_lines, log_rejection, problem_response
 from .transfer import Transfer
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Connection(RequestReader):
         if transfer.on_wire:
             self.transport.close()
         elif exchange is not None:
-            self._answer(rejected, exchange.request_id)
+            self._answer(rejected, exchange.request_id, transfer.scope["headers"])
         else:
             self._send_rejection(rejected)
 
@@ -176,13 +176,20 @@ class Connection(RequestReader):
         log_rejection(rejected, request_id=request_id, method=method, client=self.client)
         if self.options.on_rejection is not None:
             self.options.on_rejection(method, rejected.status)
-        self._answer(rejected, request_id)
+        self._answer(rejected, request_id, self.headers)
 
-    def _answer(self, rejected: Rejected, request_id: str) -> None:
+    def _answer(self, rejected: Rejected, request_id: str, headers: list[tuple[bytes, bytes]]) -> None:
         self.head_bytes = 0
         bodyless = self.method == "HEAD"
         self.transport.write(
-            problem_response(self.options.problems, rejected, request_id, self.state.date_line, bodyless=bodyless)
+            problem_response(
+                self.options.problems,
+                rejected,
+                request_id,
+                self.state.date_line,
+                bodyless=bodyless,
+                more_lines=cors_lines(self.options.cors_origins, headers),
+            )
         )
         self.finish()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from http import HTTPStatus
 
 import httptools
@@ -46,16 +47,31 @@ def problem_response(  # noqa: PLR0913 - the parts of the response
     *,
     retry_after_seconds: int | None = None,
     bodyless: bool = False,
+    more_lines: bytes = b"",
 ) -> bytes:
-    """The whole response on the wire; it asks the client to close the connection."""
+    """The whole response on the wire; it asks the client to close the connection. *more_lines* are fields."""
     body = problems.body(rejected.kind, instance=request_id, detail=rejected.detail, status=rejected.status)
     retry = f"retry-after: {retry_after_seconds}\r\n" if retry_after_seconds is not None else ""
     head = (
         f"content-type: {problem.CONTENT_TYPE.decode()}\r\ncontent-length: {len(body)}\r\n"
         f"x-request-id: {request_id}\r\n{retry}connection: close\r\n\r\n"
     )
-    parts = [status_line(rejected.status), date_line, _SECURITY_LINES, head.encode()]
+    parts = [status_line(rejected.status), date_line, _SECURITY_LINES, more_lines, head.encode()]
     return b"".join(parts if bodyless else [*parts, body])
+
+
+def cors_lines(origins: Collection[str], headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """What lets a page of one of *origins* read a response, if it is named in *headers*, as far as they were read."""
+    if not origins:
+        return b""
+    given = [value for name, value in headers if name == b"origin"]
+    origin = given[0].decode("latin-1") if len(given) == 1 else ""
+    if "*" in origins and origin:
+        return b"access-control-allow-origin: *\r\naccess-control-expose-headers: X-Request-ID, Retry-After\r\n"
+    if origin not in origins:
+        return b"vary: Origin\r\n"
+    allowed = f"vary: Origin\r\naccess-control-allow-origin: {origin}\r\n"
+    return allowed.encode("latin-1") + b"access-control-expose-headers: X-Request-ID, Retry-After\r\n"
 
 
 def log_rejection(rejected: Rejected, *, request_id: str, method: str, client: tuple[str, int] | None) -> None:

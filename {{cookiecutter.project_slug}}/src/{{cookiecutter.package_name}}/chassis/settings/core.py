@@ -11,7 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from .environment import AppEnv
 from .groups import SettingsGroup
 from .secrets import DatabaseUrl, RedisUrl
-from .values import Hosts, Listener, LowerCase, Origins, Proxies, Switch
+from .values import HeaderNames, Hosts, Listener, LowerCase, Origins, Proxies, Switch
 
 
 def _hardened(values: dict[str, Any]) -> bool:
@@ -148,6 +148,11 @@ class ServerSettings(SettingsGroup):
         default=(),
         validation_alias="CORS_ORIGINS",
         description="Origins whose web pages may read the responses; unset means none but the service's own.",
+    )
+    cors_allow_headers: HeaderNames = Field(
+        default=(),
+        validation_alias="CORS_ALLOW_HEADERS",
+        description="Headers that web pages of CORS_ORIGINS may send besides those that the service itself reads.",
     )
     trusted_proxies: Proxies = Field(
         default=(),

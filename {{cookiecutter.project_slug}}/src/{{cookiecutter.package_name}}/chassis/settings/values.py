@@ -20,6 +20,7 @@ LONGEST_QUOTE = 60
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", re.ASCII)
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[^\]]*\]|[^:/?#@\[\]]+)(?::([0-9]{1,5}))?", re.ASCII)
+_FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _EVERYTHING = {"*", "0.0.0.0/0", "::/0"}
 _DEFAULT_PORTS = {("http", "80"), ("https", "443")}
 
@@ -146,6 +147,12 @@ def _proxies(values: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     return proxies
 
 
+def _header_names(values: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    malformed = [value for value in values if value != "*" and not _FIELD_NAME.fullmatch(value)]
+    _reject(values, malformed, info, "a page could send every header")
+    return values
+
+
 LowerCase = BeforeValidator(_lower)
 """Marks a choice that may be written in any letter case."""
 
@@ -172,6 +179,12 @@ Origins = Annotated[
         "origins separated by commas, such as https://app.example.com or http://localhost:3000, without a path, or, "
         "in development and test only, * for all"
     ),
+]
+HeaderNames = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_split),
+    AfterValidator(_header_names),
+    Accepts("names of headers separated by commas, such as X-Tenant, X-Device"),
 ]
 Proxies = Annotated[
     tuple[str, ...],
