@@ -29,7 +29,7 @@ EXPORTED: Mapping[str, str] = {
     "access": "ANONYMOUS AUTHENTICATED BEARER_SUBPROTOCOL Caller PUBLIC Policy current_caller owner_or roles",
     "auth": """
         Attempts BearerAuthorizer CHALLENGE Claims Count MAX_TOKEN_CHARACTERS MemoryAttempts Reservation
-        TokenRejected Tokens client_of counts_of new_attempts
+        SealedCache TokenRejected Tokens client_of counts_of new_attempts
     """,
     "cache": "Cache CacheStats MemoryCache",
     "database": """

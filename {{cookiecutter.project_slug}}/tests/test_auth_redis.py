@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
 import pytest
+import redis
 
 from .application import PASSWORD, new_user, running
 from .auth import KEY, access_headers, create_account
@@ -80,3 +82,23 @@ async def test_without_redis_no_one_logs_in_and_sessions_go_on(clients: Clients,
     assert 401 == (await second.get(ME, headers=headers)).status_code
     redis_server.start()
     assert 200 == (await log_in(first, PASSWORD)).status_code
+
+
+def stored_by_a_stranger(key: str, *, sealed: bool) -> bytes:
+    """A superadmin's state in the form in which a process keeps it, but for the key of the seal."""
+    state = b'{"role":"superadmin","active":true,"token_version":"x","sessions":[]}'
+    value = (bytes(32) + (1 << 60).to_bytes(8, "big") if sealed else b"") + state
+    return b"=" + hashlib.blake2b(f"{len(key)}:{key}".encode() + value, digest_size=8).digest() + value
+
+
+async def test_who_writes_to_redis_makes_no_admin(clients: Clients, redis_server: RedisServer) -> None:
+    first, second = clients
+    headers = await access_headers(first, "Ada")
+    key = f"account:{(await first.get(ME, headers=headers)).json()['id']}"
+    with redis.Redis(unix_socket_path=redis_server.url.removeprefix("unix://")) as stored:
+        [name] = stored.scan_iter(f"*:test:{key}")
+        for value in (stored_by_a_stranger(key, sealed=True), stored_by_a_stranger(key, sealed=False), b"x", b""):
+            for client in clients:
+                stored.set(name, value)
+                assert 403 == (await client.get("/api/admin/users", headers=headers)).status_code
+                assert 200 == (await second.get(ME, headers=headers)).status_code

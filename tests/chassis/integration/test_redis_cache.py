@@ -101,6 +101,52 @@ async def test_a_value_is_gone_after_its_time_to_live(shared_redis_url: str, red
         assert b"new" == await cache.get_or_load("k", returning(b"new"))
 
 
+FOREIGN = [
+    "SET {} x",
+    "SET {} ''",
+    "SET {} =",
+    "SET {} =value",
+    "RPUSH {} 1",
+    "HSET {} a b",
+    "SET {} ?stranger",
+    "SET {} !x PX 50",
+]
+
+
+@pytest.mark.parametrize("command", FOREIGN)
+async def test_a_foreign_value_is_a_miss_and_then_replaced(
+    pair: tuple[RedisCache, RedisCache], shared_redis_url: str, redis_prefix: str, command: str
+) -> None:
+    one, other = pair
+    async with Redis.from_url(shared_redis_url) as client:
+        words = [word.replace("''", "") for word in command.format(f"{redis_prefix}:k").split()]
+        await client.execute_command(*words)  # type: ignore[no-untyped-call]
+    assert b"one" == await one.get_or_load("k", returning(b"one"))
+    await asyncio.sleep(0.1)
+    assert b"one" == await one.get_or_load("k", returning(b"one"))
+
+    assert b"one" == await other.get_or_load("k", untouched)
+    assert one.is_healthy()
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda kept: kept[:-1], lambda kept: kept + b"x", lambda kept: kept[:5], lambda kept: b"=" + kept]
+)
+async def test_a_damaged_value_and_that_of_another_key_is_a_miss(
+    pair: tuple[RedisCache, RedisCache], shared_redis_url: str, redis_prefix: str, damage: Callable[[bytes], bytes]
+) -> None:
+    one, _ = pair
+    await one.get_or_load("k", returning(b"before"))
+    async with Redis.from_url(shared_redis_url) as client:
+        kept = await client.get(f"{redis_prefix}:k")
+        assert isinstance(kept, bytes)
+        await client.set(f"{redis_prefix}:k", damage(kept))
+        await client.set(f"{redis_prefix}:l", kept)
+
+    assert b"after" == await one.get_or_load("k", returning(b"after"))
+    assert b"other" == await one.get_or_load("l", returning(b"other"))
+
+
 async def test_what_one_process_invalidates_the_other_loads_again(pair: tuple[RedisCache, RedisCache]) -> None:
     one, other = pair
     await other.get_or_load("k", returning(b"before"))

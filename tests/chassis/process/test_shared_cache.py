@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import redis
 
 from ..redis_server import RedisServer
 from .command import Command
@@ -66,3 +67,40 @@ def test_a_change_is_seen_from_the_other_process_with_and_without_redis(
 
     assert 204 == first.delete(path).status_code
     assert 404 == second.get(path).status_code
+
+
+def test_a_redis_that_never_worked_is_told_once_and_when_it_is_back(redis_server: RedisServer, folder: Path) -> None:
+    redis_server.kill()
+    with Command(folder, APP_ENV="test", REDIS_URL=redis_server.url) as service, service.client() as client:
+        warning = service.line("redis unreachable")
+        for _ in range(3):
+            assert 200 == client.get("/health/ready").status_code
+        time.sleep(1.2)
+        redis_server.start()
+        back = service.line("redis trusted again")
+        told = [line["event"] for line in service.lines if line["logger"].startswith("chassis.cache")]
+
+    assert ["redis unreachable", "redis trusted again"] == told
+    assert ("warning", redis_server.url.removeprefix("unix://")) == (warning["level"], warning["address"])
+    assert warning["address"] == back["address"]
+    assert "Error" in warning["reason"]
+
+
+@pytest.mark.parametrize("address", ["redis://ada:canary-4711@127.0.0.1:1/3", "rediss://:canary-4711@127.0.0.1:1"])
+def test_an_unreachable_redis_is_named_without_its_password(folder: Path, address: str) -> None:
+    with Command(folder, APP_ENV="test", REDIS_URL=address) as service:
+        warning = service.line("redis unreachable")
+
+    assert "127.0.0.1:1" == warning["address"]
+    assert "canary" not in str(service.lines)
+
+
+def test_the_keys_of_environments_that_share_a_redis_differ(redis_server: RedisServer, folder: Path) -> None:
+    for app_env in ("test", "development"):
+        with Command(folder, APP_ENV=app_env, REDIS_URL=redis_server.url) as service, service.client() as client:
+            path = client.post("/api/users", json=USER | {"email": f"{app_env}@example.com"}).headers["location"]
+            client.get(path)
+    with redis.Redis(unix_socket_path=redis_server.url.removeprefix("unix://")) as stored:
+        names = {key.decode().rpartition(":user:")[0] for key in stored.scan_iter("*:user:*")}
+
+    assert {"test", "development"} == {name.rpartition(":")[2] for name in names}

@@ -149,6 +149,6 @@ def report_limit(limit: str, client: str, *, user: str = "") -> None:
 
 
 UNKNOWN_PROXY = (
-    "the request says that it was forwarded, and its sender is not one of TRUSTED_PROXIES: if that is your proxy, all of "
-    "its clients share one limit; set TRUSTED_PROXIES to its address"
+    "the request says that it was forwarded, and its sender is not one of TRUSTED_PROXIES: if that is your proxy, all "
+    "of its clients share one limit; set TRUSTED_PROXIES to its address"
 )

@@ -146,7 +146,9 @@ def _cache(settings: Settings, service: str) -> Cache:
         return MemoryCache(max_entries=CACHE_ENTRIES, ttl_seconds=CACHE_TTL_SECONDS)
     from .cache.redis import RedisCache  # noqa: PLC0415 - the client is 60 ms of start-up
 
-    return RedisCache(url.get_secret_value(), prefix=service, ttl_seconds=CACHE_TTL_SECONDS)
+    return RedisCache(
+        url.get_secret_value(), prefix=f"{service}:{settings.server.app_env}", ttl_seconds=CACHE_TTL_SECONDS
+    )
 
 
 def _export_metrics(core: Core) -> None:

@@ -23,7 +23,7 @@ MISUSED = 2
 
 def build(core: Core) -> Parts:
     """Build the objects of the feature, bottom up; nothing is opened yet."""
-    from ..chassis.auth import BearerAuthorizer, Tokens, new_attempts
+    from ..chassis.auth import BearerAuthorizer, SealedCache, Tokens, new_attempts
     from ..controllers.auth import AdminController, AuthController
     from ..routes.auth import admin_routes, auth_routes
     from ..services.auth import Authentication, attempt_limits
@@ -33,7 +33,10 @@ def build(core: Core) -> Parts:
     from ..services.users import Users
 
     settings, name, users = core.settings.group(AuthSettings), core.service.name, core.get(Users)
-    accounts, directory = Accounts(core.database, core.cache), Directory(core.database)
+    keys = settings.signing_keys()
+    # What this process keeps for itself needs no seal.
+    cache = SealedCache(core.cache, keys) if core.settings.redis.url else core.cache
+    accounts, directory = Accounts(core.database, cache), Directory(core.database)
     users.watch(accounts)
     attempts = new_attempts(
         attempt_limits(
@@ -45,7 +48,7 @@ def build(core: Core) -> Parts:
         prefix=f"{name}:{core.settings.server.app_env}:attempts",
     )
     tokens = Tokens(
-        settings.signing_keys(),
+        keys,
         issuer=name,
         access_seconds=settings.jwt_expires_in_seconds,
         refresh_seconds=settings.jwt_refresh_expires_in_seconds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .attempts import Attempts, Count, MemoryAttempts, Reservation, counts_of, new_attempts
 from .authorizer import CHALLENGE, BearerAuthorizer, client_of
+from .sealed_cache import SealedCache
 from .tokens import MAX_TOKEN_CHARACTERS, Claims, TokenRejected, Tokens
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Count",
     "MemoryAttempts",
     "Reservation",
+    "SealedCache",
     "TokenRejected",
     "Tokens",
     "client_of",

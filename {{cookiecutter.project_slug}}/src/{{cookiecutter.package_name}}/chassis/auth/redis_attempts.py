@@ -50,7 +50,9 @@ return names
 
 GIVE_BACK = f"""{WINDOW}
 for place, key in ipairs(KEYS) do
-    if window(key) > 0 and redis.call('HGET', key, 'name') == ARGV[place] then redis.call('HINCRBY', key, 'hits', -1) end
+    if window(key) > 0 and redis.call('HGET', key, 'name') == ARGV[place] then
+        redis.call('HINCRBY', key, 'hits', -1)
+    end
 end
 """
 
@@ -72,7 +74,7 @@ class RedisAttempts:
 
     async def reserve(self, counts: Sequence[Count]) -> Reservation:
         limits = [self._limits[count.kind] * count.times for count in counts]
-        arguments = [secrets.token_hex(8), self._window_milliseconds, *limits]
+        arguments: list[str | int] = [secrets.token_hex(8), self._window_milliseconds, *limits]
         try:
             async with asyncio.timeout(COMMAND_SECONDS):
                 first, *rest = await self._reserve(self._keys(counts), arguments)
@@ -84,7 +86,9 @@ class RedisAttempts:
 
     async def give_back(self, reservation: Reservation) -> None:
         if reservation.windows:
-            await self._try(self._give_back(self._keys(reservation.counts), list(reservation.windows)))
+            await self._try(
+                self._give_back(self._keys(reservation.counts), [str(window) for window in reservation.windows])
+            )
 
     async def forget(self, counts: Sequence[Count]) -> None:
         await self._try(self._redis.delete(*self._keys(counts)))

@@ -16,13 +16,14 @@ Redis and others can, these may read what it changed for at most *ttl_seconds*.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import secrets
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -37,9 +38,13 @@ T = TypeVar("T")
 VALUE, LEASE, TOMBSTONE = b"=", b"?", b"!"
 """The first byte under a key says what the rest is."""
 
+DIGEST_BYTES = 8
+"""Before a value: what was cut off, or written by another program, is no value."""
+
 READ_OR_LEASE = """
-local held = redis.call('GET', KEYS[1])
-if held then return held end
+local held = redis.pcall('GET', KEYS[1])
+if held and not held.err and held ~= ARGV[3] then return held end
+redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return ARGV[1]
 """
@@ -105,6 +110,7 @@ class RedisCache:
             socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),
         )
+        self._address = _place(pool.connection_kwargs)
         self._redis = Redis.from_pool(pool)
         self._read_or_lease = self._redis.register_script(READ_OR_LEASE)
         self._store_under_lease = self._redis.register_script(STORE_UNDER_LEASE)
@@ -115,9 +121,13 @@ class RedisCache:
 
     async def get_or_load(self, key: str, load: Load, *, ttl_seconds: float = inf) -> bytes:
         held = await self._read(key)
-        if held[:1] == VALUE:
+        value = self._value(key, held)
+        if value is None and held and held[:1] not in {LEASE, TOMBSTONE}:
+            held = await self._read(key, instead_of=held)
+            value = self._value(key, held)
+        if value is not None:
             self.stats.hits += 1
-            return held[1:]
+            return value
         self.stats.misses += 1
 
         async def load_and_store(flight: Flight[bytes]) -> bytes:
@@ -144,10 +154,16 @@ class RedisCache:
             raise
 
     async def start(self) -> None:
-        """Use Redis if it replies; without it the service starts all the same."""
+        """Use Redis if it replies; without it the service starts all the same, after one warning."""
         try:
             await self._ask(self._probe())
-        except RedisLost:
+        except RedisLost as error:
+            _log.warning(
+                "redis unreachable",
+                address=self._address,
+                reason=_reason(error.__cause__),
+                hint="every value is loaded from the database until it is back; check REDIS_URL",
+            )
             return
         self._reachable = self._healthy = True
 
@@ -177,15 +193,16 @@ class RedisCache:
             self._healthy_from = max(self._healthy_from, now + self._timing.settle)
         elif not self._healthy and now >= self._healthy_from and not self._remembered:
             self._healthy = True
-            _log.info("redis trusted again")
+            _log.info("redis trusted again", address=self._address)
 
-    async def _read(self, key: str) -> bytes:
-        """What stands under *key*, our new lease if nothing did; empty when Redis is not to be trusted."""
+    async def _read(self, key: str, *, instead_of: bytes = b"") -> bytes:
+        """What stands under *key*, our new lease if nothing did, or *instead_of*; empty without a trusted Redis."""
         if not self.is_healthy():
             return b""
         lease = LEASE + next(self._unique)
         try:
-            held: bytes = await self._ask(self._read_or_lease([self._prefix + key], [lease, self._tombstone_ms]))
+            arguments: list[bytes | int] = [lease, self._tombstone_ms, instead_of]
+            held: bytes = await self._ask(self._read_or_lease([self._prefix + key], arguments))
         except RedisLost:
             return b""
         return held if self.is_healthy() else b""
@@ -194,7 +211,8 @@ class RedisCache:
         if not self.is_healthy():
             return
         try:
-            await self._ask(self._store_under_lease([self._prefix + key], [lease, VALUE + value, _ms(seconds)]))
+            stored = VALUE + self._digest(key, value) + value
+            await self._ask(self._store_under_lease([self._prefix + key], [lease, stored, _ms(seconds)]))
         except RedisLost:
             return
 
@@ -202,8 +220,19 @@ class RedisCache:
         await self._redis.set(self._prefix + key, TOMBSTONE + next(self._unique), px=self._tombstone_ms)
 
     async def _probe(self) -> None:
-        """A write, because a full or read-only Redis replies to pings and takes no tombstone."""
-        await self._redis.set(self._prefix + "probe", b"", px=self._tombstone_ms)
+        """A write, because a full or read-only Redis replies to pings and takes no tombstone, by a script like ours."""
+        name = self._prefix + "probe"
+        await self._redis.set(name, b"", px=self._tombstone_ms)
+        await self._store_under_lease([name], [b"", b"", self._tombstone_ms])
+
+    def _value(self, key: str, held: bytes) -> bytes | None:
+        """The value in what was *held* under *key*; None if there is none, or none of ours."""
+        digest, value = held[1 : DIGEST_BYTES + 1], held[DIGEST_BYTES + 1 :]
+        return value if held[:1] == VALUE and digest == self._digest(key, value) else None
+
+    def _digest(self, key: str, value: bytes) -> bytes:
+        name = f"{len(key)}:{key}".encode()
+        return hashlib.blake2b(name + value, digest_size=DIGEST_BYTES).digest()
 
     def _remember(self, key: str) -> None:
         self._healthy = False
@@ -235,8 +264,19 @@ class RedisCache:
 
     def _lose(self, error: Exception) -> None:
         if self._reachable or self._healthy:
-            _log.warning("redis lost", reason=f"{type(error).__name__}: {error}")
+            _log.warning("redis lost", address=self._address, reason=_reason(error))
         self._reachable = self._healthy = False
+
+
+def _place(options: Mapping[str, Any]) -> str:
+    """Where a pool connects to, without user and password."""
+    return str(options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}")
+
+
+def _reason(error: BaseException | None) -> str:
+    """Of a time limit, which has no words of its own, too."""
+    said = "no reply in time" if isinstance(error, TimeoutError) and not str(error) else str(error)
+    return f"{type(error).__name__}: {said}"
 
 
 def _ms(seconds: float) -> int:

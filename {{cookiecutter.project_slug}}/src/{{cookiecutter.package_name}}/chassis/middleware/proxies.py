@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
 from ..rate_limits import UNKNOWN_PROXY, behind_unknown_proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -27,13 +27,13 @@ class ProxiesMiddleware:
 
     def __init__(self, app: ASGIApp, *, trusted: Sequence[str]) -> None:
         self.app = self._trusting = app
-        self._trusted: object = ()
+        self._trusted: Container[str | None] = ()
         self._warned = False
         if trusted:
             from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware  # noqa: PLC0415 - unused without proxies
 
-            self._trusting = ProxyHeadersMiddleware(app, trusted_hosts=list(trusted))
-            self._trusted = self._trusting.trusted_hosts
+            trusting: Any = ProxyHeadersMiddleware(cast("Any", app), trusted_hosts=list(trusted))
+            self._trusting, self._trusted = trusting, trusting.trusted_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in {"http", "websocket"}:
@@ -46,7 +46,7 @@ class ProxiesMiddleware:
         await self._trusting(scope, receive, send)
 
     def _trusts(self, scope: Scope) -> bool:
-        return bool(self._trusted) and scope["client"] is not None and scope["client"][0] in self._trusted
+        return scope["client"] is not None and scope["client"][0] in self._trusted
 
     async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._warned:
