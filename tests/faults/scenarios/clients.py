@@ -206,11 +206,11 @@ def _is_connected(service: Running, client: socket.socket) -> bool:
 def slow_senders(world: World, story: Story) -> None:
     """Clients that send nothing, or a byte a second, are closed, a head within 15 s and a body within 40 s."""
     store = world.sqlite()
-    with world.serve(store.url) as service, ThreadPoolExecutor(3) as threads:
+    with world.serve(store.url, KEEP_ALIVE_SECONDS="5") as service, ThreadPoolExecutor(3) as threads:
         silent = threads.submit(_drips, service, b"", 20.0)
         head = threads.submit(_drips, service, b"GET / HTTP/1.1\r\nX-Slow: ", 20.0)
         body = threads.submit(_drips, service, HEAD + b"Content-Length: 1000\r\n\r\n", 45.0)
-        story.did("sent nothing; a head, a byte a second; and the first bytes of a body")
+        story.did("sent nothing; a head, and a body, a byte a second; with KEEP_ALIVE_SECONDS=5")
         for name, future, most in (("silence", silent, 15), ("a slow head", head, 15), ("a slow body", body, 40)):
             seconds = future.result()
             story.holds(seconds is not None and seconds < most, f"{name} was ended after {seconds} s, allowed {most}")

@@ -57,7 +57,9 @@ def clock_jumps(world: World, story: Story) -> None:
         story.holds(statuses == {200}, f"the rate limit is not frozen: {statuses}")
         story.until(lambda: client.get("/health/ready").status_code == 200, 5, "it is ready")
         service.signal()
-        story.holds(service.exit_code(15) == 0, "SIGTERM ends it within its deadline")
+        code = service.exit_code(30)
+        last = [f"{line['event']}: {line}" for line in service.lines_so_far()[-6:]] if code else []
+        story.holds(code == 0, f"SIGTERM ends it cleanly: exit code {code} {last or ''}")
 
 
 def _login(client: httpx2.Client) -> str:

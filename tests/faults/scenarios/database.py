@@ -224,7 +224,7 @@ def database_name_unknown(world: World, story: Story) -> None:
     story.did("served with an address whose host is no-such-host.invalid")
     story.holds(done.returncode == 3, f"exit code 3: {done.returncode}")
     output = done.stdout + done.stderr
-    story.holds(time.monotonic() - started < 15, f"after {time.monotonic() - started:.1f} s")
+    story.holds(time.monotonic() - started < 30, f"after {time.monotonic() - started:.1f} s")
     story.holds("no-such-host.invalid" in output, "the log names the host")
     story.holds("a-very-long-one" not in output, "and not the password")
     story.holds("Traceback" not in output and '"frames"' not in output, "and shows no stack")
