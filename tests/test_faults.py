@@ -20,12 +20,21 @@ TEST = re.compile(r"(tests/[a-z_/]+\.py)::(test_\w+)")
 ROW = re.compile(r"^\| (?!promise|---)(.+?) \| (.+) \|$", re.MULTILINE)
 EXAMPLES = 15
 """For each operation, besides those that are derived from the document's bounds."""
-LEAVING = ("/api/auth/logout", "/api/auth/password")
-"""What ends the session: whoever calls it with the others is an admin no longer."""
+LEAVING = (
+    "POST /api/auth/logout",
+    "POST /api/auth/password",
+    "PATCH /api/users/{user_id}",
+    "DELETE /api/users/{user_id}",
+)
+"""What ends the session of an admin who does it to themselves: the requests after it are nobody's."""
+WITH_THEM = ("POST /api/users", "GET /api/users/{user_id}")
 CALLERS: dict[str, Callable[[str], list[str]]] = {
     "anonymous": lambda _token: [],
-    "admin": lambda token: ["-H", f"Authorization: {token}", *(f"--exclude-path={path}" for path in LEAVING)],
-    "leaving admin": lambda token: ["-H", f"Authorization: {token}", *(f"--include-path={path}" for path in LEAVING)],
+    "admin": lambda token: [f"-HAuthorization: {token}", *(f"--exclude-name={name}" for name in LEAVING)],
+    "leaving admin": lambda token: [
+        f"-HAuthorization: {token}",
+        *(f"--include-name={name}" for name in (*LEAVING, *WITH_THEM)),
+    ],
 }
 """The options that make schemathesis each of them; the token is that of an admin."""
 

@@ -38,6 +38,8 @@ IDEMPOTENCY_KEY: Json = {
     "same response for 24 hours, and no second effect; with another body it is 422, while the first one runs 409.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 }
+ENTITY_TAGS = r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*"){0,49})$'
+"""Of `If-Match`: `*`, or tags (RFC 9110, section 8.8.3) of printable ASCII; MAX_TAGS of them are read."""
 SCHEMAS = "#/components/schemas/"
 REQUEST_ID = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
 ETAG = {"ETag": {"$ref": "#/components/headers/ETag"}}
@@ -206,7 +208,7 @@ def _header_parameters(route: ApiRoute, method: str, operation: Operation) -> It
     if _takes_if_match(method, operation):
         required = route.endpoints[method].if_match_required
         description = "Change the resource only in the version of one of these ETags; `*` means any."
-        schema = {"type": "string"}
+        schema = {"type": "string", "pattern": ENTITY_TAGS}
         yield {"name": "If-Match", "in": "header", "required": required, "description": description, "schema": schema}
 
 
