@@ -33,7 +33,8 @@ EXPORTED: Mapping[str, str] = {
     """,
     "cache": "Cache CacheStats MemoryCache",
     "database": """
-        AnyRow Database DatabaseNow NAMING_CONVENTION TYPE_ANNOTATION_MAP UTCDateTime Versioned Versions in_versions
+        AnyRow Database DatabaseNow Listing NAMING_CONVENTION TYPE_ANNOTATION_MAP UTCDateTime Versioned Versions
+        in_versions
     """,
     "errors": """
         ClientGone ConfigurationError Conflict ContentTooLarge DatabaseUnavailable FieldError Forbidden

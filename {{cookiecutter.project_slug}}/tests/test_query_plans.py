@@ -11,8 +11,9 @@ from sqlalchemy import Engine, event, text
 from {{ cookiecutter.package_name }}.chassis.cache import MemoryCache
 from {{ cookiecutter.package_name }}.chassis.database import Database
 from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
-from {{ cookiecutter.package_name }}.models.user import User, UserCreate
-from {{ cookiecutter.package_name }}.services.users import Users
+from {{ cookiecutter.package_name }}.chassis.shapes import PageQuery, cursor_after
+from {{ cookiecutter.package_name }}.models.user import User, UserCreate, UserSearch
+from {{ cookiecutter.package_name }}.services.users import LISTING, Users
 
 from .application import new_user
 
@@ -55,6 +56,7 @@ async def fill(database: Database, users: Users) -> None:
     sample = await users.create(UserCreate.model_validate(new_user()))
     columns = [column.name for column in User.__table__.columns]
     different = {column.name: f"'{column.name}' || i" for column in User.__table__.columns if column.unique}
+    different["name"] = "'name' || i"
     values = different | {"id": ID[database.kind]}
     async with database.transaction() as session:
         await session.execute(
@@ -80,22 +82,50 @@ async def test_order_cursor_and_lookups_use_an_index(database: Database, stateme
     await fill(database, users)
     statements.clear()
     await users.get(user_id(500))
-    await users.after(user_id(ROWS // 2), limit=20)
+    await users.after(PageQuery(cursor=cursor_after(user_id(ROWS // 2))))
     await users.by_ids([user_id(number) for number in range(MAX_LIMIT)])
     async with database.reading() as connection:
         await connection.execute(text("SELECT id FROM users WHERE email = 'email500'"))
     by_key = len(statements)
-    await users.after(None, limit=20)
-    page = await users.page(page=3, limit=20)
-    del statements[-2]  # the count, which has to look at every row
+    await users.after(PageQuery(cursor=""))
+    page = await users.page(PageQuery(page=3))
+    del statements[-1]  # it counts every row; its plan is looked at below
 
     assert (ROWS, user_id(40)) == (page.pagination.total_items, page.items[0].id)
-    assert (4, 6) == (by_key, len(statements))
+    assert (4, 5) == (by_key, len(statements))
     for number, (statement, parameters) in enumerate(statements[:]):
         plan_of_it = await plan(database, statement, parameters)
         expected = BY_KEY[database.kind] if number < by_key else IN_ORDER[database.kind]
         assert expected in plan_of_it, f"{statement}\n{plan_of_it}"
         assert not any(word in plan_of_it for word in SORTED), f"{statement}\n{plan_of_it}"
+
+
+WAYS = [
+    *[{"sort": sort} for sort in ("created_at", "-created_at", "name", "-name")],
+    {"name": "name500"},
+    {"email": "email500@example.org"},
+]
+DECLARED = {"sqlite": "USING INDEX ", "postgresql": "Index Scan"}
+
+
+async def test_every_order_and_filter_uses_an_index(database: Database, statements: list[tuple[str, Any]]) -> None:
+    users = Users(database, MemoryCache(), Passwords(memory_kib=8, iterations=1))
+    await fill(database, users)
+    for way in WAYS:
+        statements.clear()
+        first = await users.after(UserSearch.model_validate({**way, "cursor": ""}))
+        if first.next_cursor:
+            await users.after(UserSearch(cursor=first.next_cursor))
+        await users.page(UserSearch.model_validate(way))
+        for statement, parameters in statements[:]:
+            plan_of_it = await plan(database, statement, parameters)
+            assert DECLARED[database.kind] in plan_of_it, f"{statement}\n{plan_of_it}"
+            if "count" not in statement and "email" not in way:  # which look at every row, and at one
+                assert not any(word in plan_of_it for word in SORTED), f"{statement}\n{plan_of_it}"
+
+
+def test_what_lists_declare_has_an_index() -> None:
+    assert [] == [*LISTING.without_index()], "add Index(None, column, key) to the model, and a migration"
 
 
 async def test_users_by_ids_are_one_query(database: Database, statements: list[tuple[str, Any]]) -> None:

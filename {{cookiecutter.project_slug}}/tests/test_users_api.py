@@ -154,6 +154,79 @@ async def test_cursors_lead_through_the_whole_list(admin_client: httpx2.AsyncCli
     assert ids_of(await admin_client.get("/api/users")) == met
 
 
+async def walked(client: httpx2.AsyncClient, **first: str) -> list[str]:
+    """The ids of a list, by cursors that carry how it was asked for."""
+    met: list[str] = []
+    parameters: dict[str, str] = {"cursor": "", "limit": "2", **first}
+    while parameters["cursor"] is not None:
+        answer = await client.get("/api/users", params=parameters)
+        assert 200 == answer.status_code, answer.text
+        met += ids_of(answer)
+        parameters = {"limit": "2", "cursor": answer.json()["next_cursor"]}
+    return met
+
+
+@pytest.mark.parametrize("sort", ["created_at", "-created_at", "name", "-name"])
+async def test_a_list_is_sorted_by_page_and_by_cursor(
+    admin_client: httpx2.AsyncClient, five: list[str], sort: str
+) -> None:
+    for user_id, name in zip(five, ["b", "a", "b", "a", "c"], strict=True):
+        assert 200 == (await admin_client.patch(f"/api/users/{user_id}", json={"name": name})).status_code
+    everyone = (await admin_client.get("/api/users", params={"limit": 100})).json()["items"]
+    field = sort.removeprefix("-")
+    expected = sorted(((user[field], user["id"]) for user in everyone), reverse=sort.startswith("-"))
+    by_page = ids_of(await admin_client.get("/api/users", params={"sort": sort, "limit": 100}))
+
+    assert by_page == await walked(admin_client, sort=sort)
+    assert [each for _, each in expected if each in five] == [each for each in by_page if each in five]
+
+
+async def test_a_page_past_the_end_still_has_the_totals(admin_client: httpx2.AsyncClient, five: list[str]) -> None:
+    first = (await admin_client.get("/api/users")).json()["pagination"]
+    answer = (await admin_client.get("/api/users", params={"page": 900})).json()
+
+    assert first["total_items"] >= len(five)
+    assert ([], first["total_items"]) == (answer["items"], answer["pagination"]["total_items"])
+
+
+async def test_filters_are_for_a_list_that_is_not_public(admin_client: httpx2.AsyncClient, five: list[str]) -> None:
+    """Elsewhere they are unknown: they would tell strangers whose e-mail is known here."""
+    user = (await admin_client.get(f"/api/users/{five[1]}")).json()
+    found = await admin_client.get("/api/users", params={"email": user["email"].upper()})
+    if (await anonymous_list_status(admin_client)) == 200:
+        assert [("?email", 422)] == [(found.json()["errors"][0]["pointer"], found.status_code)]
+        return
+
+    assert [user["id"]] == ids_of(found)
+    assert 1 == found.json()["pagination"]["total_items"]
+    for user_id in five[:3]:
+        await admin_client.patch(f"/api/users/{user_id}", json={"name": "Same"})
+    assert five[:3] == await walked(admin_client, name="Same")
+    assert five[2::-1] == await walked(admin_client, name="Same", sort="-created_at")
+    assert [] == ids_of(await admin_client.get("/api/users", params={"name": "same"}))
+
+
+async def anonymous_list_status(client: httpx2.AsyncClient) -> int:
+    return (await client.get("/api/users", headers={"Authorization": ""})).status_code
+
+
+@pytest.mark.parametrize(
+    "query", ["sort=email", "sort=", "sort=-", "sort=id", "sort=name&sort=name", "password_hash=x", "role=admin"]
+)
+async def test_what_is_not_declared_is_rejected(admin_client: httpx2.AsyncClient, query: str) -> None:
+    assert (await admin_client.get(f"/api/users?{query}")).status_code in {400, 422}
+
+
+async def test_a_cursor_continues_its_own_list_alone(admin_client: httpx2.AsyncClient, five: list[str]) -> None:
+    cursor = (await admin_client.get("/api/users?sort=name&cursor=&limit=2")).json()["next_cursor"]
+    same = await admin_client.get("/api/users", params={"sort": "name", "cursor": cursor, "limit": 2})
+    other = await admin_client.get("/api/users", params={"sort": "-name", "cursor": cursor, "limit": 2})
+    forged = await admin_client.get("/api/users", params={"cursor": cursor[:-4] + "AAAA", "limit": 2})
+
+    assert five
+    assert [200, 422, 422] == [each.status_code for each in (same, other, forged)]
+
+
 async def test_users_are_found_by_ids_in_the_order_asked(admin_client: httpx2.AsyncClient, five: list[str]) -> None:
     asked = [five[3], MISSING_ID, five[0]]
     answer = await admin_client.get("/api/users", params={"ids": ",".join(asked)})

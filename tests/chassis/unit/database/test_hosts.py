@@ -12,6 +12,7 @@ from sqlalchemy import make_url, text
 
 from acme_service.chassis.database import Database
 from acme_service.chassis.database.postgresql import Connector
+from acme_service.chassis.errors import DatabaseUnavailable
 from acme_service.chassis.settings.postgresql import parse_postgresql
 
 from tests.databases import PostgreSQL
@@ -101,3 +102,21 @@ async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path
         sink.close()
 
     await asyncio.gather(pump(reader, there_writer), pump(there_reader, writer))
+
+
+async def test_a_connection_takes_no_longer_than_its_limit(silent_port: int) -> None:
+    database = Database(f"postgresql://postgres@127.0.0.1:{silent_port}/x", connect_timeout_seconds=0.3)
+    started = perf_counter()
+    with pytest.raises(DatabaseUnavailable):
+        await database.ping()
+    assert perf_counter() - started < 2.5, "the default is 3 s"
+
+
+async def test_a_connection_is_replaced_at_its_age(postgresql_url: str) -> None:
+    database = Database(postgresql_url, pool_size=1, max_overflow=0, pool_recycle_seconds=0.1)
+    try:
+        before = await value(database, "SELECT pg_backend_pid()")
+        await asyncio.sleep(0.2)
+        assert before != await value(database, "SELECT pg_backend_pid()")
+    finally:
+        await database.close()

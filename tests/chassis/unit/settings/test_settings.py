@@ -540,3 +540,17 @@ def test_a_field_that_names_no_variable_is_told_to_its_owner() -> None:
 
     with pytest.raises(TypeError, match=r"^Group\.wait names no variable: write Field\(validation_alias="):
         list(variables(Group))
+
+
+@pytest.mark.anyio
+async def test_the_size_of_the_cache_is_a_setting() -> None:
+    from acme_service.chassis.wiring import _cache  # noqa: PLC0415 - what a setting reaches, and no other way to ask
+
+    async def load() -> bytes:
+        return b"1"
+
+    cache = _cache(settings(CACHE_ENTRIES="2"), "service")
+    for key in "abc":
+        await cache.get_or_load(key, load)
+
+    assert 1 == cache.stats.evictions

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from .metrics import Metrics
     from .settings import DatabaseSettings, Settings
 
-CACHE_ENTRIES = 10_000
 CACHE_TTL_SECONDS = 60.0
 
 _log = structlog.get_logger("chassis.wiring")
@@ -135,6 +134,8 @@ def _database(database: DatabaseSettings, service: str, metrics: Metrics) -> Dat
         max_overflow=database.max_overflow,
         pool_timeout_seconds=database.pool_timeout_seconds,
         statement_timeout_seconds=database.statement_timeout_seconds,
+        connect_timeout_seconds=database.connect_timeout_seconds,
+        pool_recycle_seconds=database.pool_recycle_seconds,
         on_wait=metrics.database_waits.observe,
         on_statement=metrics.database_statements.observe,
     )
@@ -143,7 +144,7 @@ def _database(database: DatabaseSettings, service: str, metrics: Metrics) -> Dat
 def _cache(settings: Settings, service: str) -> Cache:
     url = settings.redis.url
     if url is None:
-        return MemoryCache(max_entries=CACHE_ENTRIES, ttl_seconds=CACHE_TTL_SECONDS)
+        return MemoryCache(max_entries=settings.redis.cache_entries, ttl_seconds=CACHE_TTL_SECONDS)
     from .cache.redis import RedisCache  # noqa: PLC0415 - the client is 60 ms of start-up
 
     return RedisCache(

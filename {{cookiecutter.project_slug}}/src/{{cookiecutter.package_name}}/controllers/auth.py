@@ -9,7 +9,6 @@ from starlette.responses import Response
 from ..chassis.access import current_caller
 from ..chassis.auth import client_of
 from ..chassis.http import describe, json_response, read_body, read_id, read_query
-from ..chassis.shapes import PageQuery, id_at
 from ..models.auth import (
     AccountChanges,
     AccountCursorPage,
@@ -20,7 +19,7 @@ from ..models.auth import (
     RefreshRequest,
     TokenPair,
 )
-from ..models.user import UserCreate, UserOut
+from ..models.user import UserCreate, UserFilter, UserOut
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -131,17 +130,16 @@ class AdminController:
 
     @describe(
         summary="List accounts",
-        description="Oldest first, with role and activity. By `page` or by `cursor`, as the users are.",
-        query=PageQuery,
+        description="With role and activity. By `page` or by `cursor`, sorted and filtered, as the users are.",
+        query=UserFilter,
         responses={200: (AccountPage, AccountCursorPage)},
         problems=[400, 422, 503],
         tags=_ADMIN_TAGS,
     )
     async def list(self, request: Request) -> Response:
-        query = read_query(request, PageQuery)
-        if query.cursor is not None:
-            return json_response(await self._directory.after(id_at(query.cursor), limit=query.limit))
-        return json_response(await self._directory.page(page=query.page, limit=query.limit))
+        query = read_query(request, UserFilter)
+        found = self._directory.page(query) if query.cursor is None else self._directory.after(query)
+        return json_response(await found)
 
     @describe(
         summary="Change a role, deactivate or activate an account",

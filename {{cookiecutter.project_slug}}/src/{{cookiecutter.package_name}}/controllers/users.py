@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
 from ..chassis.http import describe, json_response, read_body, read_id, read_if_match, read_query, version_headers
-from ..chassis.shapes import ListQuery, id_at
-from ..models.user import UserChanges, UserCreate, UserCursorPage, UserItems, UserOut, UserPage
+from ..models.user import (
+    UserChanges,
+    UserCreate,
+    UserCursorPage,
+    UserItems,
+    UserOut,
+    UserPage,
+    UserQuery,
+    UserSearch,
+)
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -18,6 +26,14 @@ if TYPE_CHECKING:
     from ..services.users import Users
 
 _TAGS = ["users"]
+_LISTED: dict[str, Any] = {
+    "summary": "List users",
+    "description": "With `page`, or nothing, the response has totals; with `cursor` it costs the same at any depth; "
+    "with `ids` it holds those users in the order asked, without those that do not exist.",
+    "responses": {200: (UserPage, UserCursorPage, UserItems)},
+    "problems": [400, 422, 503],
+    "tags": _TAGS,
+}
 
 
 class UsersController:
@@ -45,24 +61,19 @@ class UsersController:
         new = await read_body(request, UserCreate)
         return await self._idempotency.respond(request, new, partial(self._users.create, new), created)
 
-    @describe(
-        summary="List users",
-        description=(
-            "Oldest first. With `page`, or nothing, the response has totals; with `cursor` it costs the same at any "
-            "depth; with `ids` it holds those users in the order asked, without those that do not exist."
-        ),
-        query=ListQuery,
-        responses={200: (UserPage, UserCursorPage, UserItems)},
-        problems=[400, 422, 503],
-        tags=_TAGS,
-    )
+    @describe(query=UserQuery, **_LISTED)
     async def list(self, request: Request) -> Response:
-        query = read_query(request, ListQuery)
+        return await self._found(read_query(request, UserQuery))
+
+    @describe(query=UserSearch, **_LISTED)
+    async def search(self, request: Request) -> Response:
+        """As `list`, with filters."""
+        return await self._found(read_query(request, UserSearch))
+
+    async def _found(self, query: UserQuery | UserSearch) -> Response:
         if query.ids is not None:
             return json_response(await self._users.by_ids(query.ids.split(",")))
-        if query.cursor is not None:
-            return json_response(await self._users.after(id_at(query.cursor), limit=query.limit))
-        return json_response(await self._users.page(page=query.page, limit=query.limit))
+        return json_response(await (self._users.page(query) if query.cursor is None else self._users.after(query)))
 
     @describe(
         summary="Get a user",

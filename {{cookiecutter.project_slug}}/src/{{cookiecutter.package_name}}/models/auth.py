@@ -116,11 +116,11 @@ class AccountOut(BaseModel):
 
 
 class AccountPage(Page[AccountOut]):
-    """One page of the accounts, oldest first."""
+    """One page of the accounts."""
 
 
 class AccountCursorPage(CursorPage[AccountOut]):
-    """The accounts after a cursor, oldest first."""
+    """The accounts after a cursor."""
 
 
 class AccountChanges(Changes):

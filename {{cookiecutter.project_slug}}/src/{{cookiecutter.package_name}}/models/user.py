@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ..chassis.database import UTCDateTime, Versioned
-from ..chassis.shapes import Changes, CursorPage, Email, Items, Name, Page, Password, canonical_email, new_id
+from ..chassis.shapes import (
+    Changes,
+    CursorPage,
+    Email,
+    Items,
+    ListQuery,
+    Name,
+    Page,
+    PageQuery,
+    Password,
+    canonical_email,
+    new_id,
+)
 from .base import Base
 
 
@@ -16,6 +30,7 @@ class User(Versioned, Base):
     """Someone who uses the service. What a feature knows about a user stands in the feature's own table."""
 
     __tablename__ = "users"
+    __table_args__ = (Index(None, "name", "id"), Index(None, "created_at", "id"))  # for what lists filter and sort by
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     name: Mapped[str]
@@ -55,12 +70,35 @@ class UserOut(BaseModel):
     version: int = Field(description="Grows with each change; `ETag` has it too.")
 
 
+class UserSort(PageQuery):
+    """A list of users, sorted."""
+
+    sort: Literal["created_at", "-created_at", "name", "-name"] | None = Field(
+        default=None, description="The order, descending with -; by time of creation if it is not given."
+    )
+
+
+class UserFilter(UserSort):
+    """The same for a list that is not public: elsewhere a filter would tell strangers whose e-mail is known here."""
+
+    name: Name | None = Field(default=None, description="Only users of exactly this name.")
+    email: Email | None = Field(default=None, description="Only the user with this e-mail, in whatever letter case.")
+
+
+class UserQuery(UserSort, ListQuery):
+    """How everyone may ask for the list of users."""
+
+
+class UserSearch(UserFilter, ListQuery):
+    """How the list of users may be asked for where it is not public."""
+
+
 class UserPage(Page[UserOut]):
-    """One page of the users, oldest first."""
+    """One page of the users."""
 
 
 class UserCursorPage(CursorPage[UserOut]):
-    """The users after a cursor, oldest first."""
+    """The users after a cursor."""
 
 
 class UserItems(Items[UserOut]):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, select
 
+from ..chassis.database import Listing
 from ..chassis.errors import NotFound
-from ..chassis.shapes import Pagination, canonical_email, cursor_after
+from ..chassis.shapes import Pagination, canonical_email
 from ..models.auth import Account, AccountCursorPage, AccountOut, AccountPage
 from ..models.user import User
 from .auth_accounts import ACTIVE, ROLE
 
 if TYPE_CHECKING:
-    from ..chassis.database import AnyRow, Database
+    from collections.abc import Sequence
+
+    from ..chassis.database import Database
+    from ..chassis.shapes import PageQuery
 
 _SHOWN = select(User.id, User.name, User.email, ROLE, ACTIVE, User.created_at, User.updated_at).outerjoin(
     Account, Account.user_id == User.id
@@ -21,10 +25,7 @@ _SHOWN = select(User.id, User.name, User.email, ROLE, ACTIVE, User.created_at, U
 _FIELDS = tuple(_SHOWN.selected_columns.keys())
 _BY_ID = _SHOWN.where(User.id == bindparam("user_id"))
 _ID_OF = select(User.id).where(User.email == bindparam("email"))
-_PAGE = _SHOWN.order_by(User.id).limit(bindparam("limit")).offset(bindparam("skip"))
-_FIRST = _SHOWN.order_by(User.id).limit(bindparam("limit"))
-_AFTER = _FIRST.where(User.id > bindparam("after"))
-_COUNT = select(func.count()).select_from(User)
+LISTING = Listing(_SHOWN, User.id, sorts=(User.created_at, User.name), filters=(User.name, User.email))
 
 
 class Directory:
@@ -33,25 +34,16 @@ class Directory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, *, page: int, limit: int) -> AccountPage:
-        """One page, oldest first, with totals; its cost grows with the page's number."""
-        total_items, rows = await self._database.read(
-            lambda connection: (
-                connection.execute(_COUNT).scalar_one(),
-                connection.execute(_PAGE, {"limit": limit, "skip": (page - 1) * limit}).all(),
-            )
-        )
-        pagination = Pagination.of(page=page, limit=limit, total_items=total_items)
+    async def page(self, query: PageQuery) -> AccountPage:
+        """One page with totals; its cost grows with the page's number."""
+        total_items, rows = await self._database.read(LISTING.page(query))
+        pagination = Pagination.of(page=query.page, limit=query.limit, total_items=total_items)
         return AccountPage.model_validate({"items": [_values(row) for row in rows], "pagination": pagination})
 
-    async def after(self, last_id: str | None, *, limit: int) -> AccountCursorPage:
-        """The accounts created after *last_id*, or the first ones; the cost is the same at any depth."""
-        statement = _FIRST if last_id is None else _AFTER
-        rows = await self._database.fetch_all(statement, {"limit": limit + 1, "after": last_id})
-        next_cursor = cursor_after(rows[limit - 1].id) if len(rows) > limit else None
-        return AccountCursorPage.model_validate(
-            {"items": [_values(row) for row in rows[:limit]], "next_cursor": next_cursor}
-        )
+    async def after(self, query: PageQuery) -> AccountCursorPage:
+        """The accounts after the query's cursor; the cost is the same at any depth."""
+        rows, next_cursor = await self._database.read(LISTING.after(query))
+        return AccountCursorPage.model_validate({"items": [_values(row) for row in rows], "next_cursor": next_cursor})
 
     async def id_of(self, email: str) -> str | None:
         """Who has this e-mail, in any letter case."""
@@ -66,6 +58,6 @@ class Directory:
         return AccountOut.model_validate(_values(row))
 
 
-def _values(row: AnyRow) -> dict[str, Any]:
+def _values(row: Sequence[Any]) -> dict[str, Any]:
     """The fields of an account, for a model to validate."""
     return dict(zip(_FIELDS, row, strict=True))

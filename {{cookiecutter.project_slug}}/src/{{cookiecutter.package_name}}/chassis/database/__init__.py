@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .database import AnyRow, Database
+from .lists import Listing
 from .types import NAMING_CONVENTION, TYPE_ANNOTATION_MAP, DatabaseNow, UTCDateTime
 from .versions import Versioned, Versions, in_versions
 
@@ -12,6 +13,7 @@ __all__ = [
     "AnyRow",
     "Database",
     "DatabaseNow",
+    "Listing",
     "UTCDateTime",
     "Versioned",
     "Versions",

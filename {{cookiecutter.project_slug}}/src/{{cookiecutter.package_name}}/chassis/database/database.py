@@ -59,6 +59,8 @@ class Database:
         max_overflow: int = 10,
         pool_timeout_seconds: float = 3.0,
         statement_timeout_seconds: float = 10.0,
+        connect_timeout_seconds: float = 3.0,
+        pool_recycle_seconds: float = 1800.0,
         on_wait: Callable[[float], None] | None = None,
         on_statement: Callable[[float], None] | None = None,
     ) -> None:
@@ -71,6 +73,8 @@ class Database:
             max_overflow=max_overflow,
             pool_timeout_seconds=pool_timeout_seconds,
             statement_timeout_seconds=statement_timeout_seconds,
+            connect_timeout_seconds=connect_timeout_seconds,
+            recycle_seconds=pool_recycle_seconds,
         )
         self._degradation = Degradation()
         self._writer: AsyncEngine

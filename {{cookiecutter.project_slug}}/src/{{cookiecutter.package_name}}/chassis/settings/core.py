@@ -212,6 +212,20 @@ class DatabaseSettings(SettingsGroup):
         validation_alias="DB_POOL_TIMEOUT_SECONDS",
         description="How long a request waits for a free connection before it is rejected with 503.",
     )
+    pool_recycle_seconds: float = Field(
+        default=1800.0,
+        gt=0,
+        le=86_400,
+        validation_alias="DB_POOL_RECYCLE_SECONDS",
+        description="How long a connection to PostgreSQL is used before it is replaced.",
+    )
+    connect_timeout_seconds: float = Field(
+        default=3.0,
+        gt=0,
+        le=300,
+        validation_alias="DB_CONNECT_TIMEOUT_SECONDS",
+        description="How long a new connection to PostgreSQL may take, on each host of the address.",
+    )
     statement_timeout_seconds: float = Field(
         default=10.0,
         gt=0,
@@ -240,6 +254,13 @@ class RedisSettings(SettingsGroup):
         default=None,
         validation_alias="REDIS_URL",
         description="Address of the shared cache; unset means one in each process.",
+    )
+    cache_entries: int = Field(
+        default=10_000,
+        ge=1,
+        le=10_000_000,
+        validation_alias="CACHE_ENTRIES",
+        description="How many values a process keeps while REDIS_URL is unset; the least recently used leave first.",
     )
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
-from typing import Annotated, Generic, Self, TypeVar
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Annotated, Generic, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -18,28 +22,60 @@ DEFAULT_LIMIT = 20
 
 Item = TypeVar("Item")
 
-_CURSOR = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]")
-"""128 bits in base64: the last character holds two of them, so there is one spelling of each cursor."""
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,19}")
 _ID = re.compile(ID_PATTERN)
 
 
-def cursor_after(last_id: str) -> str:
-    """The opaque place just after *last_id* in the order of ids."""
-    return base64.urlsafe_b64encode(bytes.fromhex(last_id.replace("-", ""))).decode().rstrip("=")
+MAX_CURSOR = 2048
+_BASE = {"page", "limit", "cursor", "ids", "sort"}
+"""What a list's query has besides its filters."""
 
 
-def id_at(cursor: str) -> str | None:
-    """The id that *cursor* stands after; None for the empty cursor, which stands before the first.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a list goes on: after the item with *last_id*, whose sorted field has the text *value*."""
 
-    Raises ValueError for a text that `cursor_after` never made.
+    last_id: str
+    sort: str = ""
+    """As in the query, with - for descending; empty for the order of ids."""
+    value: str = ""
+    filters: Mapping[str, str] = field(default_factory=dict)
+
+
+def cursor_after(last_id: str, sort: str = "", value: str = "", filters: Mapping[str, str] | None = None) -> str:
+    """The opaque place just after *last_id*, in the order of ids or of *sort*; it carries all that it depends on."""
+    found = bytes.fromhex(last_id.replace("-", ""))
+    if sort or filters:
+        found += json.dumps([sort, value, dict(filters or {})], ensure_ascii=False, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(found).decode().rstrip("=")
+
+
+def place_at(cursor: str) -> Place | None:
+    """The place of *cursor*; None for the empty cursor, which stands before the first item.
+
+    Raises ValueError for a text that `cursor_after` never made: there is one spelling of each place.
     """
     if not cursor:
         return None
-    if not _CURSOR.fullmatch(cursor):
+    found = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    digits = found[:16].hex()
+    last_id = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    place = Place(last_id)
+    if len(found) > 16:  # noqa: PLR2004 - the bytes of an id
+        sort, value, filters = json.loads(found[16:])
+        texts = [sort, value, *filters, *filters.values()] if isinstance(filters, dict) else [None]
+        if not all(isinstance(text, str) and "\0" not in text for text in texts):
+            raise ValueError("not a cursor")
+        place = Place(last_id, sort, value, filters)
+    if cursor != cursor_after(place.last_id, place.sort, place.value, place.filters):
         raise ValueError("not a cursor")
-    digits = base64.urlsafe_b64decode(cursor + "==").hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return place
+
+
+def id_at(cursor: str) -> str | None:
+    """The id that *cursor* stands after, as `place_at`."""
+    place = place_at(cursor)
+    return place.last_id if place else None
 
 
 def _digits(value: object) -> object:
@@ -50,8 +86,8 @@ def _digits(value: object) -> object:
 
 def _is_cursor(value: str) -> str:
     try:
-        id_at(value)
-    except ValueError:
+        place_at(value)
+    except (ValueError, TypeError, RecursionError):
         raise PydanticCustomError("cursor", "is not a cursor that a list of this service returned") from None
     return value
 
@@ -81,17 +117,54 @@ class PageQuery(BaseModel):
     )
     cursor: Annotated[str, AfterValidator(_is_cursor)] | None = Field(
         default=None,
-        max_length=22,
-        description="Continue after this place: empty to start, then each response's `next_cursor`. Not with `page`.",
+        max_length=MAX_CURSOR,
+        description="Continue after this place: empty to start, then each response's `next_cursor`, which carries the "
+        "order and the filters. Not with `page`.",
     )
 
     @model_validator(mode="after")
     def _is_one_way_to_ask(self) -> Self:
         if "cursor" in self.model_fields_set:
             self._reject_beside("cursor", {"page"})
+            self._reject_another_list()
         return self
 
-    def _reject_beside(self, parameter: str, others: set[str]) -> None:
+    @property
+    def place(self) -> Place | None:
+        """Where to go on; None at the start, and for a page."""
+        return place_at(self.cursor or "")
+
+    @property
+    def order(self) -> str:
+        """What to sort by, with - for descending; empty for the order of ids."""
+        return self.place.sort if self.place else getattr(self, "sort", None) or ""
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """The wanted value of each field that is filtered by."""
+        if self.place:
+            return dict(self.place.filters)
+        given = {name: getattr(self, name) for name in self.model_fields_set - _BASE}
+        return {name: value for name, value in sorted(given.items()) if value is not None}
+
+    def _reject_another_list(self) -> None:
+        """A cursor continues the list that it is of, whose order and filters may be repeated and not changed."""
+        if (place := self.place) is None:
+            return
+        fields = type(self).model_fields
+        orders = get_args(fields["sort"].annotation) if "sort" in fields else ()
+        known = {option for part in orders for option in get_args(part)}
+        carried = {"sort": place.sort, **place.filters}
+        changed = sorted(
+            name for name in self.model_fields_set - {"cursor", "limit"} if getattr(self, name) != carried.get(name)
+        )
+        if changed:
+            message = "was made with another {other}; start again with an empty cursor"
+            raise PydanticCustomError("another_list", message, {"pointer": "?cursor", "other": changed[0]})
+        if (place.sort and place.sort not in known) or not place.filters.keys() <= fields.keys() - _BASE:
+            raise PydanticCustomError("another_list", "is a cursor of another list", {"pointer": "?cursor"})
+
+    def _reject_beside(self, parameter: str, others: AbstractSet[str]) -> None:
         both = self.model_fields_set & others
         if both:
             message = "cannot be used together with {other}"
@@ -108,7 +181,7 @@ class ListQuery(PageQuery):
     @model_validator(mode="after")
     def _ids_stand_alone(self) -> Self:
         if "ids" in self.model_fields_set:
-            self._reject_beside("ids", {"page", "limit", "cursor"})
+            self._reject_beside("ids", type(self).model_fields.keys() - {"ids"})
         return self
 
 

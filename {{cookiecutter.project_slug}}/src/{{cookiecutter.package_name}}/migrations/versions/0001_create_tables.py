@@ -24,6 +24,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("email", name=op.f("uq_users_email")),
     )
+    op.create_index(op.f("ix_users_name_id"), "users", ["name", "id"])
+    op.create_index(op.f("ix_users_created_at_id"), "users", ["created_at", "id"])
     op.create_table(
         "idempotency_keys",
         sa.Column("scope", sa.String(), nullable=False),
