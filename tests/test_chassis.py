@@ -29,7 +29,7 @@ EXPORTED: Mapping[str, str] = {
     "access": "ANONYMOUS AUTHENTICATED BEARER_SUBPROTOCOL Caller PUBLIC Policy current_caller owner_or roles",
     "auth": """
         Attempts BearerAuthorizer CHALLENGE Claims Count MAX_TOKEN_CHARACTERS MemoryAttempts Reservation
-        SealedCache TokenRejected Tokens client_of counts_of new_attempts
+        SealedCache TokenRejected Tokens client_of counts_of guess new_attempts
     """,
     "cache": "Cache CacheStats MemoryCache",
     "database": """
@@ -56,7 +56,7 @@ EXPORTED: Mapping[str, str] = {
     "settings": """
         Accepts AppEnv CHASSIS_GROUPS DatabaseSettings DatabaseUrl Generated Hosts Insecure Listener
         LoggingSettings LowerCase Origins Proxies RedisSettings RedisUrl SecretUrl ServerSettings Settings
-        SettingsError SettingsGroup Switch environment_of key_weakness load_settings masked_lines secret_values
+        SettingsError SettingsGroup SigningKey Switch environment_of load_settings masked_lines secret_values
         service_defaults weakness
     """,
     "shapes": """

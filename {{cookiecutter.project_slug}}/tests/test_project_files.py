@@ -111,7 +111,7 @@ def test_an_image_without_a_lock_is_rejected_with_what_to_do(tmp_path: Path) -> 
 def test_secrets_data_and_logs_are_never_committed(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text(_read(".gitignore"), encoding="utf-8")
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
-    private = [".env", ".env.staging", "prod.env", "deploy/prod.env", "data.db", "a/b.db-wal", "s.log", "s.log.1", "k.pem"]
+    private = [".env", ".env.staging", "prod.env", "deploy/prod.env", "data.db", "a/b.db-wal", "s.log", "s.log.1"]
     asked = [*private, ".env.example", "src/app.py"]
     ignored = subprocess.run(
         ["git", "check-ignore", *asked], cwd=tmp_path, capture_output=True, text=True, check=True

@@ -8,7 +8,7 @@ import string
 
 import pytest
 
-from acme_service.chassis.settings import key_weakness
+from acme_service.chassis.settings.keys import key_weakness
 
 SAMPLES = [
     *(

@@ -7,14 +7,13 @@ import re
 import secrets
 from collections.abc import Iterable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .shapes.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
     from starlette.types import Message
 
-    from .middleware.concurrency import Ticket
     from .shapes.headers import Overrides
 
 REQUEST_ID_PATTERN = "[A-Za-z0-9._-]{1,128}"
@@ -62,6 +61,16 @@ class RequestIds:
 
     def next(self) -> str:
         return f"{self._prefix}-{next(self._count):x}"
+
+
+class Ticket(Protocol):
+    """The place that a request has among those that are served at once."""
+
+    def becomes_stream(self) -> None:
+        """Take a place among the streams instead; raises Overloaded."""
+
+    def response_starts(self, start: Message) -> None:
+        """The response *start* leaves the place to others, or is a stream."""
 
 
 class Exchange:

@@ -6,48 +6,23 @@ import secrets
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
+from pydantic import Field, SecretStr
 
-from ..chassis.settings import Accepts, AppEnv, Generated, Insecure, SettingsGroup, environment_of, key_weakness
-
-MIN_KEY_BYTES = 32
-"""The size of the hash: a shorter key would weaken it (RFC 7518, section 3.2)."""
+from ..chassis.settings import AppEnv, Generated, SettingsGroup, SigningKey
 
 HARDENED_DEFAULTS = {"RATE_LIMIT_PER_MINUTE": "1200"}
-
-
-def _is_key(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-    app_env = environment_of(info)
-    if value is None:
-        if app_env.hardened:
-            raise Insecure(f"missing; {app_env} needs {_ACCEPTED}")
-        return None
-    key = value.get_secret_value()
-    if not key.isprintable():
-        raise ValueError("it contains a control character")
-    reason = key_weakness(key, least=MIN_KEY_BYTES) if app_env.hardened else None
-    if reason:
-        raise Insecure(f"it {reason}, which is rejected in {app_env}; {app_env} needs {_ACCEPTED}")
-    if len(key.encode()) < MIN_KEY_BYTES:
-        raise ValueError(f"it is shorter than {MIN_KEY_BYTES} bytes")
-    return value
-
-
-_ACCEPTED = f"{MIN_KEY_BYTES} bytes or more of random text, such as `openssl rand -base64 48` prints"
-
-Key = Annotated[SecretStr | None, AfterValidator(_is_key), Accepts(_ACCEPTED)]
 
 
 class AuthSettings(SettingsGroup):
     """How callers prove who they are."""
 
-    jwt_secret: Annotated[Key, Generated(byte_count=48)] = Field(
+    jwt_secret: Annotated[SigningKey, Generated(byte_count=48)] = Field(
         default=None,
         validate_default=True,
         validation_alias="JWT_SECRET",
         description="Signs the tokens; unset means a random one for each start.",
     )
-    jwt_secret_previous: Key = Field(
+    jwt_secret_previous: SigningKey = Field(
         default=None,
         validation_alias="JWT_SECRET_PREVIOUS",
         description="The JWT_SECRET before the present one, still accepted: set it while you replace the key, so that "

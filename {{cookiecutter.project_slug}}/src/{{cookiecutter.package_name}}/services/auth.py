@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from math import ceil
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import structlog
 from sqlalchemy import bindparam, delete, exc, select, update
 
 from ..chassis.access import Caller
-from ..chassis.auth import CHALLENGE, Claims, Count, TokenRejected, counts_of
+from ..chassis.auth import CHALLENGE, Claims, Count, TokenRejected, counts_of, guess
 from ..chassis.errors import Conflict, FieldError, Invalid, TooManyRequests, Unauthenticated
 from ..chassis.rate_limits import report_limit
 from ..chassis.shapes import canonical_email, is_own_email
@@ -23,7 +22,7 @@ from .auth_accounts import token_version_of
 from .users import password_is_own_email
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from ..chassis.auth import Attempts, Reservation, Tokens
     from ..chassis.database import AnyRow, Database
@@ -94,7 +93,8 @@ class Authentication:
 
     async def register(self, new: UserCreate, client: str) -> UserOut:
         """The new user, who may log in at once; Conflict if the e-mail is taken, which is counted as a guess."""
-        async with self._guess(counts_of(BY_ADDRESS, client), client, wrong=Conflict):
+        reserved = await self._reserve(counts_of(BY_ADDRESS, client), client)
+        async with guess(self._attempts, reserved, wrong=Conflict):
             user = await self._users.create(new)
         _log.info("registered", user=user.id, client=client, outcome="ok")
         return user
@@ -108,7 +108,7 @@ class Authentication:
         email = canonical_email(credentials.email) or _digest(credentials.email)
         of_account = counts_of(BY_BOTH, client, email)
         counts = [*counts_of(BY_ADDRESS, client), *of_account, Count(BY_ACCOUNT, email)]
-        async with self._guess(counts, client, wrong=Unauthenticated):
+        async with guess(self._attempts, await self._reserve(counts, client), wrong=Unauthenticated):
             row, token_version = await self._with_password(email, credentials.password.get_secret_value(), client)
         await self._attempts.forget(of_account)
         try:
@@ -166,7 +166,8 @@ class Authentication:
         if row is not None and is_own_email(change.new_password, row.email):
             raise password_is_own_email("/new_password")
         seen = row.password_hash if row else ""
-        async with self._guess(counts_of(BY_BOTH, client, user_id), client, wrong=Invalid, user=user_id):
+        reserved = await self._reserve(counts_of(BY_BOTH, client, user_id), client, user=user_id)
+        async with guess(self._attempts, reserved, wrong=Invalid):
             known = await self._passwords.verify(change.current_password.get_secret_value(), seen)
             new = await self._passwords.hash(change.new_password.get_secret_value()) if known else ""
             if not known or not await self._replace_hash(user_id, seen, new, ends_sessions=True):
@@ -231,21 +232,6 @@ class Authentication:
     async def _is_at_home(self, email: str, client: str) -> bool:
         row = await self._database.fetch_one(_BY_EMAIL, {"email": email})
         return row is not None and await self._sessions.has_live(row.id, client)
-
-    @asynccontextmanager
-    async def _guess(
-        self, counts: Sequence[Count], client: str, *, wrong: type[Exception], user: str = ""
-    ) -> AsyncIterator[None]:
-        """Count a guess before it is looked at, so that many at once are not free; only a *wrong* one stays counted."""
-        reserved = await self._reserve(counts, client, user=user)
-        try:
-            yield
-        except wrong:
-            raise
-        except BaseException:
-            await self._attempts.give_back(reserved)
-            raise
-        await self._attempts.give_back(reserved)
 
     async def _decoy_hash(self) -> str:
         """The hash of no password, for an unknown user: checking it takes as long as checking a real one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .attempts import Attempts, Count, MemoryAttempts, Reservation, counts_of, new_attempts
+from .attempts import Attempts, Count, MemoryAttempts, Reservation, counts_of, guess, new_attempts
 from .authorizer import CHALLENGE, BearerAuthorizer, client_of
 from .sealed_cache import SealedCache
 from .tokens import MAX_TOKEN_CHARACTERS, Claims, TokenRejected, Tokens
@@ -21,5 +21,6 @@ __all__ = [
     "Tokens",
     "client_of",
     "counts_of",
+    "guess",
     "new_attempts",
 ]

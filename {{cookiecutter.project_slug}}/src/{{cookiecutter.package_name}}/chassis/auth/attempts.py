@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,6 +73,19 @@ class MemoryAttempts:
 
     async def aclose(self) -> None:
         """Nothing to do."""
+
+
+@asynccontextmanager
+async def guess(attempts: Attempts, reserved: Reservation, *, wrong: type[Exception]) -> AsyncIterator[None]:
+    """Look at what was *reserved* before, so that many at once are not free; only a *wrong* one stays counted."""
+    try:
+        yield
+    except wrong:
+        raise
+    except BaseException:
+        await attempts.give_back(reserved)
+        raise
+    await attempts.give_back(reserved)
 
 
 def counts_of(kind: str, client: str, account: str = "") -> list[Count]:

@@ -12,10 +12,9 @@ from ..database.required import REQUIRED
 
 
 class IdempotencyColumns:
-    """One request that had an Idempotency-Key, and its response. With a base and a name, they are a table.
+    """One request that had an Idempotency-Key, and its response.
 
-    class IdempotencyKey(IdempotencyColumns, Base):
-        __tablename__ = "idempotency_keys"
+    A class of the service that derives from this and from its own base, and has a name, is the table.
     """
 
     scope: Mapped[str] = mapped_column(primary_key=True, info=REQUIRED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .core import DatabaseSettings, LoggingSettings, RedisSettings, ServerSettings
 from .environment import AppEnv
 from .groups import SettingsError, SettingsGroup
-from .keys import key_weakness
+from .keys import SigningKey
 from .loading import CHASSIS_GROUPS, Settings, load_settings, masked_lines, secret_values, service_defaults
 from .secrets import DatabaseUrl, RedisUrl, SecretUrl, weakness
 from .values import Accepts, Generated, Hosts, Insecure, Listener, LowerCase, Origins, Proxies, Switch, environment_of
@@ -31,9 +31,9 @@ __all__ = [
     "Settings",
     "SettingsError",
     "SettingsGroup",
+    "SigningKey",
     "Switch",
     "environment_of",
-    "key_weakness",
     "load_settings",
     "masked_lines",
     "secret_values",

@@ -7,9 +7,15 @@ from base64 import b64decode
 from binascii import Error
 from hashlib import sha256
 from itertools import pairwise
+from typing import Annotated
+
+from pydantic import AfterValidator, SecretStr, ValidationInfo
 
 from .secrets import weakness
+from .values import Accepts, Insecure, environment_of
 
+MIN_KEY_BYTES = 32
+"""The size of the hash: a shorter key would weaken it (RFC 7518, section 3.2)."""
 _PLACEHOLDER = re.compile(r"generate:\d+|<.*>|\$\{.*\}|\{\{.*\}\}", re.DOTALL)
 _TELLTALE = re.compile(
     "changeit|changeme|changethis|default|donotuse|example|insecure|jwtkey|keyboard|longenough|password|passphrase|"
@@ -93,3 +99,26 @@ def _is_sequence(text: str) -> bool:
     """Whether most of *text* follows from the character before: the same, the next or the last, or a key beside it."""
     jumps = sum(abs(ord(a) - ord(b)) > 1 and (a, b) not in _NEIGHBOURS for a, b in pairwise(text))
     return 3 * (jumps + 1) <= len(text)
+
+
+def _is_key(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    app_env = environment_of(info)
+    if value is None:
+        if app_env.hardened:
+            raise Insecure(f"missing; {app_env} needs {_ACCEPTED}")
+        return None
+    key = value.get_secret_value()
+    if not key.isprintable():
+        raise ValueError("it contains a control character")
+    reason = key_weakness(key, least=MIN_KEY_BYTES) if app_env.hardened else None
+    if reason:
+        raise Insecure(f"it {reason}, which is rejected in {app_env}; {app_env} needs {_ACCEPTED}")
+    if len(key.encode()) < MIN_KEY_BYTES:
+        raise ValueError(f"it is shorter than {MIN_KEY_BYTES} bytes")
+    return value
+
+
+_ACCEPTED = f"{MIN_KEY_BYTES} bytes or more of random text, such as `openssl rand -base64 48` prints"
+
+SigningKey = Annotated[SecretStr | None, AfterValidator(_is_key), Accepts(_ACCEPTED)]
+"""A key that signs by HMAC; None if it may be, and was, left out in development and test."""
