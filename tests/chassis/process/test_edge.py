@@ -78,7 +78,10 @@ def test_a_listed_origin_may_read_answers_and_errors(api: httpx2.Client) -> None
     for path, status in (("/", 200), ("/nothing", 404)):
         response = api.get(path, headers={"Origin": ORIGIN})
         assert (status, ORIGIN) == (response.status_code, response.headers["access-control-allow-origin"])
-        assert "X-Request-ID, Retry-After, Location" == response.headers["access-control-expose-headers"]
+        assert (
+            "X-Request-ID, Retry-After, Location, ETag, Idempotency-Replayed"
+            == response.headers["access-control-expose-headers"]
+        )
         assert "Origin" in response.headers["vary"]
 
 
