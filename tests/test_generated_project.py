@@ -85,6 +85,16 @@ def test_the_first_set_up_makes_the_lock_and_a_private_environment_file(project:
     assert 0o600 == stat.S_IMODE((project / ".env").stat().st_mode)
 
 
+def test_the_environment_of_a_project_is_its_own_whatever_the_shell_says(render: Render, tmp_path: Path) -> None:
+    """uv would install elsewhere, and each later command of the Makefile would find nothing."""
+    folder = render(output=tmp_path / "render", profile="minimal")
+    uv = tmp_path / "uv"
+    uv.write_text('#!/bin/sh\nmkdir -p .venv\necho "uv $1 in $UV_PROJECT_ENVIRONMENT"\n')
+    uv.chmod(0o755)
+
+    assert "uv sync in .venv\n" in make(folder, ".venv/.synced", UV=str(uv), UV_PROJECT_ENVIRONMENT="/elsewhere")
+
+
 def test_a_second_set_up_changes_nothing(project: Path) -> None:
     before = {name: (project / name).read_bytes() for name in (".env", "uv.lock", "pyproject.toml")}
     make(project, "setup")

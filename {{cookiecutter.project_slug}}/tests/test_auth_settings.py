@@ -160,6 +160,14 @@ def test_development_warns_of_a_key_that_no_restart_survives(tmp_path: Path) -> 
     assert any("JWT_SECRET" in warning for warning in read_settings(SERVICE, {}, tmp_path).warnings)
 
 
+def test_the_name_of_other_services_for_the_life_of_a_token_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("JWT_EXPIRES_IN=15m\n")
+    for environ, source in (({"JWT_EXPIRES_IN": "15m"}, "environment"), ({}, ".env")):
+        warning = f"{source}: 'JWT_EXPIRES_IN' is not a setting; did you mean 'JWT_EXPIRES_IN_SECONDS'?"
+        folder = tmp_path if source == ".env" else tmp_path / "nowhere"
+        assert warning in read_settings(SERVICE, environ, folder).warnings
+
+
 def test_production_limits_each_client_and_masks_the_key(tmp_path: Path) -> None:
     lines = masked_lines(read_settings(SERVICE, PRODUCTION, tmp_path))
 

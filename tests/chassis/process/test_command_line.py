@@ -24,6 +24,14 @@ PRODUCTION = {"APP_ENV": "production", "ALLOWED_HOSTS": "127.0.0.1", "DRAIN_DELA
 COMMANDS = ["serve", "migrate", "makemigration", "config", "routes", "healthcheck"]
 
 
+class Installed(Command):
+    """The service of the project, by its console command."""
+
+    def serve(self, folder: Path) -> None:
+        console_command = str(Path(sys.executable).with_name(SERVICE_NAME))
+        self.start([console_command, "serve"], cwd=folder, env=self.environment)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_explains_itself_with_an_example(tmp_path: Path, command: str) -> None:
     result = run(tmp_path, command, "--help")
@@ -233,3 +241,13 @@ def test_healthcheck_asks_the_operations_listener_where_there_is_one(folder: Pat
 
         assert run(folder, "healthcheck", PORT=main, OPERATIONS_PORT=operations).returncode == 0
         assert run(folder, "healthcheck", PORT=main).returncode == 1
+
+
+def test_nothing_in_the_working_directory_stands_for_a_library_of_the_migration(tmp_path: Path) -> None:
+    """The console command looks for none there either; `python -m` would."""
+    for name in ("alembic/__init__.py", "token.py", "sqlalchemy/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise ImportError('a file of the working directory')\n")
+    with Installed(tmp_path) as service, service.client() as client:
+        assert service.line("schema migrated")["to_revision"]
+        assert 200 == client.get("/health/ready").status_code

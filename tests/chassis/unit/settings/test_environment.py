@@ -165,6 +165,26 @@ def test_a_name_of_another_program_is_welcome_in_the_file(tmp_path: Path, name: 
     assert () == settings_from(tmp_path).warnings
 
 
+OTHER_NAMES = [("REDIS_HOST", "REDIS_URL"), ("REDIS_PASSWORD", "REDIS_URL"), ("CLIENT_URL", "CORS_ORIGINS")]
+
+
+@pytest.mark.parametrize(("name", "meant"), OTHER_NAMES)
+def test_what_other_services_call_a_setting_is_warned_about_wherever_it_stands(
+    tmp_path: Path, name: str, meant: str
+) -> None:
+    warning = f"{{}}: {name!r} is not a setting; did you mean {meant!r}?"
+    value = {"REDIS_URL": "redis://cache", "CORS_ORIGINS": "https://app.example.com"}[meant]
+    assert (warning.format("environment"),) == settings_from(tmp_path, **{name: "canary"}).warnings
+    for file in (".env", ".env.development"):
+        write(tmp_path, file, f"{name}=canary\n")
+        assert (warning.format(file),) == settings_from(tmp_path).warnings
+    assert () == settings_from(tmp_path, **{meant: value}).warnings
+
+
+def test_a_name_of_a_setting_that_the_service_does_not_have_is_not_suggested(tmp_path: Path) -> None:
+    assert () == settings_from(tmp_path, JWT_EXPIRES_IN="15m").warnings
+
+
 def test_a_name_in_the_real_environment_is_never_warned_about(tmp_path: Path) -> None:
     assert () == settings_from(tmp_path, DATABSE_URL="x").warnings
 

@@ -147,7 +147,8 @@ async def _migrate_in_subprocess(package: str) -> None:
 
     from .errors import StartupFailed
 
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", package, "migrate")
+    # By -P, no folder or file of the working directory stands for a library, as `alembic/` and `token.py` would.
+    process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", _run_module(package), "migrate")
     try:
         code = await process.wait()
     except asyncio.CancelledError:
@@ -156,6 +157,17 @@ async def _migrate_in_subprocess(package: str) -> None:
     if code != exit_codes.CLEAN:
         hint = "the log line before this one says why"
         raise StartupFailed(f"the migration ended with exit code {code}", hint=hint)
+
+
+def _run_module(package: str) -> str:
+    """As `python -m` runs *package*, which need not be installed: its folder is looked through last."""
+    from pathlib import Path
+
+    folder = Path(sys.modules[package].__file__ or "").parents[package.count(".") + 1]
+    return (
+        f"import runpy, sys; sys.path.append({str(folder)!r}); "
+        f"runpy.run_module({package!r}, run_name='__main__', alter_sys=True)"
+    )
 
 
 def migrate(service: Service, settings: Settings, _options: argparse.Namespace) -> int:

@@ -24,6 +24,7 @@ _SQLITE_TRANSIENT = {5, 6, 8, 9, 10, 13, 14}
 _POSTGRESQL_TRANSIENT = ("08", "53", "57", "58", _READ_ONLY, *_CONFLICTS, "55P03", "25P03")
 """Classes and codes (PostgreSQL manual, appendix A): connection, resources, operator, system, deadlock, lock."""
 
+_OF_HOME = re.compile(r"/\.(?:pgpass|pg_service\.conf|postgresql)\b")
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
@@ -95,4 +96,7 @@ def _of_system(error: OSError) -> str:
     """Of several addresses of one name, each reason once: a driver joins theirs into one text."""
     numbers = [error.errno] if error.errno else [int(number) for number in _ERRNO.findall(str(error))]
     reasons = ", ".join(dict.fromkeys(map(os.strerror, numbers))) or str(error).strip() or type(error).__name__
+    if isinstance(error, PermissionError) and _OF_HOME.search(str(error.filename)):
+        reasons += " (HOME is a folder of another user, and there the driver looks for passwords and certificates; "
+        reasons += "set HOME to one that this user can read)"
     return f"{reasons}: {error.filename}" if error.filename else reasons.splitlines()[0]

@@ -69,9 +69,16 @@ class Environment:
 
 
 def read_environment(
-    environ: Mapping[str, str], directory: Path, *, names: frozenset[str], secrets: frozenset[str]
+    environ: Mapping[str, str],
+    directory: Path,
+    *,
+    names: frozenset[str],
+    secrets: frozenset[str],
+    other_names: Mapping[str, str] | None = None,
 ) -> Environment:
     """Collect what the sources say about *names*; for each of *secrets*, NAME_FILE may name a file that holds it.
+
+    *other_names* are those under which other services have one of *names*.
 
     Files are looked up in *directory*. Nothing is raised: what cannot be read is in `problems`.
     """
@@ -83,6 +90,8 @@ def read_environment(
     specific = _read_file(directory / f".env.{result.app_env}", result)
     _reject_other_app_env(specific, result)
     _warn_about_near_misses([*common.items(), *specific.items()], known, result)
+    given = {**dict.fromkeys(environ, "environment"), **{name: text.source for name, text in common.items()}}
+    _warn_about_other_names({**given, **dict.fromkeys(specific, f".env.{result.app_env}")}, other_names or {}, result)
     _warn_about_open_files([directory / ".env", directory / f".env.{result.app_env}"], result)
 
     merged = {**common, **specific, **real}
@@ -157,6 +166,14 @@ def _warn_about_near_misses(given: list[tuple[str, Given]], known: frozenset[str
         near = get_close_matches(name.upper(), sorted(known), n=1, cutoff=0.75)
         if near and not name.endswith(f"_{near[0]}"):
             result.warnings.append(f"{source}: {name[:80]!r} is not a setting; did you mean {near[0]!r}?")
+
+
+def _warn_about_other_names(sources: Mapping[str, str], other_names: Mapping[str, str], result: Environment) -> None:
+    """Warn of each name that another service has for a setting which is not given: it has no effect here."""
+    for name, meant in sorted(other_names.items()):
+        if name in sources and meant not in sources:
+            warning = f"{sources[name]}: {name!r} is not a setting; did you mean {meant!r}?"
+            result.warnings += [warning] if warning not in result.warnings else []
 
 
 def _warn_about_open_files(paths: list[Path], result: Environment) -> None:

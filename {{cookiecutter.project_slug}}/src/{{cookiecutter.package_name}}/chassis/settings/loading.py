@@ -18,6 +18,14 @@ from .secrets import SecretUrl, weakness
 
 CHASSIS_GROUPS: tuple[type[SettingsGroup], ...] = (ServerSettings, DatabaseSettings, RedisSettings, LoggingSettings)
 
+OTHER_NAMES = {
+    "REDIS_HOST": "REDIS_URL",
+    "REDIS_PASSWORD": "REDIS_URL",
+    "CLIENT_URL": "CORS_ORIGINS",
+    "JWT_EXPIRES_IN": "JWT_EXPIRES_IN_SECONDS",
+}
+"""What other services call a setting, which a `.env` that came from one of them may hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -78,6 +86,7 @@ def load_settings(
         directory,
         names=frozenset(variable.name for variable in known),
         secrets=frozenset(variable.name for variable in known if variable.secret),
+        other_names={name: meant for name, meant in OTHER_NAMES.items() if meant in {v.name for v in known}},
     )
     unsaid = hardened_defaults if environment.app_env.hardened else defaults
     for name, text in (unsaid or {}).items():
