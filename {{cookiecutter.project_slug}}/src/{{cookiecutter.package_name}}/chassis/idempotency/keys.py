@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from sqlalchemy import bindparam, delete, func, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import IdempotencyKeyInUse
@@ -31,7 +31,6 @@ MOST_ROWS = 1_000_000
 """What a day may leave in the table; above it, the oldest keys end early."""
 _BATCH = 1000
 _LOCK_NOT_AVAILABLE = "55P03"
-_INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 _log = structlog.get_logger("chassis.idempotency.keys")
 
@@ -80,6 +79,8 @@ class IdempotencyKeys:
         self._database = database
         self._table = t = cast("Table", table.__table__)  # type: ignore[attr-defined] # its base gives it one
         self._most_rows = most_rows
+        # Of the database in use alone: the other one's is a megabyte of modules.
+        self._insert_into: Any = import_module(f"sqlalchemy.dialects.{database.kind}").insert
         found = select(t.c.fingerprint, t.c.status, t.c.headers, t.c.body)
         self._find = found.where(t.c.scope == bindparam("scope"), t.c.expires_at > bindparam("now"))
         self._count = select(func.count()).select_from(t)
@@ -143,7 +144,7 @@ class IdempotencyKeys:
     async def _insert(self, session: AsyncSession, scope: str, response: StoredResponse) -> None:
         t, now = self._table, datetime.now(UTC)
         values = {"fingerprint": response.fingerprint, "expires_at": now + LIFETIME, **response.values()}
-        insert: Any = _INSERTS[self._database.kind](t).values(scope=scope, **values)
+        insert: Any = self._insert_into(t).values(scope=scope, **values)
         inserted = insert.on_conflict_do_update(
             index_elements=[t.c.scope], set_=values, where=t.c.expires_at <= now
         ).returning(t.c.scope)

@@ -90,13 +90,21 @@ def completed(
 
 
 def _plain(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]] | None:
-    """*headers* of a response that says nothing but its length and type, as nearly all do, completed."""
-    if len(headers) != 2:  # noqa: PLR2004 - those two, in Starlette's order
+    """*headers* of a response that says nothing but its length and type, as nearly all do, completed.
+
+    Or that says its version before them, as `version_headers` and Starlette write it.
+    """
+    fitting = _BY_CONTENT_TYPE
+    if len(headers) == 4 and headers[0][0] == b"etag" and headers[1] == _NO_STORE:  # noqa: PLR2004 - as below
+        (first, _), (second, content_type) = headers[2], headers[3]
+        fitting = _VERSIONED_BY_CONTENT_TYPE
+    elif len(headers) == 2:  # noqa: PLR2004 - those two, in Starlette's order
+        (first, _), (second, content_type) = headers
+    else:
         return None
-    (first, _), (second, content_type) = headers
     if first != b"content-length" or second != b"content-type":
         return None
-    added = _BY_CONTENT_TYPE.get(content_type)
+    added = fitting.get(content_type)
     return None if added is None else [*headers, *added]
 
 
@@ -114,6 +122,11 @@ _BY_CONTENT_TYPE: dict[bytes, Pairs] = {
         *(b"text/html; charset=utf-8", b"text/event-stream", b""),
     )
 }
+
+_VERSIONED_BY_CONTENT_TYPE: dict[bytes, Pairs] = {
+    kind: tuple(pair for pair in added if pair is not _NO_STORE) for kind, added in _BY_CONTENT_TYPE.items()
+}
+"""Without the last one, which such a response says itself."""
 
 
 def _adapted(
