@@ -127,9 +127,7 @@ def _own(project: Path) -> None:
             path = (project if title.startswith("tests/") else package) / title
             path.write_text(BLOCK.findall(text)[0], "utf-8")
     _replace(package / "app.py", "        *user_routes(", _ROUTES + "        *user_routes(")
-    _replace(
-        package / "models/user.py", "    password_hash: M", "    nickname: Mapped[str | None]\n    password_hash: M"
-    )
+    _replace(package / "models/user.py", "    created_at: M", "    nickname: Mapped[str | None]\n    created_at: M")
     (package / "config/orders.py").write_text(SETTINGS, "utf-8")
     makefile = project / "Makefile"
     makefile.write_text(f"{makefile.read_text('utf-8')}\nour-target:\n\t@echo ours\n")
