@@ -11,8 +11,8 @@ from sqlalchemy import Engine, event, text
 from {{ cookiecutter.package_name }}.chassis.cache import MemoryCache
 from {{ cookiecutter.package_name }}.chassis.database import Database
 from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
-from {{ cookiecutter.package_name }}.chassis.shapes import PageQuery, cursor_after
-from {{ cookiecutter.package_name }}.models.user import User, UserCreate, UserSearch
+from {{ cookiecutter.package_name }}.chassis.shapes import ListQuery, PageQuery, cursor_after
+from {{ cookiecutter.package_name }}.models.user import User, UserCreate, UserCursorPage, UserPage, UserSearch
 from {{ cookiecutter.package_name }}.services.users import LISTING, Users
 
 from .application import new_user
@@ -82,13 +82,14 @@ async def test_order_cursor_and_lookups_use_an_index(database: Database, stateme
     await fill(database, users)
     statements.clear()
     await users.get(user_id(500))
-    await users.after(PageQuery(cursor=cursor_after(user_id(ROWS // 2))))
-    await users.by_ids([user_id(number) for number in range(MAX_LIMIT)])
+    await users.find(PageQuery(cursor=cursor_after(user_id(ROWS // 2))))
+    await users.find(ListQuery(ids=",".join(user_id(number) for number in range(MAX_LIMIT))))
     async with database.reading() as connection:
         await connection.execute(text("SELECT id FROM users WHERE email = 'email500'"))
     by_key = len(statements)
-    await users.after(PageQuery(cursor=""))
-    page = await users.page(PageQuery(page=3))
+    await users.find(PageQuery(cursor=""))
+    page = await users.find(PageQuery(page=3))
+    assert isinstance(page, UserPage)
     del statements[-1]  # it counts every row; its plan is looked at below
 
     assert (ROWS, user_id(40)) == (page.pagination.total_items, page.items[0].id)
@@ -113,10 +114,11 @@ async def test_every_order_and_filter_uses_an_index(database: Database, statemen
     await fill(database, users)
     for way in WAYS:
         statements.clear()
-        first = await users.after(UserSearch.model_validate({**way, "cursor": ""}))
+        first = await users.find(UserSearch.model_validate({**way, "cursor": ""}))
+        assert isinstance(first, UserCursorPage)
         if first.next_cursor:
-            await users.after(UserSearch(cursor=first.next_cursor))
-        await users.page(UserSearch.model_validate(way))
+            await users.find(UserSearch(cursor=first.next_cursor))
+        await users.find(UserSearch.model_validate(way))
         for statement, parameters in statements[:]:
             plan_of_it = await plan(database, statement, parameters)
             assert DECLARED[database.kind] in plan_of_it, f"{statement}\n{plan_of_it}"
@@ -132,6 +134,6 @@ async def test_users_by_ids_are_one_query(database: Database, statements: list[t
     users = Users(database, MemoryCache(), Passwords(memory_kib=8, iterations=1))
     await database.ping()
     statements.clear()
-    await users.by_ids([user_id(number) for number in range(MAX_LIMIT)])
+    await users.find(ListQuery(ids=",".join(user_id(number) for number in range(MAX_LIMIT))))
 
     assert 1 == len(statements)

@@ -10,8 +10,8 @@ from {{ cookiecutter.package_name }}.chassis.cache import MemoryCache
 from {{ cookiecutter.package_name }}.chassis.database import Database
 from {{ cookiecutter.package_name }}.chassis.errors import Conflict, Invalid, NotFound
 from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
-from {{ cookiecutter.package_name }}.chassis.shapes import PageQuery, new_id
-from {{ cookiecutter.package_name }}.models.user import UserChanges, UserCreate, UserOut
+from {{ cookiecutter.package_name }}.chassis.shapes import ListQuery, PageQuery, new_id
+from {{ cookiecutter.package_name }}.models.user import UserChanges, UserCreate, UserCursorPage, UserItems, UserOut, UserPage
 from {{ cookiecutter.package_name }}.services.users import Users
 
 from .application import new_user
@@ -198,19 +198,20 @@ async def test_the_cache_forgets_before_and_after_the_commit(database: Database,
 
 async def test_pages_hold_every_user_once_oldest_first(users: Users) -> None:
     created = await create_many(users, 5)
-    pages = [await users.page(PageQuery(page=number, limit=2)) for number in (1, 2, 3)]
+    pages = [await users.find(PageQuery(page=number, limit=2)) for number in (1, 2, 3)]
 
-    assert created == [user for page in pages for user in page.items]
+    assert created == [user for page in pages if isinstance(page, UserPage) for user in page.items]
+    assert 5 == await users.count()
 
 
 async def test_a_list_that_ends_with_the_page_has_no_next_cursor(users: Users) -> None:
-    await create_many(users, 2)
+    made = await create_many(users, 2)
 
-    assert (await users.after(PageQuery(cursor="", limit=2))).next_cursor is None
+    assert await users.find(PageQuery(cursor="", limit=2)) == UserCursorPage(items=made, next_cursor=None)
 
 
 async def test_users_are_found_by_ids_in_the_order_asked(users: Users) -> None:
     first, second, third = await create_many(users, 3)
 
-    found = await users.by_ids([third.id, new_id(), first.id, second.id])
-    assert [third, first, second] == found.items
+    asked = [third.id, new_id(), first.id, second.id]
+    assert UserItems(items=[third, first, second]) == await users.find(ListQuery(ids=",".join(asked)))

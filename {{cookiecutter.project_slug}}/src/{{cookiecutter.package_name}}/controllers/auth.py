@@ -137,9 +137,7 @@ class AdminController:
         tags=_ADMIN_TAGS,
     )
     async def list(self, request: Request) -> Response:
-        query = read_query(request, UserFilter)
-        found = self._directory.page(query) if query.cursor is None else self._directory.after(query)
-        return json_response(await found)
+        return json_response(await self._directory.find(read_query(request, UserFilter)))
 
     @describe(
         summary="Change a role, deactivate or activate an account",

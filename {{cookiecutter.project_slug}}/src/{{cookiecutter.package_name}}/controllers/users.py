@@ -63,17 +63,11 @@ class UsersController:
 
     @describe(query=UserQuery, **_LISTED)
     async def list(self, request: Request) -> Response:
-        return await self._found(read_query(request, UserQuery))
+        return json_response(await self._users.find(read_query(request, UserQuery)))
 
     @describe(query=UserSearch, **_LISTED)
     async def search(self, request: Request) -> Response:
-        """As `list`, with filters."""
-        return await self._found(read_query(request, UserSearch))
-
-    async def _found(self, query: UserQuery | UserSearch) -> Response:
-        if query.ids is not None:
-            return json_response(await self._users.by_ids(query.ids.split(",")))
-        return json_response(await (self._users.page(query) if query.cursor is None else self._users.after(query)))
+        return json_response(await self._users.find(read_query(request, UserSearch)))
 
     @describe(
         summary="Get a user",

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, select
 
 from ..chassis.database import Listing
 from ..chassis.errors import NotFound
-from ..chassis.shapes import Pagination, canonical_email
+from ..chassis.shapes import canonical_email
 from ..models.auth import Account, AccountCursorPage, AccountOut, AccountPage
 from ..models.user import User
 from .auth_accounts import ACTIVE, ROLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ..chassis.database import Database
     from ..chassis.shapes import PageQuery
 
@@ -34,16 +32,9 @@ class Directory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, query: PageQuery) -> AccountPage:
-        """One page with totals; its cost grows with the page's number."""
-        total_items, rows = await self._database.read(LISTING.page(query))
-        pagination = Pagination.of(page=query.page, limit=query.limit, total_items=total_items)
-        return AccountPage.model_validate({"items": [_values(row) for row in rows], "pagination": pagination})
-
-    async def after(self, query: PageQuery) -> AccountCursorPage:
-        """The accounts after the query's cursor; the cost is the same at any depth."""
-        rows, next_cursor = await self._database.read(LISTING.after(query))
-        return AccountCursorPage.model_validate({"items": [_values(row) for row in rows], "next_cursor": next_cursor})
+    async def find(self, query: PageQuery) -> AccountPage | AccountCursorPage:
+        """The accounts by page or by cursor, as *query* asks."""
+        return await LISTING.find(self._database, query, AccountPage, AccountCursorPage)
 
     async def id_of(self, email: str) -> str | None:
         """Who has this e-mail, in any letter case."""
@@ -55,9 +46,4 @@ class Directory:
         row = await self._database.fetch_one(_BY_ID, {"user_id": user_id})
         if row is None:
             raise NotFound(f"User {user_id} not found.")
-        return AccountOut.model_validate(_values(row))
-
-
-def _values(row: Sequence[Any]) -> dict[str, Any]:
-    """The fields of an account, for a model to validate."""
-    return dict(zip(_FIELDS, row, strict=True))
+        return AccountOut.model_validate(dict(zip(_FIELDS, row, strict=True)))

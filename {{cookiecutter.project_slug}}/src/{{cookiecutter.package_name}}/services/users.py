@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, delete, exc, insert, select, update
 from ..chassis.database import Listing, in_versions
 from ..chassis.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from ..chassis.idempotency import NO_KEY, EffectKey
-from ..chassis.shapes import Pagination, is_own_email, new_id
+from ..chassis.shapes import PageQuery, is_own_email, new_id
 from ..models.user import User, UserChanges, UserCreate, UserCursorPage, UserItems, UserOut, UserPage
 
 if TYPE_CHECKING:
@@ -21,14 +21,12 @@ if TYPE_CHECKING:
     from ..chassis.cache import Cache
     from ..chassis.database import AnyRow, Database, Versions
     from ..chassis.passwords import Passwords
-    from ..chassis.shapes import PageQuery
 
 _SHOWN = (User.id, User.name, User.email, User.created_at, User.updated_at, User.version)
 """Every column but the password's hash, which is therefore never even loaded."""
 _FIELDS = tuple(column.key for column in _SHOWN)
 
 _BY_ID = select(*_SHOWN).where(User.id == bindparam("user_id"))
-_BY_IDS = select(*_SHOWN).where(User.id.in_(bindparam("ids", expanding=True)))
 LISTING = Listing(select(*_SHOWN), User.id, sorts=(User.created_at, User.name), filters=(User.name, User.email))
 
 
@@ -93,22 +91,13 @@ class Users:
         version, _, document = kept.partition(b"\n")
         return int(version), document
 
-    async def page(self, query: PageQuery) -> UserPage:
-        """One page with totals; its cost grows with the page's number."""
-        total_items, rows = await self._database.read(LISTING.page(query))
-        pagination = Pagination.of(page=query.page, limit=query.limit, total_items=total_items)
-        return UserPage.model_validate({"items": [_values(row) for row in rows], "pagination": pagination})
+    async def find(self, query: PageQuery) -> UserPage | UserCursorPage | UserItems:
+        """The users by page, by cursor or by ids, as *query* asks; an id that names nobody is left out."""
+        return await LISTING.find(self._database, query, UserPage, UserCursorPage, UserItems)
 
-    async def after(self, query: PageQuery) -> UserCursorPage:
-        """The users after the query's cursor; the cost is the same at any depth."""
-        rows, next_cursor = await self._database.read(LISTING.after(query))
-        return UserCursorPage.model_validate({"items": [_values(row) for row in rows], "next_cursor": next_cursor})
-
-    async def by_ids(self, ids: Sequence[str]) -> UserItems:
-        """The users of *ids* in that order, by one query; an unknown id is left out."""
-        rows = await self._database.fetch_all(_BY_IDS, {"ids": list(ids)})
-        found = {row.id: _values(row) for row in rows}
-        return UserItems.model_validate({"items": [found[user_id] for user_id in ids if user_id in found]})
+    async def count(self) -> int:
+        """How many users there are."""
+        return (await self._database.read(LISTING.page(PageQuery(limit=1))))[0]
 
     async def update(self, user_id: str, changes: UserChanges, versions: Versions = None) -> UserOut:
         """The user as changed, by one statement: two updates of different fields both last."""

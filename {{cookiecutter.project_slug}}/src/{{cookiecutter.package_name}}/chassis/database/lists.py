@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from pydantic import BaseModel
 from sqlalchemy import Select, UniqueConstraint, bindparam, func, select, true, tuple_
 
 from ..errors import FieldError, Invalid
-from ..shapes.page import cursor_after
+from ..shapes.page import Pagination, cursor_after
 from .types import UTCDateTime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Table
     from sqlalchemy.orm import InstrumentedAttribute
 
     from ..shapes.page import PageQuery
+    from .database import AnyRow, Database
 
 
 AnySelect = Select[*tuple[Any, ...]]
+APage = TypeVar("APage", bound=BaseModel)
+ACursorPage = TypeVar("ACursorPage", bound=BaseModel)
+SomeItems = TypeVar("SomeItems", bound=BaseModel)
 
 
 class Listing:
@@ -42,6 +47,7 @@ class Listing:
         self._table: Table = key.class_.__table__
         self._sorts = {column.key: column for column in sorts}
         self._filters = {column.key: column for column in filters}
+        self._chosen = shown.where(key.in_(bindparam("ids", expanding=True)))
         self._names = list(shown.selected_columns.keys())
         self._built: dict[tuple[object, ...], AnySelect] = {}
 
@@ -54,6 +60,36 @@ class Listing:
             sorted_by = name in self._sorts
             if (name, key) not in indexed and (sorted_by or (name,) not in unique):
                 yield name
+
+    async def find(
+        self,
+        database: Database,
+        query: PageQuery,
+        page: type[APage],
+        cursor_page: type[ACursorPage],
+        items: type[SomeItems] | None = None,
+    ) -> APage | ACursorPage | SomeItems:
+        """What *query* asks for: *items* by its ids, a *cursor_page* after its cursor, or else a *page*."""
+        ids = getattr(query, "ids", None)
+        if ids is not None and items is not None:
+            found = {row[self._names.index(self._key.key)]: row for row in await self._by_ids(database, ids.split(","))}
+            return items.model_validate(
+                {"items": self._fields(found[each] for each in ids.split(",") if each in found)}
+            )
+        if query.cursor is not None:
+            rows, next_cursor = await database.read(self.after(query))
+            return cursor_page.model_validate({"items": self._fields(rows), "next_cursor": next_cursor})
+        total_items, rows = await database.read(self.page(query))
+        pagination = Pagination.of(page=query.page, limit=query.limit, total_items=total_items)
+        return page.model_validate({"items": self._fields(rows), "pagination": pagination})
+
+    async def _by_ids(self, database: Database, ids: list[str]) -> Sequence[AnyRow]:
+        """By one query, without an order."""
+        return await database.fetch_all(self._chosen, {"ids": ids})
+
+    def _fields(self, rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
+        """For a model to validate at once, which takes half the time of `model_construct` for each row."""
+        return [dict(zip(self._names, row, strict=True)) for row in rows]
 
     def page(self, query: PageQuery) -> Callable[[Connection], tuple[int, list[tuple[Any, ...]]]]:
         """For `Database.read`: how many rows there are, and those of the page; by one statement, also past the end."""
