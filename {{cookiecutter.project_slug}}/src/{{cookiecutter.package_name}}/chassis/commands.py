@@ -70,6 +70,7 @@ def new_process(service: Service, settings: Settings, writer: LogWriter) -> Proc
     from .logs.hooks import UnhandledExceptionHooks
     from .manifest import version as chassis_version
     from .metrics import Metrics
+    from .migration_process import migrate_in_subprocess
     from .reports import ErrorReporter
     from .wiring import Process
 
@@ -95,7 +96,7 @@ def new_process(service: Service, settings: Settings, writer: LogWriter) -> Proc
         access_log=AccessLog(writer, level=settings.logging.level, fields=service.logging.fields),
         reporter=reporter,
         loop_exception_handler=hooks.loop_exception_handler,
-        migrate=None if settings.server.app_env.hardened else lambda: _migrate_in_subprocess(service.package),
+        migrate=None if settings.server.app_env.hardened else lambda: migrate_in_subprocess(service.package),
     )
 
 
@@ -135,38 +136,6 @@ def server_options(service: Service, settings: Settings, process: Process) -> Se
         cors_origins=server.cors_origins,
         on_rejection=metrics.requests.observe_rejection,
         on_exception=on_exception,
-    )
-
-
-async def _migrate_in_subprocess(package: str) -> None:
-    """Run `migrate` in a process of its own, so that this one never loads Alembic; its log lines join ours.
-
-    Raises StartupFailed if it fails.
-    """
-    import asyncio
-
-    from .errors import StartupFailed
-
-    # By -P, no folder or file of the working directory stands for a library, as `alembic/` and `token.py` would.
-    process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", _run_module(package), "migrate")
-    try:
-        code = await process.wait()
-    except asyncio.CancelledError:
-        process.terminate()
-        raise
-    if code != exit_codes.CLEAN:
-        hint = "the log line before this one says why"
-        raise StartupFailed(f"the migration ended with exit code {code}", hint=hint)
-
-
-def _run_module(package: str) -> str:
-    """As `python -m` runs *package*, which need not be installed: its folder is looked through last."""
-    from pathlib import Path
-
-    folder = Path(sys.modules[package].__file__ or "").parents[package.count(".") + 1]
-    return (
-        f"import runpy, sys; sys.path.append({str(folder)!r}); "
-        f"runpy.run_module({package!r}, run_name='__main__', alter_sys=True)"
     )
 
 

@@ -14,12 +14,13 @@ from ..models.auth import (
     AccountCursorPage,
     AccountOut,
     AccountPage,
+    AccountQuery,
     Credentials,
     PasswordChange,
     RefreshRequest,
     TokenPair,
 )
-from ..models.user import UserCreate, UserFilter, UserOut
+from ..models.user import UserCreate, UserOut
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -131,13 +132,13 @@ class AdminController:
     @describe(
         summary="List accounts",
         description="With role and activity. By `page` or by `cursor`, sorted and filtered, as the users are.",
-        query=UserFilter,
+        query=AccountQuery,
         responses={200: (AccountPage, AccountCursorPage)},
         problems=[400, 422, 503],
         tags=_ADMIN_TAGS,
     )
     async def list(self, request: Request) -> Response:
-        return json_response(await self._directory.find(read_query(request, UserFilter)))
+        return json_response(await self._directory.find(read_query(request, AccountQuery)))
 
     @describe(
         summary="Change a role, deactivate or activate an account",

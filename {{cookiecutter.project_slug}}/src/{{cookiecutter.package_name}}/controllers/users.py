@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from ..chassis.http import describe, json_response, read_body, read_id, read_if_match, read_query, version_headers
-from ..models.user import (
-    UserChanges,
-    UserCreate,
-    UserCursorPage,
-    UserItems,
-    UserOut,
-    UserPage,
-    UserQuery,
-    UserSearch,
-)
+from ..models.user import LISTS, UserChanges, UserCreate, UserOut, UserQuery, UserSearch
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -30,7 +21,7 @@ _LISTED: dict[str, Any] = {
     "summary": "List users",
     "description": "With `page`, or nothing, the response has totals; with `cursor` it costs the same at any depth; "
     "with `ids` it holds those users in the order asked, without those that do not exist.",
-    "responses": {200: (UserPage, UserCursorPage, UserItems)},
+    "responses": {200: LISTS},
     "problems": [400, 422, 503],
     "tags": _TAGS,
 }

@@ -13,8 +13,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from ..chassis.access import Policy, owner_or, roles
 from ..chassis.auth import MAX_TOKEN_CHARACTERS
 from ..chassis.database import UTCDateTime
-from ..chassis.shapes import Changes, CursorPage, GivenPassword, Page, Password, new_id
+from ..chassis.shapes import Changes, CursorPage, GivenPassword, Page, PageQuery, Password, new_id
 from .base import Base
+from .user import SameEmail, SameName, Sort
 
 
 class Role(StrEnum):
@@ -113,6 +114,14 @@ class AccountOut(BaseModel):
     active: bool
     created_at: datetime
     updated_at: datetime
+
+
+class AccountQuery(PageQuery):
+    """How admins may ask for the list of accounts."""
+
+    sort: Sort = None
+    name: SameName = None
+    email: SameEmail = None
 
 
 class AccountPage(Page[AccountOut]):

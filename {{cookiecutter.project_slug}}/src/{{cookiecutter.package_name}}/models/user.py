@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ..chassis.database import UTCDateTime, Versioned
-from ..chassis.shapes import (
-    Changes,
-    CursorPage,
-    Email,
-    Items,
-    ListQuery,
-    Name,
-    Page,
-    PageQuery,
-    Password,
-    canonical_email,
-    new_id,
-)
+from ..chassis.shapes import Changes, CursorPage, Email, Items, ListQuery, Name, Page, Password, canonical_email, new_id
 from .base import Base
 
 
@@ -70,27 +58,25 @@ class UserOut(BaseModel):
     version: int = Field(description="Grows with each change; `ETag` has it too.")
 
 
-class UserSort(PageQuery):
-    """A list of users, sorted."""
-
-    sort: Literal["created_at", "-created_at", "name", "-name"] | None = Field(
-        default=None, description="The order, descending with -; by time of creation if it is not given."
-    )
-
-
-class UserFilter(UserSort):
-    """The same for a list that is not public: elsewhere a filter would tell strangers whose e-mail is known here."""
-
-    name: Name | None = Field(default=None, description="Only users of exactly this name.")
-    email: Email | None = Field(default=None, description="Only the user with this e-mail, in whatever letter case.")
+Sort = Annotated[
+    Literal["created_at", "-created_at", "name", "-name"] | None,
+    Field(description="The order, descending with -; by time of creation if it is not given."),
+]
+SameName = Annotated[Name | None, Field(description="Only users of exactly this name.")]
+SameEmail = Annotated[Email | None, Field(description="Only the user with this e-mail, in whatever letter case.")]
 
 
-class UserQuery(UserSort, ListQuery):
+class UserQuery(ListQuery):
     """How everyone may ask for the list of users."""
 
+    sort: Sort = None
 
-class UserSearch(UserFilter, ListQuery):
-    """How the list of users may be asked for where it is not public."""
+
+class UserSearch(UserQuery):
+    """The same where the list is not public: elsewhere a filter would tell strangers whose e-mail is known here."""
+
+    name: SameName = None
+    email: SameEmail = None
 
 
 class UserPage(Page[UserOut]):
@@ -103,3 +89,7 @@ class UserCursorPage(CursorPage[UserOut]):
 
 class UserItems(Items[UserOut]):
     """The users that were asked for by id."""
+
+
+LISTS = (UserPage, UserCursorPage, UserItems)
+"""The answers to a query of the list."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -145,15 +144,8 @@ def _is(user_id: str, versions: Versions) -> tuple[ColumnElement[bool], ...]:
 
 
 def _shown(row: AnyRow) -> UserOut:
-    return UserOut.model_validate(_values(row))
-
-
-def _values(row: Sequence[Any]) -> dict[str, Any]:
-    """The fields of a user, for a model to validate; `Row._asdict` takes six times as long.
-
-    A page is validated at once: that takes half the time of `model_construct` for each of its users.
-    """
-    return dict(zip(_FIELDS, row, strict=True))
+    """By zip, because `Row._asdict` takes six times as long."""
+    return UserOut.model_validate(dict(zip(_FIELDS, row, strict=True)))
 
 
 def _cache_key(user_id: str) -> str:
