@@ -52,7 +52,14 @@ def test_the_default_project_passes_its_own_checks(project: Path) -> None:
 def test_a_migration_is_written_from_the_models(project: Path) -> None:
     versions = next(project.glob("src/*/migrations/versions"))
     before = set(versions.glob("*.py"))
-    output = make(project, "migration", "MESSAGE=add nothing")
+    user = next(project.glob("src/*/models/user.py"))
+    kept = user.read_text("utf-8")
+    place = "    password_hash: Mapped[str]\n"
+    user.write_text(kept.replace(place, f"{place}    nick: Mapped[str | None]\n"), "utf-8")
+    try:
+        output = make(project, "migration", "MESSAGE=add nick")
+    finally:
+        user.write_text(kept, "utf-8")
     [written] = set(versions.glob("*.py")) - before
     try:
         run([str(project / ".venv/bin/ruff"), "check", str(written)], project)
@@ -60,7 +67,7 @@ def test_a_migration_is_written_from_the_models(project: Path) -> None:
     finally:
         written.unlink()
 
-    assert "0002_add_nothing.py" == written.name
+    assert "0002_add_nick.py" == written.name
     assert "schema migrated" not in output
 
 

@@ -11,12 +11,14 @@ from {{ cookiecutter.package_name }}.chassis.database import Database
 from {{ cookiecutter.package_name }}.chassis.errors import Conflict, Invalid, NotFound
 from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
 from {{ cookiecutter.package_name }}.chassis.shapes import ListQuery, PageQuery, new_id
-from {{ cookiecutter.package_name }}.models.user import UserChanges, UserCreate, UserCursorPage, UserItems, UserOut, UserPage
+from {{ cookiecutter.package_name }}.models.user import LISTS, UserChanges, UserCreate, UserOut
 from {{ cookiecutter.package_name }}.services.users import Users
 
 from .application import new_user
 
 pytestmark = pytest.mark.anyio
+
+UserPage, UserCursorPage, UserItems = LISTS
 
 
 @pytest.fixture

@@ -16,10 +16,12 @@ from structlog.testing import capture_logs
 
 from acme_service.chassis.application import create_app
 from acme_service.chassis.cli import read_settings
-from acme_service.chassis.errors import DatabaseUnavailable, SchemaOutdated
+from acme_service.chassis.database.migrations.runner import migrated
+from acme_service.chassis.errors import SchemaOutdated, StartupFailed
 from acme_service.chassis.lifecycle import Phase
 
 from ..application import new_process, running
+from ..databases import SCHEMA
 from ..sample import SERVICE
 
 pytestmark = pytest.mark.anyio
@@ -74,7 +76,7 @@ async def test_what_was_opened_is_closed_in_reverse(sqlite_url: str, tmp_path: P
 
 async def test_what_fails_to_start_is_closed_too(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with capture_logs() as events, pytest.raises(DatabaseUnavailable):
+    with capture_logs() as events, pytest.raises(StartupFailed):
         async with Opened(f"sqlite:///{tmp_path / 'file' / 'never.db'}", tmp_path).client():
             pass
 
@@ -93,13 +95,15 @@ async def test_an_old_schema_is_migrated_where_that_is_wished_and_a_current_one_
     sqlite_url: str, tmp_path: Path
 ) -> None:
     calls: list[str] = []
+    old = f"sqlite:///{tmp_path / 'old.db'}"
 
     async def migrate() -> None:
         calls.append("migrate")
+        await migrated(old, SCHEMA)
 
     async with Opened(sqlite_url, tmp_path, migrate=migrate).client():
         assert [] == calls
-    async with Opened(f"sqlite:///{tmp_path / 'old.db'}", tmp_path, migrate=migrate).client():
+    async with Opened(old, tmp_path, migrate=migrate).client():
         assert ["migrate"] == calls
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -8,6 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
+from acme_service.chassis.server.deadlines import LINGER_SECONDS
 
 from .service import Answer, Service, in_thread, read_answer, read_to_end, request
 
@@ -355,6 +358,26 @@ def test_a_client_that_makes_no_progress_is_told_so_and_closed(service: Service)
         else:
             assert f" {status} ".encode() in received, name
             assert json.loads(received.partition(b"\r\n\r\n")[2])["status"] == status
+
+
+def test_a_body_that_drips_on_after_its_response_does_not_keep_the_connection() -> None:
+    """Whoever sends one byte at a time would have the connection for the whole of an idle one's time."""
+    with Service(keep_alive_seconds=60) as service, service.connect() as client:
+        started = time.monotonic()
+        client.sendall(with_body("Content-Length: 1000", target="/"))
+        client.settimeout(0.05)
+        received = b""
+        while time.monotonic() - started < 30:
+            with contextlib.suppress(TimeoutError):
+                if not (piece := client.recv(65536)):
+                    break
+                received += piece
+            with contextlib.suppress(OSError):
+                client.sendall(b"a")
+        seconds = time.monotonic() - started
+
+    assert b"HTTP/1.1 200" in received
+    assert seconds < LINGER_SECONDS + SLACK_SECONDS
 
 
 def test_a_client_learns_how_long_its_connection_is_kept() -> None:

@@ -31,7 +31,7 @@ _PROSE = frozenset(
     | {"its", "malformed", "missing", "must", "no", "not", "of", "or", "rejected", "required", "set", "the", "this"}
     | {"to", "too", "unknown", "unset", "was", "will", "wrong"}
 )
-"""After a colon, the beginning of a sentence about the secret: `JWT_SECRET: not set, so ...`."""
+"""After a colon, the beginning of a sentence about the secret: `API_SECRET: not set, so ...`."""
 
 _DECIDING_CHARACTERS = 64
 """So much of a value tells whether it is a secret."""

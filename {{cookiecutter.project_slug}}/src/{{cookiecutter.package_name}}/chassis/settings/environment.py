@@ -171,9 +171,9 @@ def _warn_about_near_misses(given: list[tuple[str, Given]], known: frozenset[str
 def _warn_about_other_names(sources: Mapping[str, str], other_names: Mapping[str, str], result: Environment) -> None:
     """Warn of each name that another service has for a setting which is not given: it has no effect here."""
     for name, meant in sorted(other_names.items()):
-        if name in sources and meant not in sources:
-            warning = f"{sources[name]}: {name!r} is not a setting; did you mean {meant!r}?"
-            result.warnings += [warning] if warning not in result.warnings else []
+        said = f"{name!r} is not a setting"
+        if name in sources and meant not in sources and not any(said in warning for warning in result.warnings):
+            result.warnings.append(f"{sources[name]}: {said}; did you mean {meant!r}?")
 
 
 def _warn_about_open_files(paths: list[Path], result: Environment) -> None:

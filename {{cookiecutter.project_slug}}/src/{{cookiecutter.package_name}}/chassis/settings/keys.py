@@ -18,7 +18,7 @@ MIN_KEY_BYTES = 32
 """The size of the hash: a shorter key would weaken it (RFC 7518, section 3.2)."""
 _PLACEHOLDER = re.compile(r"generate:\d+|<.*>|\$\{.*\}|\{\{.*\}\}", re.DOTALL)
 _TELLTALE = re.compile(
-    "changeit|changeme|changethis|default|donotuse|example|insecure|jwtkey|keyboard|longenough|password|passphrase|"
+    "changeit|changeme|changethis|default|donotuse|example|insecure|keyboard|longenough|password|passphrase|"
     "placeholder|please|production|qwerty|really|replace|sample|secret|signingkey|string|testkey|yourkey"
 )
 """Among the letters of a key. The shortest is in one random key of a million."""

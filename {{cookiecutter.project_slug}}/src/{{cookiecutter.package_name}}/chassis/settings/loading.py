@@ -22,7 +22,6 @@ OTHER_NAMES = {
     "REDIS_HOST": "REDIS_URL",
     "REDIS_PASSWORD": "REDIS_URL",
     "CLIENT_URL": "CORS_ORIGINS",
-    "JWT_EXPIRES_IN": "JWT_EXPIRES_IN_SECONDS",
 }
 """What other services call a setting, which a `.env` that came from one of them may hold."""
 
@@ -86,7 +85,7 @@ def load_settings(
         directory,
         names=frozenset(variable.name for variable in known),
         secrets=frozenset(variable.name for variable in known if variable.secret),
-        other_names={name: meant for name, meant in OTHER_NAMES.items() if meant in {v.name for v in known}},
+        other_names=_other_names({variable.name for variable in known}),
     )
     unsaid = hardened_defaults if environment.app_env.hardened else defaults
     for name, text in (unsaid or {}).items():
@@ -97,6 +96,13 @@ def load_settings(
     settings = Settings(read)
     warnings = (warning for group in read for warning in group.warnings(settings.server.app_env))
     return Settings(read, (*environment.warnings, *warnings))
+
+
+def _other_names(known: set[str]) -> dict[str, str]:
+    """What each of *known* may be called by mistake: as other services do, or without its unit."""
+    without_unit = {name.removesuffix(unit): name for unit in ("_SECONDS", "_BYTES") for name in known}
+    others = {**OTHER_NAMES, **without_unit}
+    return {name: meant for name, meant in others.items() if meant in known and name not in known}
 
 
 def masked_lines(settings: Settings) -> list[str]:

@@ -76,7 +76,7 @@ class PostgresqlAddress:
 def parse_postgresql(url: str) -> PostgresqlAddress:
     """Read *url*; raises ValueError, which names the parameter, says what to write, and shows no secret."""
     parts = urlsplit(url)
-    login, at, netloc = parts.netloc.rpartition("@")
+    credentials, at, netloc = parts.netloc.rpartition("@")
     parameters = _parameters(parts.query)
     kept = {name: value for name, value in parameters.items() if name in _DRIVER}
     database = parts.path.lstrip("/") or parameters.get("dbname") or parameters.get("database", "")
@@ -98,7 +98,7 @@ def parse_postgresql(url: str) -> PostgresqlAddress:
     if address.target_session_attrs is None and len(hosts) > 1:
         address.target_session_attrs = "read-write"
     query = urlencode(kept)
-    address.dsn = urlunsplit(("postgresql", f"{login}{at}", f"/{database}", query, ""))
+    address.dsn = urlunsplit(("postgresql", f"{credentials}{at}", f"/{database}", query, ""))
     return address
 
 

@@ -108,8 +108,7 @@ def _check_sqlite(url: str) -> None:
 def _check_postgresql(url: str, app_env: AppEnv) -> None:
     parts = _split(url)
     parameters = parse_qs(parts.query)
-    login = parts.netloc.rpartition("@")[0]
-    user, _, written = login.partition(":")
+    user, _, written = parts.netloc.rpartition("@")[0].partition(":")
     hosts = parse_postgresql(url).hosts
     if not hosts:
         raise ValueError("it names no host")

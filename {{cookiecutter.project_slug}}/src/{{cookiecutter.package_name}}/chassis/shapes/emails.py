@@ -35,7 +35,7 @@ def canonical_email(address: str) -> str:
     """*address* in the one spelling that stands for all of its spellings; empty if it is no address.
 
     One spelling for each letter case, for composed and decomposed accents, and for a domain in its own script or in
-    ASCII. Registration and login both go by it, so whoever is let in by the one is let in by the other.
+    ASCII. Whatever reads an address goes by it, so who may be stored may also be found.
     """
     if len(address) > MAX_EMAIL_CHARACTERS:
         return ""

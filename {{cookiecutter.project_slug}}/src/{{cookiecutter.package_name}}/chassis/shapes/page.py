@@ -27,6 +27,7 @@ _ID = re.compile(ID_PATTERN)
 
 
 MAX_CURSOR = 2048
+_ID_BYTES = 16
 _BASE = {"page", "limit", "cursor", "ids", "sort"}
 """What a list's query has besides its filters."""
 
@@ -58,11 +59,13 @@ def place_at(cursor: str) -> Place | None:
     if not cursor:
         return None
     found = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-    digits = found[:16].hex()
+    if len(found) < _ID_BYTES:
+        raise ValueError("not a cursor")
+    digits = found[:_ID_BYTES].hex()
     last_id = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
     place = Place(last_id)
-    if len(found) > 16:  # noqa: PLR2004 - the bytes of an id
-        sort, value, filters = json.loads(found[16:])
+    if len(found) > _ID_BYTES:
+        sort, value, filters = json.loads(found[_ID_BYTES:])
         texts = [sort, value, *filters, *filters.values()] if isinstance(filters, dict) else [None]
         if not all(isinstance(text, str) and "\0" not in text for text in texts):
             raise ValueError("not a cursor")
