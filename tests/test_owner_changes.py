@@ -257,7 +257,7 @@ def test_callers_with_a_key(render: Render, open_folder: Path, tmp_path: Path) -
     """Where nothing else identifies callers."""
     folder = render(output=open_folder / "without-auth", auth="no")
     make(folder, "setup")
-    guide.apply(folder, guide.sections(folder / PAGE)["Callers with a key"])
+    guide.apply(folder, guide.sections(folder / "docs/callers.md")["Callers with a key"])
     make(folder, "check")
     run([".venv/bin/pytest", "-q", "tests/test_service.py"], folder)
 

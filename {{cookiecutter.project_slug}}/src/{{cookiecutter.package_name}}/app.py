@@ -34,7 +34,9 @@ def build(core: Core) -> Parts:
     return Parts(
         routes=routes(UsersController(users, idempotency), **policies()),
         provides=[users],
-        tasks={"idempotency keys": core.tasks.every(600, idempotency.tidy)},
+        tasks={
+            "idempotency keys": core.tasks.every(600, idempotency.tidy),
+        },
     )
 
 
