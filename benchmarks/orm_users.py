@@ -43,6 +43,7 @@ class User(Base):
     password_hash: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    version: Mapped[int]
 
 
 class UserCreate(BaseModel):
@@ -59,6 +60,7 @@ class UserOut(BaseModel):
     email: str
     created_at: datetime
     updated_at: datetime
+    version: int
 
 
 class Pagination(BaseModel):
@@ -136,7 +138,7 @@ async def after(session: AsyncSession, cursor: str, limit: int) -> UserCursorPag
 async def create(new: UserCreate, session: Session) -> User:
     now = datetime.now(UTC)
     hashed = await run_in_threadpool(hasher.hash, new.password)
-    user = User(name=new.name, email=new.email, password_hash=hashed, created_at=now, updated_at=now)
+    user = User(name=new.name, email=new.email, password_hash=hashed, created_at=now, updated_at=now, version=1)
     session.add(user)
     await session.commit()
     return user

@@ -24,14 +24,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from users_table import ARGON2, POOL_SIZE
 
-BY_ID = "SELECT id, name, email, created_at, updated_at FROM users WHERE id = $1"
-FIRST = "SELECT id, name, email, created_at, updated_at FROM users ORDER BY id LIMIT $1"
-AFTER = "SELECT id, name, email, created_at, updated_at FROM users WHERE id > $1 ORDER BY id LIMIT $2"
-PAGE = "SELECT id, name, email, created_at, updated_at FROM users ORDER BY id LIMIT $1 OFFSET $2"
+BY_ID = "SELECT id, name, email, created_at, updated_at, version FROM users WHERE id = $1"
+FIRST = "SELECT id, name, email, created_at, updated_at, version FROM users ORDER BY id LIMIT $1"
+AFTER = "SELECT id, name, email, created_at, updated_at, version FROM users WHERE id > $1 ORDER BY id LIMIT $2"
+PAGE = "SELECT id, name, email, created_at, updated_at, version FROM users ORDER BY id LIMIT $1 OFFSET $2"
 COUNT = "SELECT count(*) FROM users"
 INSERT = """
-    INSERT INTO users (id, name, email, password_hash, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $5)
-    RETURNING id, name, email, created_at, updated_at
+    INSERT INTO users (id, name, email, password_hash, created_at, updated_at, version) VALUES ($1, $2, $3, $4, $5, $5, 1)
+    RETURNING id, name, email, created_at, updated_at, version
 """
 
 hasher = PasswordHasher(**ARGON2)

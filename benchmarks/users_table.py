@@ -19,6 +19,9 @@ ARGON2 = {"memory_cost": 19456, "time_cost": 2, "parallelism": 1}
 """As the service hashes."""
 
 
+COLUMNS = ("id", "name", "email", "password_hash", "created_at", "updated_at", "version")
+
+
 def cursor_after(last_id: str) -> str:
     """As the service writes it."""
     return urlsafe_b64encode(uuid.UUID(last_id).bytes).decode().rstrip("=")
@@ -31,10 +34,10 @@ async def fill(url: str, rows: int) -> list[str]:
     connection = await asyncpg.connect(url)
     now = datetime.now(UTC)
     users = [
-        (f"00000000-0000-7000-8000-{number:012x}", f"User {number}", f"user{number}@example.com", "-", now, now)
+        (f"00000000-0000-7000-8000-{number:012x}", f"User {number}", f"user{number}@example.com", "-", now, now, 1)
         for number in range(rows)
     ]
-    await connection.copy_records_to_table("users", records=users)
+    await connection.copy_records_to_table("users", records=users, columns=COLUMNS)
     await connection.execute("VACUUM ANALYZE users")
     ids = [record["id"] for record in await connection.fetch("SELECT id FROM users ORDER BY id")]
     await connection.close()
