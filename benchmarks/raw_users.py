@@ -30,7 +30,8 @@ AFTER = "SELECT id, name, email, created_at, updated_at, version FROM users WHER
 PAGE = "SELECT id, name, email, created_at, updated_at, version FROM users ORDER BY id LIMIT $1 OFFSET $2"
 COUNT = "SELECT count(*) FROM users"
 INSERT = """
-    INSERT INTO users (id, name, email, password_hash, created_at, updated_at, version) VALUES ($1, $2, $3, $4, $5, $5, 1)
+    INSERT INTO users (id, name, email, password_hash, created_at, updated_at, version)
+    VALUES ($1, $2, $3, $4, $5, $5, 1)
     RETURNING id, name, email, created_at, updated_at, version
 """
 
