@@ -79,7 +79,7 @@ def service(
         settings=CHASSIS_GROUPS,
         features=[Feature(name="product", build=build or (lambda _core: Parts(routes=routes)))],
         middleware=middleware,
-        models="acme_service.models",
+        models="chassis.models",
         versions=VERSIONS,
         **fields,
     )

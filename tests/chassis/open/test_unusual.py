@@ -16,8 +16,9 @@ from starlette.routing import Mount, Route
 from acme_service.chassis import Parts
 from acme_service.chassis.access import AUTHENTICATED, PUBLIC, Caller, owner_or
 from acme_service.chassis.auth.authorizer import _admits
+from acme_service.chassis.context import Exchange
 from acme_service.chassis.errors import ConfigurationError, NotFound
-from acme_service.chassis.http import ApiRoute, allow, describe, mount
+from acme_service.chassis.http import ApiRoute, BodyLimits, allow, describe, mount
 from acme_service.chassis.middleware.limits import BodySizeLimitMiddleware
 
 from .harness import Keys, route, running, service, text
@@ -154,9 +155,10 @@ async def test_the_body_of_http_2_is_counted_without_a_length() -> None:
         while (await receive())["more_body"]:
             pass
 
-    limited = BodySizeLimitMiddleware(read, max_bytes=1000)
+    limited = BodySizeLimitMiddleware(read, limits=BodyLimits(max_bytes=1000))
+    scope = {"type": "http", "path": "/x", "http_version": "2", "headers": [], "exchange": Exchange("r-1", 0.0)}
     with pytest.raises(Exception, match="larger than the 1000 bytes"):
-        await limited({"type": "http", "path": "/x", "http_version": "2", "headers": []}, receive, receive)
+        await limited(scope, receive, receive)
 
 
 def test_the_owner_is_known_by_a_converted_parameter() -> None:
