@@ -110,16 +110,26 @@ def test_requests_in_flight_are_finished_and_idle_connections_see_a_clean_end() 
 @pytest.mark.together
 @pytest.mark.parametrize(("before", "pause_seconds"), [("", 0.05), ("GET / HT", 0.4)], ids=["whole", "half"])
 def test_a_request_that_is_on_the_wire_when_the_listener_closes_is_served(before: str, pause_seconds: float) -> None:
+    """Within the grace of idle connections; where the machine was too slow for that moment, it is tried again."""
     whole = request("/")
-    with Service() as service, service.connect() as client:
-        client.sendall(whole[: len(before)])
-        time.sleep(0.05)
-        service.signal()
-        service.line("stopped accepting")
-        time.sleep(pause_seconds)
-        client.sendall(whole[len(before) :])
-
-        assert read_answer(client).status == 200
+    for _ in range(5):
+        with Service() as service, service.connect() as client:
+            client.sendall(whole[: len(before)])
+            time.sleep(0.05)
+            service.signal()
+            signalled = time.monotonic()
+            service.line("stopped accepting")
+            time.sleep(pause_seconds)
+            client.sendall(whole[len(before) :])
+            late = time.monotonic() - signalled > pause_seconds + 0.15
+            try:
+                assert read_answer(client).status == 200
+            except ConnectionError:
+                if not late:
+                    raise
+            else:
+                return
+    pytest.fail("the machine was too slow five times")
 
 
 @pytest.mark.together
