@@ -258,7 +258,7 @@ class Metrics:
 
 
 class SharedExposition:
-    """Makes one exposition at a time, whoever asks: all who wait get the next one, so none is older than its request.
+    """Makes one exposition at a time: all requests that wait get the next one, so none is older than its request.
 
     It shares the interpreter with the event loop. So it rests as long as it took before the next, and however many
     scrape take at most half of the time.

@@ -1,4 +1,4 @@
-"""Who is asking: registration, logins and what follows from them, each told once to the log `security`."""
+"""Who is asking: registration, logins and what follows from them, each logged once to `security`."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ class Authentication:
         return Caller(claims.user_id, state.role, client), claims
 
     def rejection(self, reason: str, client: str, *, user: str = "") -> Unauthenticated:
-        """What to raise for a token that proves nothing, told to the log; the client does not learn the *reason*."""
+        """What to raise for a token that proves nothing, after logging it; the client does not learn the *reason*."""
         _log.warning("access denied", user=user, client=client, outcome="rejected", reason=reason)
         return Unauthenticated("The token is not accepted.", challenge=INVALID_TOKEN)
 
@@ -246,7 +246,7 @@ def _digest(text: str) -> str:
 
 
 def _login_rejected(user_id: str, client: str, reason: str) -> Unauthenticated:
-    """What to raise, told to the log; the client does not learn the *reason*."""
+    """What to raise, after logging it; the client does not learn the *reason*."""
     _log.warning("login failed", user=user_id, client=client, outcome="rejected", reason=reason)
     return Unauthenticated("The e-mail or the password is wrong.", challenge=CHALLENGE)
 

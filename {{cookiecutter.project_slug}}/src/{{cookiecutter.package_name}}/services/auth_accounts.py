@@ -52,7 +52,7 @@ class AccountState:
 
 
 def token_version_of(password_hash: str, version: int) -> str:
-    """The token_version of an account: by the salt, which each password has anew, and a renewed hash keeps."""
+    """The token_version of an account: by the salt, which each new password renews, and a renewed hash keeps."""
     return hashlib.blake2b(f"{version}:{salt_of(password_hash)}".encode(), digest_size=9).hexdigest()
 
 

@@ -91,7 +91,7 @@ class Users:
         return int(version), document
 
     async def find(self, query: PageQuery) -> UserPage | UserCursorPage | UserItems:
-        """The users by page, by cursor or by ids, as *query* asks; an id that names nobody is left out."""
+        """The users by page, by cursor or by ids, as *query* asks; an id that names no user is left out."""
         return await LISTING.find(self._database, query, UserPage, UserCursorPage, UserItems)
 
     async def count(self) -> int:

@@ -1,4 +1,4 @@
-"""A cache whose values decide who may do what, so that whoever can write to Redis cannot make himself an admin."""
+"""A cache whose values decide who may do what, so that write access to Redis makes no admin."""
 
 from __future__ import annotations
 

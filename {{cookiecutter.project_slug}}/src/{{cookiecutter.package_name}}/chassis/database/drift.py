@@ -1,4 +1,4 @@
-"""What the models say and the database's schema does not have, told without Alembic."""
+"""What the models say and the database's schema does not have, found without Alembic."""
 
 from __future__ import annotations
 

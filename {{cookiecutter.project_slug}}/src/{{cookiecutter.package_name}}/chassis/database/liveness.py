@@ -47,13 +47,13 @@ def leave_lost_servers(engine: AsyncEngine, *, fresh_seconds: float = 1.0) -> No
         context.is_disconnect = True
 
 
-def hear_of_full_disk(engine: AsyncEngine, told: Callable[[], object]) -> None:
-    """Call *told* for each statement that fails because the server's disk is full."""
+def hear_of_full_disk(engine: AsyncEngine, on_full_disk: Callable[[], object]) -> None:
+    """Call *on_full_disk* for each statement that fails because the server's disk is full."""
 
     @event.listens_for(engine.sync_engine, "handle_error")
     def judge(context: ExceptionContext) -> None:
         if state_of(context.original_exception) == DISK_FULL:
-            told()
+            on_full_disk()
 
 
 def ping_idle_connections(engine: AsyncEngine, *, idle_seconds: float = IDLE_SECONDS) -> None:

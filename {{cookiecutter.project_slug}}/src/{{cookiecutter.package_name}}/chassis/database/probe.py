@@ -45,7 +45,7 @@ class Probe:
             else:
                 await self._ask_server()
         except (exc.SQLAlchemyError, OSError) as error:
-            if not is_busy(error):  # whoever holds SQLite's lock shows that it takes writes
+            if not is_busy(error):  # the holder of the lock shows that it takes writes
                 raise DatabaseUnavailable(reason_of(error)) from error
 
     async def close(self) -> None:

@@ -1,6 +1,6 @@
 """The table of keys: claim one inside the transaction of its effect, store its response there, find it again.
 
-Because the row commits with the effect, a crash leaves both or neither. Whoever claims the same key meanwhile waits for
+Because the row commits with the effect, a crash leaves both or neither. A request with the same key waits meanwhile for
 that transaction: on PostgreSQL at the row, on SQLite before it can write at all.
 """
 
@@ -39,7 +39,7 @@ class EffectKey:
     """The key of a request, for the service that makes its effect; `NO_KEY` is that of a request without one.
 
     async with database.transaction() as session:
-        await key.claim(session)  # first: whoever has the same key waits here
+        await key.claim(session)  # first: a request with the same key waits here
         await session.execute(statement)
         await key.store(session, result)  # last
     """

@@ -41,7 +41,7 @@ class UnhandledExceptionHooks:
     def loop_exception_handler(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log what an event loop reports; for `loop.set_exception_handler`.
 
-        What would end the loop, a SystemExit in a task that nobody waits for, comes twice: from the task, and from the
+        What would end the loop, a SystemExit in a task that nothing awaits, comes twice: from the task, and from the
         server that resumes the loop.
         """
         error = context.get("exception")

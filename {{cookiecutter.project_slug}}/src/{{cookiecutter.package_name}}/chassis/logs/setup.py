@@ -114,7 +114,7 @@ def _open_writer(lines: LogLines, stdout: LogQueue, file: Path | None) -> LogWri
 
 
 def _file_queue(name: str, lines: LogLines, stdout: LogQueue, file: Path) -> LogQueue:
-    """The queue of *file*; that it cannot be written is told on *stdout*."""
+    """The queue of *file*; that it cannot be written is logged to *stdout*."""
 
     def report(reason: str) -> None:
         fields: dict[str, object] = {"event": "log file cannot be written", "file": str(file), "reason": reason}

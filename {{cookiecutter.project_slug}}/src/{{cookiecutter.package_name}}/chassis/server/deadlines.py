@@ -94,7 +94,7 @@ class Deadlines:
 
     def _limit_of_silence(self, connection: Connection) -> float:
         if connection.feeding is not None:
-            return LINGER_SECONDS  # the rest of a body whose response is sent: nobody reads it
+            return LINGER_SECONDS  # the rest of a body whose response is sent: it is not read
         used = connection.used
         return self._options.keep_alive_seconds if used else self._options.header_timeout_seconds
 

@@ -49,7 +49,7 @@ class Listener:
     def __init__(self, name: str, options: ServerOptions, port: int) -> None:
         self.name = name
         self.state = ListenerState(options)
-        if name == MAIN:  # whoever scrapes and probes has one address for all replicas
+        if name == MAIN:  # scrapers and probes have one address for all replicas
             self.state.max_connections_per_address = options.max_connections_per_address
         self._options = options
         self._port = port

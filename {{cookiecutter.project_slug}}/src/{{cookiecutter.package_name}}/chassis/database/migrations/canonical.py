@@ -39,12 +39,12 @@ def _rewrite(connection: Connection, column: Column[Any], canonical: Callable[[s
         wanted = canonical(text)
         if wanted == text:
             continue
-        told = {"table": column.table.name, "column": column.name, "row": str(row_id)}
+        fields = {"table": column.table.name, "column": column.name, "row": str(row_id)}
         other = connection.execute(select(key).where(column == wanted)).scalars().first()
         if not wanted:
-            _log.warning("stored value is accepted no more", **told)
+            _log.warning("stored value is accepted no more", **fields)
         elif other is not None and column.unique:
-            _log.warning("stored value collides with another", other=str(other), **told)
+            _log.warning("stored value collides with another", other=str(other), **fields)
         else:
             connection.execute(update(column.table).where(key == row_id).values({column: wanted}))
             rewritten += 1
