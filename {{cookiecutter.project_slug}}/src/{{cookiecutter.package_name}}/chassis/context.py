@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .shapes.limits import DEFAULT_LIMITS
 
@@ -27,6 +27,9 @@ _TRACE_PARENT = re.compile(
 )
 """W3C Trace Context, section 3.2; a version to come may have more members at its end."""
 
+_FORWARDED = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip"})
+_OF_ORIGIN = _FORWARDED | {b"x-request-id", b"traceparent"}
+
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 trace_id: ContextVar[str] = ContextVar("trace_id", default="")
 """Of the distributed trace that the request is a part of; empty if it names none."""
@@ -40,16 +43,39 @@ def given_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     return None
 
 
-def given_trace_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The trace that the one valid `traceparent` among *headers* names; empty without one, or with several."""
-    found = ""
-    seen = False
-    for name, value in headers:
-        if name == b"traceparent":
-            match = None if seen else _TRACE_PARENT.fullmatch(value)
-            found = "" if match is None else (match[1] or match[2]).decode()
-            seen = True
-    return found
+class Origin(NamedTuple):
+    """What the headers of a request say of where it comes from."""
+
+    request_id: str | None
+    """The client's own, if it is one to accept."""
+    trace_id: str
+    """Of the one valid `traceparent`; empty without one, or with several."""
+    forwarded: bool
+    """Whether a proxy says that it forwards the request for another client."""
+
+
+_DIRECT = Origin(None, "", forwarded=False)
+
+
+def origin_of(headers: Sequence[tuple[bytes, bytes]]) -> Origin:
+    """What *headers*, whose names are in lower case, say of where their request comes from.
+
+    One loop for all of it: nearly every request pays for it, and finds nothing.
+    """
+    for name, _ in headers:
+        if name in _OF_ORIGIN:
+            return _origin_of([pair for pair in headers if pair[0] in _OF_ORIGIN])
+    return _DIRECT
+
+
+def _origin_of(found: Sequence[tuple[bytes, bytes]]) -> Origin:
+    traces = [value for name, value in found if name == b"traceparent"]
+    trace = _TRACE_PARENT.fullmatch(traces[0]) if len(traces) == 1 else None
+    return Origin(
+        given_request_id(found),
+        "" if trace is None else (trace[1] or trace[2]).decode(),
+        forwarded=any(name in _FORWARDED for name, _ in found),
+    )
 
 
 class RequestIds:
@@ -63,38 +89,43 @@ class RequestIds:
         return f"{self._prefix}-{next(self._count):x}"
 
 
-class Ticket(Protocol):
-    """The place that a request has among those that are served at once."""
+class Places(Protocol):
+    """The places for what is served at once; the instrumentation gives the one of an exchange back."""
 
-    def becomes_stream(self) -> None:
-        """Take a place among the streams instead; raises Overloaded."""
+    def leave(self, exchange: Exchange) -> None:
+        """Take the place back that *exchange* has here."""
 
-    def response_starts(self, start: Message) -> None:
-        """The response *start* leaves the place to others, or is a stream."""
+    def becomes_stream(self, exchange: Exchange) -> None:
+        """Move *exchange* to the streams; raises Overloaded."""
+
+    def response_starts(self, exchange: Exchange, start: Message) -> None:
+        """Let *exchange* leave, unless its response *start* begins a stream."""
 
 
 class Exchange:
     """One request and its response, shared by the core middleware through `scope["exchange"]`.
 
-    `started` is by the clock of `time.perf_counter`; `status` is 0 until the response has started; `complete` says that
-    its last byte was handed to the server; `outcome`, where it is not 0, is the status to record instead, because the
-    client never saw a whole response. `headers` are those that the route, or the mounts around it, declare; `pending`
-    holds the start and the body of a response that is sent if no exception follows. `body_limits` are those of the
-    settings until the route has others; `ticket` is the request's place among those that are served at once.
+    `started` is by the clock of `time.perf_counter`; `origin` is what its headers say of where it comes from; `status`
+    is 0 until the response has started; `complete` says that its last byte was handed to the server; `outcome`, where
+    it is not 0, is the status to record instead, because the client never saw a whole response. `headers` are those
+    that the route, or the mounts around it, declare; `pending` holds the start and the body of a response that is sent
+    if no exception follows. `body_limits` are those of the settings until the route has others; `places` are those of
+    which it has one, while it counts as served.
     """
 
     __slots__ = (
-        *("body_limits", "complete", "headers", "outcome", "pending", "request_id", "started", "status"),
-        "ticket",
+        *("body_limits", "complete", "headers", "origin", "outcome", "pending", "places", "request_id", "started"),
+        "status",
     )
 
-    def __init__(self, identifier: str, started: float) -> None:
+    def __init__(self, identifier: str, started: float, origin: Origin = _DIRECT) -> None:
         self.request_id = identifier
         self.started = started
+        self.origin = origin
         self.status = 0
         self.complete = False
         self.outcome = 0
         self.headers: Overrides | None = None
         self.pending: tuple[Message, Message] | None = None
         self.body_limits = DEFAULT_LIMITS
-        self.ticket: Ticket | None = None
+        self.places: Places | None = None

@@ -148,8 +148,8 @@ class ApiRoute(Route):
 def count_as_stream(scope: Scope) -> None:
     """Let the request of *scope* count against MAX_STREAMS; raises Overloaded if no place is left there."""
     exchange = scope.get("exchange")
-    if exchange is not None and exchange.ticket is not None:
-        exchange.ticket.becomes_stream()
+    if exchange is not None and exchange.places is not None:
+        exchange.places.becomes_stream(exchange)
 
 
 def _limit(scope: Scope, limits: BodyLimits) -> None:

@@ -8,7 +8,7 @@ metrics are exempt.
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Never
 
 import structlog
 
@@ -16,7 +16,11 @@ from ..errors import Overloaded
 from .instrumentation import QUIET_ROUTES
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from ..context import Exchange
 
 LOG_SECONDS = 10.0
 """So often is a limit named in the log while it rejects."""
@@ -30,76 +34,67 @@ class ConcurrencyLimitMiddleware:
 
     def __init__(self, app: ASGIApp, *, max_requests: int, max_streams: int) -> None:
         self.app = app
-        self.requests = _Places("MAX_CONCURRENT_REQUESTS", "requests", max_requests)
-        self.streams = _Places("MAX_STREAMS", "streams", max_streams)
+        self.streams = Places("MAX_STREAMS", "streams", max_streams)
+        self.requests = Places("MAX_CONCURRENT_REQUESTS", "requests", max_requests, streams=self.streams)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in {"http", "websocket"} or scope["path"] in QUIET_ROUTES:
-            await self.app(scope, receive, send)
-            return
-        ticket = Ticket(self.requests if scope["type"] == "http" else self.streams, self.streams)
-        if scope["type"] == "http":
-            scope["exchange"].ticket = ticket
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            ticket.leave()
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Hand the request over with a place, which the instrumentation gives back when the request has ended."""
+        kind = scope["type"]
+        if kind == "http":
+            if scope["path"] not in QUIET_ROUTES:
+                self.requests.take(scope["exchange"])
+        elif kind == "websocket":
+            self.streams.take(scope["exchange"])
+        return self.app(scope, receive, send)
 
 
-class _Places:
-    """How many of a kind there may be, and are."""
+class Places:
+    """How many of a kind there may be, and are; an exchange has one in `Exchange.places`."""
 
-    __slots__ = ("_kind", "_logged_at", "_most", "_setting", "taken")
+    __slots__ = ("_kind", "_logged_at", "_most", "_setting", "_streams", "taken")
 
-    def __init__(self, setting: str, kind: str, most: int) -> None:
+    def __init__(self, setting: str, kind: str, most: int, *, streams: Places | None = None) -> None:
         self._setting = setting
         self._kind = kind
         self._most = most
+        self._streams = streams
+        """What a request moves to that turns out to be a stream; None for streams."""
         self._logged_at = float("-inf")
         self.taken = 0
 
-    def take(self) -> None:
-        """Raise Overloaded if none is left."""
+    def take(self, exchange: Exchange) -> None:
+        """Give *exchange* a place here, instead of none; raises Overloaded if none is left."""
         if self.taken >= self._most:
-            if monotonic() - self._logged_at > LOG_SECONDS:
-                self._logged_at = monotonic()
-                _log.warning("limit reached", setting=self._setting, limit=self._most, outcome="rejected with 503")
-            raise Overloaded(f"The service serves {self._most} {self._kind} at a time, and has no place for another.")
+            self._reject()
         self.taken += 1
+        exchange.places = self
 
+    def leave(self, exchange: Exchange) -> None:
+        """Take the place back that *exchange* has here."""
+        self.taken -= 1
+        exchange.places = None
 
-class Ticket:
-    """The place that one request has."""
+    def becomes_stream(self, exchange: Exchange) -> None:
+        """Move *exchange* to the streams; raises Overloaded if they have no place, and then it keeps the one it has."""
+        if self._streams is not None:
+            self._streams.take(exchange)
+            self.taken -= 1
 
-    __slots__ = ("_places", "_streams")
-
-    def __init__(self, places: _Places, streams: _Places) -> None:
-        places.take()
-        self._places: _Places | None = places
-        self._streams = streams
-
-    def leave(self) -> None:
-        """Give the place to another."""
-        if self._places is not None:
-            self._places.taken -= 1
-            self._places = None
-
-    def becomes_stream(self) -> None:
-        """Take a place among the streams instead; raises Overloaded, and then keeps the one it has."""
-        if self._places is not self._streams:
-            self._streams.take()
-            self.leave()
-            self._places = self._streams
-
-    def response_starts(self, start: Message) -> None:
-        """The response *start* leaves the place to others, or is a stream."""
-        if self._places is None or self._places is self._streams:
+    def response_starts(self, exchange: Exchange, start: Message) -> None:
+        """Let *exchange* leave, unless its response *start* begins a stream."""
+        if self._streams is None:
             return
         for name, _ in start.get("headers", ()):  # a generator would cost each request half a microsecond
             if name == b"content-length":
-                self.leave()
+                self.leave(exchange)
                 return
         if start["status"] in BODYLESS_STATUSES:
-            self.leave()
+            self.leave(exchange)
         else:
-            self.becomes_stream()
+            self.becomes_stream(exchange)
+
+    def _reject(self) -> Never:
+        if monotonic() - self._logged_at > LOG_SECONDS:
+            self._logged_at = monotonic()
+            _log.warning("limit reached", setting=self._setting, limit=self._most, outcome="rejected with 503")
+        raise Overloaded(f"The service serves {self._most} {self._kind} at a time, and has no place for another.")

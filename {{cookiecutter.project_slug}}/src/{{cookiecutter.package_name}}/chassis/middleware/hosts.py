@@ -8,7 +8,7 @@ from ..errors import HostNotAllowed
 from .instrumentation import QUIET_ROUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Iterable
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -34,15 +34,20 @@ class HostList:
         """Why the request of *scope* is not for us; empty if it is."""
         if scope["path"] in QUIET_ROUTES:
             return ""
-        given = [value for name, value in scope["headers"] if name == b"host"]
-        if len(given) != 1:
-            return f"Exactly one Host header is required, {len(given)} were sent."
-        if given[0] in self._served:
-            return ""
-        name = _without_port(given[0].decode("latin-1")).lower()
+        host, count = b"", 0
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host = value
+                count += 1
+        if count != 1:
+            return f"Exactly one Host header is required, {count} were sent."
+        return "" if host in self._served else self._rejection_of(host)
+
+    def _rejection_of(self, host: bytes) -> str:
+        name = _without_port(host.decode("latin-1")).lower()
         if self._any or name in self._names or name.endswith(self._suffixes or "\0"):
-            if len(self._served) < _MOST_REMEMBERED and len(given[0]) <= _LONGEST_REMEMBERED:
-                self._served.add(given[0])
+            if len(self._served) < _MOST_REMEMBERED and len(host) <= _LONGEST_REMEMBERED:
+                self._served.add(host)
             return ""
         return f"The host {name!r} is not served here."
 
@@ -54,10 +59,11 @@ class AllowedHostsMiddleware:
         self.app = app
         self._hosts = HostList(hosts)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Hand the request over, as `ProxiesMiddleware` does."""
         if scope["type"] in {"http", "websocket"} and (rejection := self._hosts.rejection(scope)):
             raise HostNotAllowed(rejection)
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
 def _without_port(host: str) -> str:

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
-from ..context import Exchange, RequestIds, given_request_id, given_trace_id
+from ..context import Exchange, RequestIds, origin_of
 from ..context import request_id as current_request_id
 from ..context import trace_id as current_trace_id
 from ..errors import ClientGone
@@ -73,12 +73,12 @@ class InstrumentationMiddleware:
         if scope["type"] != "http":
             await (self._websockets if scope["type"] == "websocket" else self.app)(scope, receive, send)
             return
-        identifier = given_request_id(scope["headers"]) or self._ids.next()
-        exchange = scope["exchange"] = Exchange(identifier, perf_counter())
+        origin = origin_of(scope["headers"])
+        exchange = scope["exchange"] = Exchange(origin.request_id or self._ids.next(), perf_counter(), origin)
         if "extensions" in scope:  # of other servers: a file that they send themselves could not be observed
             scope["extensions"] = _without_pathsend(scope["extensions"])
         current_request_id.set(exchange.request_id)
-        current_trace_id.set(given_trace_id(scope["headers"]))
+        current_trace_id.set(origin.trace_id)
         self._metrics.in_progress += 1
         try:
             await self.app(scope, receive, _observed(exchange, scope, send, self._problems))
@@ -91,6 +91,8 @@ class InstrumentationMiddleware:
                 exchange.outcome = exchange.outcome or INTERNAL.status
             raise
         finally:
+            if exchange.places is not None:
+                exchange.places.leave(exchange)
             self._metrics.in_progress -= 1
             self._record(scope, exchange, perf_counter() - exchange.started)
 
@@ -155,8 +157,8 @@ async def _send_pending(exchange: Exchange, scope: Scope, send: Send) -> None:
 def _started(exchange: Exchange, scope: Scope, start: Message) -> Message:
     """*start* with all its headers; from now on the response has begun."""
     status = start["status"]
-    if exchange.ticket is not None:
-        exchange.ticket.response_starts(start)
+    if exchange.places is not None:
+        exchange.places.response_starts(exchange, start)
     headers = completed(
         status,
         start.get("headers", ()),

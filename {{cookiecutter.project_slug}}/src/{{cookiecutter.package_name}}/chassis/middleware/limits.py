@@ -15,7 +15,7 @@ from ..errors import ContentTooLarge, RequestTimedOut
 from .instrumentation import QUIET_ROUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Iterator
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,7 +33,8 @@ class BodySizeLimitMiddleware:
         self.app = app
         self._limits = limits
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Hand the request over, as `ProxiesMiddleware` does."""
         if scope["type"] == "http" and scope["path"] not in QUIET_ROUTES:
             scope["exchange"].body_limits = self._limits
             # HTTP/1 says with a field that a body follows; HTTP/2, on other servers, need not.
@@ -46,7 +47,7 @@ class BodySizeLimitMiddleware:
                     undeclared = True
             if undeclared:
                 receive = _counted(receive, scope["exchange"])
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
     def _check_declared(self, size: int, scope: Scope) -> None:
         """Reject *size* at once, but for a route that accepts more: it is looked up for a large body alone."""

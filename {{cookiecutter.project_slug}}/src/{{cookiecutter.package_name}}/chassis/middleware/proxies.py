@@ -9,11 +9,9 @@ import structlog
 from ..rate_limits import UNKNOWN_PROXY, behind_unknown_proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Awaitable, Container, Sequence
 
     from starlette.types import ASGIApp, Receive, Scope, Send
-
-_FORWARDED = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip"})
 
 _log = structlog.get_logger("chassis.middleware.proxies")
 
@@ -35,15 +33,12 @@ class ProxiesMiddleware:
             trusting: Any = ProxyHeadersMiddleware(cast("Any", app), trusted_hosts=list(trusted))
             self._trusting, self._trusted = trusting, trusting.trusted_hosts
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in {"http", "websocket"}:
-            for name, _ in scope["headers"]:
-                if name in _FORWARDED:
-                    if not self._trusts(scope):
-                        await self._unknown(scope, receive, send)
-                        return
-                    break
-        await self._trusting(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Hand the request over; no coroutine of its own, which would cost each request a microsecond."""
+        exchange = scope.get("exchange")
+        if exchange is not None and exchange.origin.forwarded and not self._trusts(scope):
+            return self._unknown(scope, receive, send)
+        return self._trusting(scope, receive, send)
 
     def _trusts(self, scope: Scope) -> bool:
         return scope["client"] is not None and scope["client"][0] in self._trusted

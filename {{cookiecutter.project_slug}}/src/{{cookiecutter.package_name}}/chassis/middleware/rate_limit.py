@@ -10,7 +10,7 @@ from ..rate_limits import report_limit, subscriber
 from .instrumentation import QUIET_ROUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,10 +25,11 @@ class RateLimitMiddleware:
         self.app = app
         self._hit = hit
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Hand the request over, as `ProxiesMiddleware` does."""
         if scope["type"] in {"http", "websocket"} and scope["path"] not in QUIET_ROUTES:
             self._check(scope)
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
         client = scope["client"][0] if scope["client"] else ""

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ..access import BEARER_SUBPROTOCOL
-from ..context import Exchange, RequestIds, given_request_id, given_trace_id
+from ..context import Exchange, RequestIds, origin_of
 from ..context import request_id as current_request_id
 from ..context import trace_id as current_trace_id
 from ..errors import ClientGone
@@ -49,10 +49,10 @@ class WebSocketInstrumentation:
         self._ids = ids
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        identifier = given_request_id(scope["headers"]) or self._ids.next()
-        exchange = scope["exchange"] = Exchange(identifier, perf_counter())
-        current_request_id.set(identifier)
-        current_trace_id.set(given_trace_id(scope["headers"]))
+        origin = origin_of(scope["headers"])
+        exchange = scope["exchange"] = Exchange(origin.request_id or self._ids.next(), perf_counter(), origin)
+        current_request_id.set(exchange.request_id)
+        current_trace_id.set(origin.trace_id)
         socket = _ObservedSocket(scope, receive, send, self._metrics, self._problems)
         try:
             await self.app(scope, socket.receive, socket.send)
@@ -61,6 +61,8 @@ class WebSocketInstrumentation:
                 exchange.outcome = exchange.outcome or problem.INTERNAL.status
             raise
         finally:
+            if exchange.places is not None:
+                exchange.places.leave(exchange)
             socket.end()
             self._record(scope, exchange, perf_counter() - exchange.started)
 

@@ -95,11 +95,11 @@ def _plain(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]] 
     Or that says its version before them, as `version_headers` and Starlette write it.
     """
     fitting = _BY_CONTENT_TYPE
-    if len(headers) == 4 and headers[0][0] == b"etag" and headers[1] == _NO_STORE:  # noqa: PLR2004 - as below
+    if len(headers) == 2:  # noqa: PLR2004 - those two, in Starlette's order
+        (first, _), (second, content_type) = headers
+    elif len(headers) == 4 and headers[0][0] == b"etag" and headers[1] == _NO_STORE:  # noqa: PLR2004 - likewise
         (first, _), (second, content_type) = headers[2], headers[3]
         fitting = _VERSIONED_BY_CONTENT_TYPE
-    elif len(headers) == 2:  # noqa: PLR2004 - those two, in Starlette's order
-        (first, _), (second, content_type) = headers
     else:
         return None
     if first != b"content-length" or second != b"content-type":
