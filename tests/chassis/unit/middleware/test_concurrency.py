@@ -142,6 +142,16 @@ async def test_a_websocket_is_a_stream() -> None:
     assert ("websocket.http.response.start", 503) == (sent[0]["type"], sent[0]["status"])
 
 
+async def test_a_websocket_that_has_ended_leaves_its_place() -> None:
+    service = Service()
+    call = websocket_call(service.app, [])
+    for _ in range(2):
+        await call()
+
+    service.release.set()
+    assert 200 == await service.status("/polls")
+
+
 def websocket_call(app: Application, sent: list[Message]) -> Callable[[], Awaitable[None]]:
     async def receive() -> Message:
         return {"type": "websocket.connect"}
