@@ -149,6 +149,12 @@ def test_several_hosts_ask_for_the_one_that_takes_writes(base: str, hosts: list[
     assert (len(hosts) > 1) == (address.target_session_attrs == "read-write")
 
 
+def test_of_several_hosts_any_may_be_asked_for() -> None:
+    address = parse_postgresql("postgresql://a@one,two/x?target_session_attrs=any")
+
+    assert "any" == address.target_session_attrs
+
+
 @pytest.mark.parametrize(
     "base",
     [
