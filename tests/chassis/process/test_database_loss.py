@@ -19,6 +19,16 @@ from .command import Command
 pytestmark = pytest.mark.anyio
 
 USER = {"name": "Ada", "email": "ada@example.org", "password": "correct horse"}
+FULL_DISK = (
+    """CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$""",
+    "CREATE TRIGGER full_disk BEFORE INSERT ON users EXECUTE FUNCTION full_disk()",
+)
+WITH_SPACE = ("DROP TRIGGER full_disk ON users", "DROP FUNCTION full_disk")
+READERS = (
+    "SELECT pid FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%FROM users%'"
+)
 
 
 async def seconds_until(client: httpx2.AsyncClient, path: str, status: int) -> float:
@@ -91,6 +101,61 @@ async def test_a_failover_is_503_and_the_first_write_after_it_succeeds_within_a_
                 assert perf_counter() - started < 1
             assert await seconds_until(client, "/health/ready", 200) < 1
         assert "the server is read-only" in str(service.line("not ready")["failing"])
+
+
+async def test_a_full_disk_of_a_shared_server_leaves_every_replica_ready_for_reads(
+    postgresql_server: PostgreSQL, postgresql_url: str, tmp_path: Path
+) -> None:
+    with Command(tmp_path, DATABASE_URL=postgresql_url) as service:
+        port = await asyncio.to_thread(service.port)
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            assert not await is_degraded(client)
+            await asyncio.to_thread(postgresql_server.execute, *FULL_DISK, database=postgresql_url)
+            try:
+                writes = [await client.post("/api/users", json=USER) for _ in range(3)]
+                assert [(503, "1")] * 3 == [(each.status_code, each.headers["retry-after"]) for each in writes]
+                assert "no space" in writes[0].json()["detail"]
+                assert await is_degraded(client)
+                await asyncio.sleep(0.5)  # a verdict from before has no say any more
+                assert [200, 200] == [(await client.get(path)).status_code for path in ("/health/ready", "/api/users")]
+            finally:
+                await asyncio.to_thread(postgresql_server.execute, *WITH_SPACE, database=postgresql_url)
+
+            assert 201 == (await client.post("/api/users", json=USER)).status_code
+            assert await is_degraded(client), "a small write may fit where others do not"
+        service.line("database degraded")
+        service.signal()
+        assert 0 == await asyncio.to_thread(service.exit_code, 30)
+        assert 1 == service.events().count("database degraded")
+
+
+async def is_degraded(client: httpx2.AsyncClient) -> bool:
+    return "\ndatabase_degraded 1.0\n" in (await client.get("/metrics")).text
+
+
+async def test_a_connection_is_replaced_at_the_age_that_the_setting_says(postgresql_url: str, tmp_path: Path) -> None:
+    with Command(tmp_path, DATABASE_URL=postgresql_url, DB_POOL_RECYCLE_SECONDS="0.2") as service:
+        port = await asyncio.to_thread(service.port)
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            before = await readers(client, postgresql_url)
+            await asyncio.sleep(0.3)
+            after = await readers(client, postgresql_url)
+
+    assert before
+    assert before.isdisjoint(after)
+
+
+async def readers(client: httpx2.AsyncClient, url: str) -> set[int]:
+    """The server's processes whose last statement was to read users, just after one was."""
+    import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 - not on SQLite
+
+    assert 200 == (await client.get("/api/users")).status_code
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch(READERS)
+    finally:
+        await connection.close()
+    return {row["pid"] for row in rows}
 
 
 async def test_a_full_disk_of_sqlite_is_not_ready_until_there_is_space(folder: Path) -> None:

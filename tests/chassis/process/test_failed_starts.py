@@ -8,6 +8,7 @@ import re
 import socket
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from acme_service.chassis.settings import SecretUrl
 from tests.databases import PostgreSQL
 
 from .command import run
+from .service import in_thread
 
 PRODUCTION = {"APP_ENV": "production", "ALLOWED_HOSTS": "127.0.0.1", "DRAIN_DELAY_SECONDS": "0"}
 SECRET = "Fq7vK2mZx9LtR4wB"
@@ -133,6 +135,26 @@ def test_a_server_that_rejects_is_quoted(tmp_path: Path, code: str, message: str
         url = f"postgresql://service:{SECRET}@127.0.0.1:{server.port}/service"
 
         assert message in told(tmp_path, "serve", url)
+
+
+def test_a_server_that_is_silent_is_left_at_the_seconds_of_the_setting(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        waits = in_thread(lambda: seconds_until_it_leaves(listener))
+        url = f"postgresql://service:{SECRET}@127.0.0.1:{listener.getsockname()[1]}/service"
+        result = run(tmp_path, "serve", DATABASE_URL=url, DB_CONNECT_TIMEOUT_SECONDS="0.3", **PRODUCTION)
+
+    assert 3 == result.returncode
+    assert "no reply in time" in result.stdout
+    assert waits() < 2.5, "the default is 3 s"
+
+
+def seconds_until_it_leaves(listener: socket.socket) -> float:
+    client, _ = listener.accept()
+    started = time.monotonic()
+    with client:
+        while client.recv(4096):
+            pass
+    return time.monotonic() - started
 
 
 @pytest.fixture
