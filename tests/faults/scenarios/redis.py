@@ -102,7 +102,7 @@ def _outage(world: World, story: Story, take: Take, give: Take, what: str) -> No
             try:
                 story.did(f"{what} under 3 clients")
                 story.until(lambda: login(service) == 503, 3, "a login, which cannot be counted, is 503")
-                time.sleep(1)
+                time.sleep(4)  # longer than any request may wait
             finally:
                 give(server)
             story.did("gave it back")
