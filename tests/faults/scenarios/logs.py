@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -105,12 +106,20 @@ def log_file_without_room(world: World, story: Story) -> None:
     room.
     """
     store = world.sqlite()
-    with small_disk(world.folder, 1) as disk, world.serve(store.url, LOG_FILE=str(disk / "service.log")) as service:
+    with small_disk(world.folder, 2) as disk, world.serve(store.url, LOG_FILE=str(disk / "service.log")) as service:
+        log = disk / "service.log"
+        (disk / "ballast").write_bytes(b"x" * 1_000_000)
         statuses = _serves(service, 400)
-        story.did("sent 400 requests, whose lines need more than the 1 MB of the disk")
+        story.did("sent 400 requests, whose lines need more than the 1 MB of the disk that are free")
         story.holds(statuses == "404", f"each got its response: {statuses}")
         with service.client() as client:
             story.until(lambda: _dropped(client) > 0, 5, "log_messages_dropped_total tells of it")
             story.holds(client.get("/health/ready").status_code == 200, "it is ready")
+            (disk / "ballast").unlink()
+            story.did("made room")
+            requested = client.get("/").headers["x-request-id"]
+            story.until(lambda: requested in log.read_text(), 5, "a line is written again")
+            lines = [json.loads(line) for line in log.read_text().splitlines()]
+            story.holds(len(lines) > 0, f"and none of the {len(lines)} lines of the file is half a line")
         service.signal()
         story.holds(service.exit_code(15) == 0, "a clean end")
