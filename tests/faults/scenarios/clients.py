@@ -67,7 +67,7 @@ NONSENSE: dict[str, tuple[bytes, set[int]]] = {
         post("/api/auth/register", b'{"name": "a\\u0000b", "email": "n@example.com", "password": "correct horse"}'),
         {422},
     ),
-    "depth of 100,000": (post("/api/auth/login", b"[" * 100_000 + b"]" * 100_000), {400, 413, 422}),
+    "depth of 9,000": (post("/api/users", b"[" * 9_000 + b"]" * 9_000), {413}),
     "number of 5,000 digits": (post("/api/auth/login", b'{"email": ' + b"9" * 5000 + b"}"), {400, 422}),
     "NaN": (post("/api/auth/login", b'{"email": NaN, "password": "x"}'), {400, 422}),
     "1e400": (post("/api/auth/login", b'{"email": 1e400, "password": "x"}'), {400, 422}),
@@ -118,8 +118,8 @@ def _with_token(request: bytes, token: str) -> bytes:
 
 @scenario
 def json_floods(world: World, story: Story) -> None:
-    """Bodies under 1 MiB of very many keys or empty lists: 413 or 422, and a probe is answered within 0.5 s all the
-    while.
+    """Bodies under 1 MiB of very many keys or empty lists, on 8 connections: 413, a probe is answered within 0.5 s all
+    the while, and memory grows by less than 20 MB.
     """
     store = world.sqlite()
     many_keys = json.dumps({f"{number:x}": 1 for number in range(94_000)}, separators=(",", ":")).encode()
@@ -128,8 +128,9 @@ def json_floods(world: World, story: Story) -> None:
         status_of(service, get("/health/live"))
         before = service.resident_megabytes()
         for what, body in (("keys", many_keys), ("empty lists", nested)):
+            request = post("/api/users", body, f"Authorization: Bearer {store.token}")  # a login has a smaller limit
             with ThreadPoolExecutor(8) as threads:
-                floods = [threads.submit(status_of, service, post("/api/auth/login", body)) for _ in range(24)]
+                floods = [threads.submit(status_of, service, request) for _ in range(24)]
                 probes = []
                 while not all(flood.done() for flood in floods):
                     started = time.monotonic()
@@ -137,11 +138,11 @@ def json_floods(world: World, story: Story) -> None:
                     probes.append(time.monotonic() - started)
                 statuses = {flood.result() for flood in floods}
             story.did(f"sent 24 bodies of {len(body):,} bytes of {what}, 8 at a time")
-            story.holds(statuses <= {400, 413, 422, 429}, f"each is rejected: {statuses}")
+            story.holds(statuses == {413}, f"each is 413: {statuses}")
             slowest = max(probes, default=0.0)
             story.holds(slowest < 0.5, f"/health/live took {slowest * 1000:.0f} ms at most")
         grown = service.resident_megabytes() - before
-        story.holds(grown < 40, f"memory grew by {grown:.0f} MB")
+        story.holds(grown < 20, f"memory grew by {grown:.0f} MB")
 
 
 @scenario
@@ -208,7 +209,9 @@ def _is_connected(service: Running, client: socket.socket) -> bool:
 def slow_senders(world: World, story: Story) -> None:
     """Clients that send nothing, or a byte a second, are closed, a head within 15 s and a body within 40 s."""
     store = world.sqlite()
-    with world.serve(store.url, KEEP_ALIVE_SECONDS="5") as service, ThreadPoolExecutor(3) as threads:
+    # The time of a whole request ends a slow body too: that is not what is tried here.
+    times = {"KEEP_ALIVE_SECONDS": "5", "REQUEST_TIMEOUT_SECONDS": "300"}
+    with world.serve(store.url, **times) as service, ThreadPoolExecutor(3) as threads:
         silent = threads.submit(_drips, service, b"", 20.0)
         head = threads.submit(_drips, service, b"GET / HTTP/1.1\r\nX-Slow: ", 20.0)
         body = threads.submit(_drips, service, HEAD + b"Content-Length: 1000\r\n\r\n", 45.0)
@@ -281,10 +284,15 @@ def too_many_requests_at_once(world: World, story: Story) -> None:
 
 @scenario
 def many_scrapers(world: World, story: Story) -> None:
-    """30 scrapers of /metrics at once: never not ready twice in a row, and others wait 0.5 s at most at the median."""
+    """30 scrapers of /metrics at once: never not ready twice in a row, others wait 0.5 s at most at the median, and a
+    scrape costs less than half of what it costs alone, for they share one.
+    """
     store = world.sqlite()
     with world.serve(store.url) as service, service.client(store.token) as client, ThreadPoolExecutor(30) as threads:
         client.get("/api/auth/me")
+        before = service.cpu_seconds()
+        alone = (_scrape(service, time.monotonic() + 2), service.cpu_seconds() - before)
+        before = service.cpu_seconds()
         ends = time.monotonic() + 3
         scrapers = [threads.submit(_scrape, service, ends) for _ in range(30)]
         seconds, statuses = [], []
@@ -295,6 +303,8 @@ def many_scrapers(world: World, story: Story) -> None:
             statuses.append(client.get("/health/ready").status_code)
         scrapes = sum(future.result() for future in scrapers)
         story.did(f"scraped /metrics {scrapes} times in 3 s")
+        costs = [1000 * seconds / count for count, seconds in (alone, (scrapes, service.cpu_seconds() - before))]
+        story.holds(costs[1] < costs[0] / 2, f"one took {costs[1]:.1f} ms of processor, {costs[0]:.1f} ms alone")
         twice = (503, 503) in itertools.pairwise(statuses)
         story.holds(not twice, f"readiness never failed twice in a row, as a balancer counts: {Counter(statuses)}")
         median = sorted(seconds)[len(seconds) // 2]
