@@ -25,6 +25,7 @@ from {{ cookiecutter.package_name }}.chassis.application import create_app
 from {{ cookiecutter.package_name }}.chassis.cli import read_settings
 from {{ cookiecutter.package_name }}.chassis.lifecycle import Lifecycle, Phase
 from {{ cookiecutter.package_name }}.chassis.metrics import Metrics
+from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
 from {{ cookiecutter.package_name }}.chassis.wiring import Process
 
 PASSWORD = "correct horse battery"
@@ -37,6 +38,11 @@ ClientOf = Callable[..., Awaitable[httpx2.AsyncClient]]
 def new_user(name: str = "Ada", **fields: Any) -> dict[str, Any]:
     """The body that creates a user; this is the one place that knows what such a body needs."""
     return {"name": name, "email": f"{name.lower()}@example.com", "password": PASSWORD} | fields
+
+
+def cheap_passwords() -> Passwords:
+    """Hashes that cost nothing; a real process makes real ones."""
+    return Passwords(memory_kib=8, iterations=1)
 
 
 class Lines:
@@ -81,7 +87,12 @@ async def running(
     service = replace(SERVICE, features=(*SERVICE.features, *features, Feature(name="tests", build=build)))
     settings = read_settings(service, {"APP_ENV": "test", "DATABASE_URL": database_url, **environment}, folder)
     lifecycle, lines = Lifecycle(), Lines()
-    process = Process(lifecycle=lifecycle, metrics=Metrics(), access_log=lines)  # type: ignore[arg-type] # its one method
+    process = Process(
+        lifecycle=lifecycle,
+        metrics=Metrics(),
+        access_log=lines,  # type: ignore[arg-type] # its one method
+        passwords=cheap_passwords,
+    )
     app = create_app(service, settings, process)
     async with app.router.lifespan_context(app):
         lifecycle.advance(Phase.READY)

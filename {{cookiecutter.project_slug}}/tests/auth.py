@@ -12,7 +12,6 @@ import httpx2
 import jwt
 import pytest
 
-from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
 from {{ cookiecutter.package_name }}.models.auth import AccountChanges, Role
 from {{ cookiecutter.package_name }}.models.user import UserCreate
 from {{ cookiecutter.package_name }}.services.auth_accounts import COMMAND_LINE, Accounts
@@ -31,11 +30,9 @@ _numbers = itertools.count(1)
 
 
 async def create_account(application: Application, name: str, role: str = "user") -> str:
-    """The id of a new user with *role*, stored with a hash that costs nothing and names its own parameters."""
+    """The id of a new user with *role*."""
     core = application.core
-    passwords = Passwords(memory_kib=8, iterations=1)
-    user = await Users(core.database, core.cache, passwords).create(UserCreate.model_validate(new_user(name)))
-    passwords.close()
+    user = await core.get(Users).create(UserCreate.model_validate(new_user(name)))
     if role != Role.USER:
         await core.get(Accounts).change(COMMAND_LINE, user.id, AccountChanges(role=Role(role)))
     return user.id

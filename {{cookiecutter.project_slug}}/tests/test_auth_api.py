@@ -68,6 +68,14 @@ def promoted(person: Person, by: Person, role: str) -> Person:
     return person
 
 
+def test_a_process_hashes_passwords_at_their_full_cost(ada: Person, folder: Path) -> None:
+    """The tests within the process hash cheaply."""
+    with closing(sqlite3.connect(folder / "service.db")) as stored:
+        [(hashed,)] = stored.execute("SELECT password_hash FROM users WHERE id = ?", [ada.id])
+
+    assert hashed.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
 def problem(answer: httpx2.Response) -> dict[str, Any]:
     """The problem details without its instance, which differs each time."""
     document: dict[str, Any] = answer.json()

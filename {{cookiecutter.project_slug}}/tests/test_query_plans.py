@@ -10,12 +10,11 @@ from sqlalchemy import Engine, event, text
 
 from {{ cookiecutter.package_name }}.chassis.cache import MemoryCache
 from {{ cookiecutter.package_name }}.chassis.database import Database
-from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
 from {{ cookiecutter.package_name }}.chassis.shapes import ListQuery, PageQuery, cursor_after
 from {{ cookiecutter.package_name }}.models.user import User, UserCreate, UserCursorPage, UserPage, UserSearch
 from {{ cookiecutter.package_name }}.services.users import LISTING, Users
 
-from .application import new_user
+from .application import cheap_passwords, new_user
 
 pytestmark = pytest.mark.anyio
 
@@ -78,7 +77,7 @@ async def plan(database: Database, statement: str, parameters: Any) -> str:
 
 
 async def test_order_cursor_and_lookups_use_an_index(database: Database, statements: list[tuple[str, Any]]) -> None:
-    users = Users(database, MemoryCache(), Passwords(memory_kib=8, iterations=1))
+    users = Users(database, MemoryCache(), cheap_passwords())
     await fill(database, users)
     statements.clear()
     await users.get(user_id(500))
@@ -110,7 +109,7 @@ DECLARED = {"sqlite": "USING INDEX ", "postgresql": "Index Scan"}
 
 
 async def test_every_order_and_filter_uses_an_index(database: Database, statements: list[tuple[str, Any]]) -> None:
-    users = Users(database, MemoryCache(), Passwords(memory_kib=8, iterations=1))
+    users = Users(database, MemoryCache(), cheap_passwords())
     await fill(database, users)
     for way in WAYS:
         statements.clear()
@@ -131,7 +130,7 @@ def test_what_lists_declare_has_an_index() -> None:
 
 
 async def test_users_by_ids_are_one_query(database: Database, statements: list[tuple[str, Any]]) -> None:
-    users = Users(database, MemoryCache(), Passwords(memory_kib=8, iterations=1))
+    users = Users(database, MemoryCache(), cheap_passwords())
     await database.ping()
     statements.clear()
     await users.find(ListQuery(ids=",".join(user_id(number) for number in range(MAX_LIMIT))))

@@ -14,7 +14,7 @@ from {{ cookiecutter.package_name }}.chassis.shapes import ListQuery, PageQuery,
 from {{ cookiecutter.package_name }}.models.user import LISTS, UserChanges, UserCreate, UserOut
 from {{ cookiecutter.package_name }}.services.users import Users
 
-from .application import new_user
+from .application import cheap_passwords, new_user
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +23,7 @@ UserPage, UserCursorPage, UserItems = LISTS
 
 @pytest.fixture
 async def passwords() -> AsyncIterator[Passwords]:
-    cheap = Passwords(memory_kib=8, iterations=1)
+    cheap = cheap_passwords()
     yield cheap
     cheap.close()
 

@@ -12,11 +12,10 @@ from sqlalchemy import update
 
 from {{ cookiecutter.package_name }}.chassis.cache import MemoryCache
 from {{ cookiecutter.package_name }}.chassis.database import Database
-from {{ cookiecutter.package_name }}.chassis.passwords import Passwords
 from {{ cookiecutter.package_name }}.models.user import User, UserCreate
 from {{ cookiecutter.package_name }}.services.users import Users
 
-from .application import MISSING_ID, new_user
+from .application import MISSING_ID, cheap_passwords, new_user
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +26,7 @@ FIELDS = {"id", "name", "email", "created_at", "updated_at", "version"}
 @pytest.fixture
 async def five(admin_client: httpx2.AsyncClient, database: Database) -> list[str]:  # noqa: ARG001 - the admin comes first
     """The ids of five more users, oldest first, stored with hashes that cost nothing."""
-    passwords = Passwords(memory_kib=8, iterations=1)
+    passwords = cheap_passwords()
     users = Users(database, MemoryCache(), passwords)
     new = [UserCreate.model_validate(new_user(f"User{number}")) for number in range(5)]
     ids = [(await users.create(user)).id for user in new]

@@ -19,6 +19,8 @@ from acme_service.chassis.cli import read_settings
 from acme_service.chassis.database.migrations.runner import migrated
 from acme_service.chassis.errors import SchemaOutdated, StartupFailed
 from acme_service.chassis.lifecycle import Phase
+from acme_service.chassis.passwords import Passwords
+from acme_service.chassis.wiring import build_core
 
 from ..application import new_process, running
 from ..databases import SCHEMA
@@ -72,6 +74,17 @@ async def test_what_was_opened_is_closed_in_reverse(sqlite_url: str, tmp_path: P
     while any(thread.name.startswith("passwords") for thread in threading.enumerate()):
         assert asyncio.get_running_loop().time() < ends
         await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("parts", "cost"), [({}, "m=19456,t=2"), ({"passwords": lambda: Passwords(memory_kib=8, iterations=1)}, "m=8,t=1")]
+)
+async def test_passwords_are_hashed_as_the_process_says(tmp_path: Path, parts: dict[str, Any], cost: str) -> None:
+    settings = read_settings(SERVICE, {"APP_ENV": "test", "DATABASE_URL": f"sqlite:///{tmp_path / 'a.db'}"}, tmp_path)
+    passwords = build_core(SERVICE, settings, new_process(**parts)).passwords
+
+    assert (await passwords.hash("correct horse")).startswith(f"$argon2id$v=19${cost},p=1$")
+    passwords.close()
 
 
 async def test_what_fails_to_start_is_closed_too(tmp_path: Path) -> None:

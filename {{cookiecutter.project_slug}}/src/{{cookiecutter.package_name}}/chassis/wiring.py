@@ -46,6 +46,8 @@ class Process:
     access_log: AccessLog
     reporter: ErrorReporter = field(default_factory=ErrorReporter)
     loop_exception_handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None] | None = None
+    passwords: Callable[[], Passwords] = Passwords
+    """Makes what hashes them; a test may take cheaper hashes than the defaults."""
     migrate: Callable[[], Awaitable[None]] | None = None
     """Brings an old schema up to date before the start; without it, the start fails on an old schema."""
 
@@ -58,7 +60,7 @@ def build_core(service: Service, settings: Settings, process: Process) -> Core:
         settings=settings,
         database=_database(settings.database, service.name, metrics),
         cache=_cache(settings, service.name),
-        passwords=Passwords(),
+        passwords=process.passwords(),
         metrics=metrics,
         lifecycle=process.lifecycle,
         tasks=BackgroundTasks(process.lifecycle, metrics.unhandled_exceptions, process.reporter),
