@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import redis
 
 from .databases import skip_or_fail_in_ci
 
@@ -33,6 +32,8 @@ class RedisServer:
         return f"unix://{self._socket}"
 
     def start(self) -> None:
+        import redis  # noqa: PLC0415 - slow, and every worker loads this file
+
         self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
         client = redis.Redis(unix_socket_path=str(self._socket))
         deadline = time.monotonic() + START_SECONDS

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import httpx2
 import pytest
-import redis
 
 from .application import PASSWORD, new_user, running
 from .auth import KEY, access_headers, create_account
@@ -92,6 +91,8 @@ def stored_by_a_stranger(key: str, *, sealed: bool) -> bytes:
 
 
 async def test_who_writes_to_redis_makes_no_admin(clients: Clients, redis_server: RedisServer) -> None:
+    import redis  # noqa: PLC0415 - slow, and every worker loads this file
+
     first, second = clients
     headers = await access_headers(first, "Ada")
     key = f"account:{(await first.get(ME, headers=headers)).json()['id']}"
