@@ -82,11 +82,12 @@ async def test_of_five_concurrent_creations_with_one_email_one_is_created(admin_
     assert [201] + [409] * 4 == sorted(answer.status_code for answer in answers)
 
 
-@pytest.mark.parametrize("field", ["id", "role", "active", "password_hash", "created_at"])
-async def test_a_client_sets_no_field_that_is_not_offered(admin_client: httpx2.AsyncClient, field: str) -> None:
-    rejected = await create(admin_client, **{field: "admin"})
+async def test_a_client_sets_no_field_that_is_not_offered(admin_client: httpx2.AsyncClient) -> None:
+    for field in ("id", "role", "active", "password_hash", "created_at"):
+        rejected = await create(admin_client, **{field: "admin"})
 
-    assert (422, f"/{field}") == (rejected.status_code, rejected.json()["errors"][0]["pointer"])
+        assert 422 == rejected.status_code, field
+        assert [f"/{field}"] == [error["pointer"] for error in rejected.json()["errors"]]
 
 
 async def test_no_password_is_printed_or_sent_back(
@@ -216,11 +217,9 @@ async def anonymous_list_status(client: httpx2.AsyncClient) -> int:
     return (await client.get("/api/users", headers={"Authorization": ""})).status_code
 
 
-@pytest.mark.parametrize(
-    "query", ["sort=email", "sort=", "sort=-", "sort=id", "sort=name&sort=name", "password_hash=x", "role=admin"]
-)
-async def test_what_is_not_declared_is_rejected(admin_client: httpx2.AsyncClient, query: str) -> None:
-    assert (await admin_client.get(f"/api/users?{query}")).status_code in {400, 422}
+async def test_what_is_not_declared_is_rejected(admin_client: httpx2.AsyncClient) -> None:
+    for query in ("sort=email", "sort=", "sort=-", "sort=id", "sort=name&sort=name", "password_hash=x", "role=admin"):
+        assert (await admin_client.get(f"/api/users?{query}")).status_code in {400, 422}, query
 
 
 async def test_a_cursor_continues_its_own_list_alone(admin_client: httpx2.AsyncClient, five: list[str]) -> None:
@@ -274,20 +273,17 @@ async def test_each_change_has_another_etag(admin_client: httpx2.AsyncClient) ->
     assert ('"4"', 4, "no-store") == (read.headers["etag"], read.json()["version"], read.headers["cache-control"])
 
 
-@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 @pytest.mark.parametrize("tag", ['"1"', 'W/"2"', '"foreign"', '"1", W/"2"'])
-async def test_a_user_that_someone_else_has_changed_is_left_alone(
-    admin_client: httpx2.AsyncClient, method: str, tag: str
-) -> None:
+async def test_a_user_that_someone_else_has_changed_is_left_alone(admin_client: httpx2.AsyncClient, tag: str) -> None:
     path = (await create(admin_client)).headers["location"]
     await admin_client.patch(path, json={"name": "Countess"})
-    body = {"name": "Ada"} if method == "PATCH" else None
-    response = await admin_client.request(method, path, headers={"If-Match": tag}, json=body)
-
-    assert 412 == response.status_code
-    assert "Countess" == (await admin_client.get(path)).json()["name"]
     missing = path.rpartition("/")[0] + f"/{MISSING_ID}"
-    assert 404 == (await admin_client.request(method, missing, headers={"If-Match": tag}, json=body)).status_code
+    for method, body in (("PATCH", {"name": "Ada"}), ("DELETE", None)):
+        response = await admin_client.request(method, path, headers={"If-Match": tag}, json=body)
+
+        assert 412 == response.status_code, method
+        assert "Countess" == (await admin_client.get(path)).json()["name"]
+        assert 404 == (await admin_client.request(method, missing, headers={"If-Match": tag}, json=body)).status_code
 
 
 @pytest.mark.parametrize("tag", ['"2"', '"1", "2", "7"', "*"])
