@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,23 @@ async def test_what_the_driver_may_not_look_at_is_the_reason(monkeypatch: pytest
     await database.close()
 
     assert "HOME" in reason_of(caught.value)
+
+
+@pytest.mark.anyio
+async def test_a_driver_that_cannot_be_imported_is_not_its_own_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever follows the causes of an exception, as the report of a failed migration does, would never end."""
+    database = Database("postgresql://service@127.0.0.1:1/service")
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(ImportError) as caught:
+        await database.ping()
+    await database.close()
+
+    assert caught.value.__cause__ is None
+    assert "asyncpg" in reason_of(caught.value)
+
+
+def test_causes_in_a_circle_have_a_reason() -> None:
+    error, cause = RuntimeError("the error"), RuntimeError("the cause")
+    error.__cause__, cause.__cause__ = cause, error
+
+    assert reason_of(error) == "the cause"

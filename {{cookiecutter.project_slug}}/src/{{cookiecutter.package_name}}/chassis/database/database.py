@@ -26,7 +26,7 @@ from .engines import (
     sqlite_reader,
     sqlite_writer,
 )
-from .failures import is_busy, is_transient, reason_of, unavailable
+from .failures import DRIVER_ERRORS, is_busy, raise_if_transient, raise_unavailable, reason_of
 from .liveness import hear_of_full_disk, is_lost
 from .postgresql import postgresql, transactional
 from .probe import Probe
@@ -197,8 +197,8 @@ class Database:
             started = perf_counter()
             try:
                 await session.connection()
-            except Exception as error:
-                raise unavailable(error) from error
+            except Exception as error:  # noqa: BLE001 - it is raised again
+                raise_unavailable(error)
             finally:
                 self._waited(started)
             try:
@@ -207,9 +207,8 @@ class Database:
                 await session.commit()
                 if wrote:
                     self._degradation.stored()
-            except (exc.SQLAlchemyError, ConnectionError, TimeoutError) as error:
-                if is_transient(error):
-                    raise unavailable(error) from error
+            except DRIVER_ERRORS as error:
+                raise_if_transient(error)
                 raise
 
     @asynccontextmanager
@@ -221,15 +220,14 @@ class Database:
         connection, started = self._reader.connect(), perf_counter()
         try:
             await connection.start()
-        except Exception as error:
-            raise unavailable(error) from error
+        except Exception as error:  # noqa: BLE001 - it is raised again
+            raise_unavailable(error)
         finally:
             self._waited(started)
         try:
             yield connection
-        except (exc.SQLAlchemyError, ConnectionError, TimeoutError) as error:
-            if is_transient(error):
-                raise unavailable(error) from error
+        except DRIVER_ERRORS as error:
+            raise_if_transient(error)
             raise
         finally:
             # Shielded: a request that is cancelled twice must not take the connection with it.
@@ -239,18 +237,17 @@ class Database:
         started = perf_counter()
         try:
             connection = self._reader.sync_engine.connect()
-        except Exception as error:
-            raise unavailable(error) from error
+        except Exception as error:  # noqa: BLE001 - it is raised again
+            raise_unavailable(error)
         finally:
             self._waited(started)
         try:
             with connection:
                 return function(connection)
-        except (exc.SQLAlchemyError, ConnectionError, TimeoutError) as error:
+        except DRIVER_ERRORS as error:
             if again and is_lost(error):
                 return self._read(function, again=False)
-            if is_transient(error):
-                raise unavailable(error) from error
+            raise_if_transient(error)
             raise
 
     def _waited(self, started: float) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import ssl
+from typing import NoReturn
 
 from sqlalchemy import exc
 from sqlalchemy.exc import DBAPIError
@@ -24,6 +25,9 @@ _SQLITE_TRANSIENT = {5, 6, 8, 9, 10, 13, 14}
 _POSTGRESQL_TRANSIENT = ("08", "53", "57", "58", _READ_ONLY, *_CONFLICTS, "55P03", "25P03")
 """Classes and codes (PostgreSQL manual, appendix A): connection, resources, operator, system, deadlock, lock."""
 
+DRIVER_ERRORS = (exc.SQLAlchemyError, ConnectionError, TimeoutError)
+"""What a connection in use may raise: drivers also raise the last two as they are."""
+
 _OF_HOME = re.compile(r"/\.(?:pgpass|pg_service\.conf|postgresql)\b")
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
@@ -40,7 +44,7 @@ def is_busy(error: BaseException) -> bool:
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether trying again later may help: drivers also raise bare ConnectionError and TimeoutError."""
+    """Whether trying again later may help; *error* is one of DRIVER_ERRORS."""
     if not isinstance(error, DBAPIError):
         return not isinstance(error, exc.SQLAlchemyError) or isinstance(error, exc.TimeoutError)
     if error.connection_invalidated:
@@ -48,10 +52,20 @@ def is_transient(error: Exception) -> bool:
     return _sqlite_code(error) in _SQLITE_TRANSIENT or state_of(error).startswith(_POSTGRESQL_TRANSIENT)
 
 
-def unavailable(error: Exception) -> Exception:
-    """What to raise for a failure that passes; a programmer's mistake stays what it is."""
+def raise_if_transient(error: Exception) -> None:
+    """Raise DatabaseUnavailable for a failure that passes; the caller raises any other one again."""
+    if is_transient(error):
+        raise_unavailable(error)
+
+
+def raise_unavailable(error: Exception) -> NoReturn:
+    """Raise DatabaseUnavailable because of *error*, which is raised as it is if it is a programmer's mistake."""
     if isinstance(error, (TypeError, ImportError)):
-        return error
+        raise error
+    raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> DatabaseUnavailable:
     if isinstance(error, exc.TimeoutError):
         return DatabaseUnavailable("Every database connection is in use.")
     state = state_of(error)
@@ -72,8 +86,10 @@ def _sqlite_code(error: BaseException) -> int | None:
 
 def driver_error(error: BaseException) -> BaseException:
     """The exception of the driver itself, below those that SQLAlchemy and we put around it."""
-    while not isinstance(error, DBAPIError) and isinstance(error.__cause__, Exception):
-        error = error.__cause__
+    seen = [error]  # causes may form a circle
+    while not isinstance(error, DBAPIError) and isinstance(cause := error.__cause__, Exception) and cause not in seen:
+        error = cause
+        seen.append(error)
     if isinstance(error, DBAPIError) and error.orig is not None:
         return getattr(error.orig, "driver_exception", error.orig)
     return error
