@@ -335,14 +335,29 @@ def test_sqlite_and_postgresql_are_accepted(url: str) -> None:
     assert url == settings(DATABASE_URL=url).database.url.get_secret_value()
 
 
+@pytest.mark.parametrize(
+    ("url", "direct", "reason"),
+    [
+        ("postgresql://db/x", "sqlite:////var/lib/x.db", "it is not the address of a PostgreSQL server"),
+        ("sqlite:///x.db", "postgresql://db/x", "it contradicts DATABASE_URL, which is SQLite"),
+    ],
+)
+def test_migrations_run_in_the_database_that_is_served(url: str, direct: str, reason: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings(DATABASE_URL=url, DATABASE_DIRECT_URL=direct)
+
+    assert f"DATABASE_DIRECT_URL: {reason}" in str(caught.value)
+    assert str(caught.value).endswith("; expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE (from environment)")
+
+
 DATABASES = "expected sqlite:///PATH (sqlite:////PATH when absolute) or postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 
 
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("mysql://u:hunter2@db/x", "it is the address of no database that the service knows"),
-        ("hunter2", "it is the address of no database that the service knows"),
+        ("mysql://u:hunter2@db/x", "it is not the address of a database that the service supports"),
+        ("hunter2", "it is not the address of a database that the service supports"),
         ("sqlite", "it names no database file (one in memory would be another for each connection)"),
         ("postgresql+asyncpg://u:hunter2@db/x", "it names a driver after '+', which the service chooses itself"),
         ("sqlite+aiosqlite:///x.db", "it names a driver after '+', which the service chooses itself"),

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from .environment import AppEnv
 from .groups import SettingsGroup
-from .secrets import DatabaseUrl, RedisUrl
+from .secrets import DatabaseUrl, PostgresqlUrl, RedisUrl, SecretUrl, is_sqlite_url
 from .values import HeaderNames, Hosts, Listener, LowerCase, Origins, Proxies, Switch
 
 
@@ -185,11 +185,11 @@ class DatabaseSettings(SettingsGroup):
         validation_alias="DATABASE_URL",
         description="Address of the database.",
     )
-    direct_url: DatabaseUrl | None = Field(
+    direct_url: PostgresqlUrl | None = Field(
         default=None,
         validation_alias="DATABASE_DIRECT_URL",
-        description="Address of the server itself where DATABASE_URL is that of PgBouncer in transaction mode: setting "
-        "it says so. Migrations use it.",
+        description="Set it where DATABASE_URL is that of PgBouncer in transaction mode, to the address of the server "
+        "itself, which migrations use.",
     )
     pool_size: int = Field(
         default=10,
@@ -234,13 +234,20 @@ class DatabaseSettings(SettingsGroup):
         description="How long one statement may run.",
     )
 
+    @field_validator("direct_url")
+    @classmethod
+    def _belongs_to_postgresql(cls, value: SecretUrl | None, info: ValidationInfo) -> SecretUrl | None:
+        if value and "url" in info.data and is_sqlite_url(info.data["url"]):
+            raise ValueError("it contradicts DATABASE_URL, which is SQLite: migrations would run in another database")
+        return value
+
     @property
     def migrations_url(self) -> str:
         """Where a session lasts longer than a transaction, as the lock of a migration must."""
         return (self.direct_url or self.url).get_secret_value()
 
     def warnings(self, app_env: AppEnv) -> Iterator[str]:
-        if app_env.hardened and self.url.get_secret_value().startswith("sqlite:"):
+        if app_env.hardened and is_sqlite_url(self.url):
             yield (
                 f"DATABASE_URL: SQLite in {app_env} keeps everything on the disk of one machine; "
                 "a second replica would not see it"

@@ -91,12 +91,23 @@ def _database_url(url: SecretUrl, info: ValidationInfo) -> SecretUrl:
     if scheme.partition("+")[0] in _DATABASES and "+" in scheme:
         raise ValueError("it names a driver after '+', which the service chooses itself")
     if scheme not in _DATABASES:
-        raise ValueError("it is the address of no database that the service knows")
+        raise ValueError("it is not the address of a database that the service supports")
     if scheme == "sqlite":
         _check_sqlite(url.get_secret_value())
     else:
         _check_postgresql(url.get_secret_value(), environment_of(info))
     return url
+
+
+def _not_sqlite(url: SecretUrl) -> SecretUrl:
+    if is_sqlite_url(url):
+        raise ValueError("it is not the address of a PostgreSQL server")
+    return url
+
+
+def is_sqlite_url(url: SecretUrl) -> bool:
+    """Whether *url*, which was validated, names a file of SQLite."""
+    return url.get_secret_value().lower().startswith("sqlite:")
 
 
 def _check_sqlite(url: str) -> None:
@@ -145,11 +156,14 @@ def _redis_url(url: SecretUrl, info: ValidationInfo) -> SecretUrl:
     return url
 
 
+_POSTGRESQL = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+
 DatabaseUrl = Annotated[
     SecretUrl,
     AfterValidator(_database_url),
-    Accepts("sqlite:///PATH (sqlite:////PATH when absolute) or postgresql://USER:PASSWORD@HOST:PORT/DATABASE"),
+    Accepts(f"sqlite:///PATH (sqlite:////PATH when absolute) or {_POSTGRESQL}"),
 ]
+PostgresqlUrl = Annotated[SecretUrl, AfterValidator(_database_url), AfterValidator(_not_sqlite), Accepts(_POSTGRESQL)]
 RedisUrl = Annotated[
     SecretUrl,
     AfterValidator(_redis_url),
