@@ -94,7 +94,10 @@ def parse_postgresql(url: str) -> PostgresqlAddress:
                     "write & as %26"
                 ) from None
             raise
-    _check_tls(address, kept)
+    if address.pooled:
+        _check_pooled(address)
+    if address.verify_by_system:
+        _check_tls(kept)
     if address.target_session_attrs is None and len(hosts) > 1:
         address.target_session_attrs = "read-write"
     query = urlencode(kept)
@@ -168,7 +171,7 @@ def _connect_timeout(address: PostgresqlAddress, _kept: dict[str, str], value: s
 
 def _target(address: PostgresqlAddress, _kept: dict[str, str], value: str) -> None:
     if value not in {"any", "read-write", "primary"}:
-        raise ValueError(f"target_session_attrs={value} is for reading alone: write target_session_attrs=read-write")
+        raise ValueError(f"target_session_attrs={value} does not ask for a server that takes writes: write read-write")
     address.target_session_attrs = value
 
 
@@ -231,15 +234,17 @@ _MAPPED: dict[str, Callable[[PostgresqlAddress, dict[str, str], str], None]] = {
 }
 
 
-def _check_tls(address: PostgresqlAddress, kept: dict[str, str]) -> None:
-    if address.pooled and set(address.settings) - {"application_name"}:
-        name = min(set(address.settings) - {"application_name"})
+def _check_pooled(address: PostgresqlAddress) -> None:
+    if "options" in address.settings:
+        raise ValueError("options cannot be sent to PgBouncer: set each in the server, by ALTER ROLE ... SET NAME")
+    if "search_path" in address.settings:
         raise ValueError(
-            f"{'schema' if name == 'search_path' else name} cannot be told to PgBouncer: set it in the server, by "
-            "ALTER ROLE ... SET search_path"
+            "a schema cannot be sent to PgBouncer: set it in the server, by ALTER ROLE ... SET search_path"
         )
-    if not address.verify_by_system:
-        return
+
+
+def _check_tls(kept: dict[str, str]) -> None:
+    """For a server whose certificate is checked with those that the machine trusts."""
     if kept.pop("sslmode", "verify-full") != "verify-full":  # as in libpq
         raise ValueError("sslrootcert=system checks the name of the host as well: write sslmode=verify-full")
     if beside := {"sslcrl", "ssl_min_protocol_version", "ssl_max_protocol_version"} & set(kept):

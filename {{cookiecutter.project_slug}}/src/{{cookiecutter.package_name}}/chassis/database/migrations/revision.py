@@ -33,7 +33,7 @@ async def write(schema: Schema, message: str, *, empty: bool = False) -> bool:
     """As `write_revision`, for callers with an event loop."""
     words = " ".join(message.replace("\\", "/").replace('"', "'").split())  # it stands in a docstring
     if not re.search(r"\w", words):
-        raise MigrationFailed(f"say in words what the migration does: {message!r} would name no file")
+        raise MigrationFailed(f'{message!r} does not say what the migration does: write makemigration "create orders"')
     try:
         return await _written(schema, words, empty=empty)
     except MigrationFailed:
