@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import bindparam, delete, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
+from ..database.failures import state_of
 from ..errors import IdempotencyKeyInUse
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class IdempotencyKeys:
         try:
             await self._insert(session, scope, StoredResponse(fingerprint, 0, [], b""))
         except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+            if state_of(error) == _LOCK_NOT_AVAILABLE:
                 raise IdempotencyKeyInUse from None
             raise
         await session.execute(text("SET LOCAL lock_timeout TO DEFAULT"))

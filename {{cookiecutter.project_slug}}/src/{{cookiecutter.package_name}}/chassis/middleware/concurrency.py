@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Never
 import structlog
 
 from ..errors import Overloaded
+from ..shapes.headers import BODYLESS_STATUSES
 from .instrumentation import QUIET_ROUTES
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 LOG_SECONDS = 10.0
 """So often is a limit named in the log while it rejects."""
-BODYLESS_STATUSES = frozenset({204, 205, 304})
+NO_STREAM_STATUSES = BODYLESS_STATUSES | {205}
 
 _log = structlog.get_logger("chassis.middleware.concurrency")
 
@@ -88,7 +89,7 @@ class Places:
             if name == b"content-length":
                 self.leave(exchange)
                 return
-        if start["status"] in BODYLESS_STATUSES:
+        if start["status"] in NO_STREAM_STATUSES:
             self.leave(exchange)
         else:
             self.becomes_stream(exchange)

@@ -1,8 +1,8 @@
 """The one path of failure: every exception becomes problem details, and an unexpected one a single log event.
 
-It stands just inside the observation of the request and outside the guards, so that what they reject takes this path
-too. (An `Exception` handler of Starlette runs outside all middleware and raises again: the request id would be gone
-and the server would log a second traceback.)
+It stands just inside the instrumentation and outside the limits, so that what they reject takes this path too. (An
+`Exception` handler of Starlette runs outside all middleware and raises again: the request id would be gone and the
+server would log a second traceback.)
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from .. import errors
 from ..metrics import UNMATCHED, route_of
 from ..shapes import problem
+from ..shapes.headers import BODYLESS_STATUSES, CONTENT_FIELDS
 from .websocket_errors import WebSocketErrors
 
 if TYPE_CHECKING:
@@ -35,10 +36,7 @@ ROUTER_DETAILS = {
     405: "The Allow header names the methods that this path has.",
 }
 
-BODYLESS_STATUSES = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
-
 _PHRASES = frozenset(status.phrase for status in HTTPStatus)
-_OF_CONTENT = frozenset({b"content-type", b"content-length", b"transfer-encoding"})
 
 _log = structlog.get_logger("chassis.middleware.errors")
 
@@ -46,7 +44,7 @@ _log = structlog.get_logger("chassis.middleware.errors")
 class ErrorMiddleware:
     """ASGI middleware.
 
-    *on_exception* is told each unexpected exception with its scope; *debug* adds message and frames to the document;
+    *on_exception* is called with each unexpected exception and its scope; *debug* adds message and frames to the document;
     *origins* are those whose web pages may open websockets, besides the service's own.
     """
 
@@ -186,7 +184,7 @@ def _of_http_exception(error: HTTPException, route: str) -> _Rejection:
         problem.type_for_status(error.status_code),
         detail=detail,
         status=error.status_code,
-        headers=tuple(pair for pair in headers if pair[0] not in _OF_CONTENT),
+        headers=tuple(pair for pair in headers if pair[0] not in CONTENT_FIELDS),
     )
 
 

@@ -17,24 +17,20 @@ from ..context import request_id as current_request_id
 from ..context import trace_id as current_trace_id
 from ..errors import ClientGone
 from ..metrics import route_of
-from ..shapes.headers import completed
+from ..shapes.headers import CONTENT_FIELDS, completed
 from ..shapes.operations import LIVE_PATH, METRICS_PATH, READY_PATH
 from ..shapes.problem import CONTENT_TYPE, INTERNAL, ProblemDetails, type_for_status
-from .websockets import WebSocketInstrumentation
+from .websockets import CLIENT_CLOSED_REQUEST, WebSocketInstrumentation
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from ..metrics import RequestMetrics
 
-CLIENT_CLOSED_REQUEST = 499
-"""The status that nginx gave to a client which left before its response; it stands only in logs and metrics."""
-
 QUIET_ROUTES = frozenset({LIVE_PATH, READY_PATH, METRICS_PATH})
 """Asked every few seconds by machines: counted like all others, logged at debug."""
 
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
-_OF_CONTENT = frozenset({b"content-type", b"content-length", b"transfer-encoding"})
 
 
 class AccessLine(Protocol):
@@ -198,7 +194,7 @@ def _as_problem(start: Message, problems: ProblemDetails, request_id: str) -> tu
     status = start["status"]
     body = problems.body(type_for_status(status), instance=request_id, status=status)
     headers = [
-        *(pair for pair in start.get("headers", ()) if pair[0] not in _OF_CONTENT),
+        *(pair for pair in start.get("headers", ()) if pair[0] not in CONTENT_FIELDS),
         (b"content-type", CONTENT_TYPE),
         (b"content-length", str(len(body)).encode()),
     ]

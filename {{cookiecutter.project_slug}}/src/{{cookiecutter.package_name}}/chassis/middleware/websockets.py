@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SWITCHING_PROTOCOLS = 101
 CLIENT_CLOSED_REQUEST = 499
+"""The status that nginx gave to a client which left before its response; it stands only in logs and metrics."""
 
 
 class WebSocketInstrumentation:

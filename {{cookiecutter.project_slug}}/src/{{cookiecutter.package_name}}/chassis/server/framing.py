@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from ..shapes.headers import BODYLESS_STATUSES
 from .fields import KNOWN_LINES, checked_line
 
-BODYLESS_STATUSES: Final = frozenset({204, 304})
 NO_CONTENT: Final = 204
 OWN_FIELDS: Final = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
 """Between the server and the next hop, and so none of the application's business."""

@@ -51,6 +51,11 @@ _NOT_MODIFIED_HEADERS: Pairs = ((b"x-content-type-options", b"nosniff"),)
 TRANSPORT_SECURITY = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 """Sent over TLS alone; RFC 6797, section 7.2, forbids it elsewhere."""
 
+CONTENT_FIELDS = frozenset({b"content-type", b"content-length", b"transfer-encoding"})
+"""They describe a body, and so leave with the one that is replaced."""
+BODYLESS_STATUSES = frozenset({204, 304})
+"""Without a body, whatever the headers say (RFC 9112, section 6.3)."""
+
 _VALIDATORS = frozenset({b"etag", b"last-modified"})
 _PAGES = frozenset({b"text/html", b"application/xhtml+xml", b"image/svg+xml", b"text/xml", b"application/xml"})
 _DATA = frozenset({b"", b"application/json", b"text/plain", b"text/event-stream"})

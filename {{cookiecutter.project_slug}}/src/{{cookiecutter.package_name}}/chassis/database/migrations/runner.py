@@ -117,13 +117,7 @@ def comparison(connection: Connection, schema: Schema) -> dict[str, Any]:
 def _engine(url: URL | PostgresqlAddress, lock_timeout_seconds: float) -> AsyncEngine:
     if not isinstance(url, PostgresqlAddress):
         # Foreign keys are off because a batch migration replaces tables; `_run` checks them at the end.
-        limits = Limits(
-            pool_size=1,
-            max_overflow=0,
-            pool_timeout_seconds=lock_timeout_seconds,
-            statement_timeout_seconds=0.0,
-        )
-        return sqlite_writer(url, limits, foreign_keys=False)
+        return sqlite_writer(url, _LIMITS.single(lock_timeout_seconds), foreign_keys=False)
     return postgresql(
         url, _LIMITS, application_name="migrate", settings={"lock_timeout": str(round(lock_timeout_seconds * 1000))}
     )
