@@ -5,12 +5,12 @@ from __future__ import annotations
 import resource
 from collections import Counter
 from contextlib import suppress
-from ipaddress import IPv6Address
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from ..rate_limits import subscriber
 from ..shapes import problem
 from .rejection import Rejected
 
@@ -25,8 +25,6 @@ RESERVED_DESCRIPTORS: Final = 64
 SECONDS_BETWEEN_LINES: Final = 10.0
 OTHERS_SECONDS: Final = 60.0
 """How long the number of descriptors that are no connections is believed."""
-IPV6_HOST_BITS: Final = 64
-"""A host has so large a network to itself, and may take any address in it."""
 
 
 class Admission:
@@ -65,7 +63,7 @@ class Admission:
         """Forget a connection that has ended."""
         self.open -= 1
         if connection.state.max_connections_per_address:
-            key = _network(connection.client)
+            key = _key(connection.client)
             self._addresses[key] -= 1
             if not self._addresses[key]:
                 del self._addresses[key]
@@ -108,7 +106,7 @@ class Admission:
         return False
 
     def _has_place(self, connection: Connection) -> bool:
-        per_address, key = connection.state.max_connections_per_address, _network(connection.client)
+        per_address, key = connection.state.max_connections_per_address, _key(connection.client)
         self._addresses[key] += 1
         if self._addresses[key] <= per_address:
             return True
@@ -129,10 +127,6 @@ class Admission:
             log.warning(event, reason=reason, shed=self.shed[reason], open_connections=self.open, **fields)
 
 
-def _network(client: tuple[str, int] | None) -> str:
-    """What counts as one address: of IPv6, the network that a host has to itself."""
-    address = client[0] if client else ""
-    if ":" not in address:
-        return address
-    network = int(IPv6Address(address.partition("%")[0])) >> IPV6_HOST_BITS << IPV6_HOST_BITS
-    return f"{IPv6Address(network)}/{128 - IPV6_HOST_BITS}"
+def _key(client: tuple[str, int] | None) -> str:
+    """What the connections of *client* are counted under."""
+    return subscriber(client[0]) if client else ""
