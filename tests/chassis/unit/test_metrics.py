@@ -68,7 +68,7 @@ def test_what_a_gauge_says_is_read_by_its_name() -> None:
 
 def test_the_build_is_a_sample_with_labels() -> None:
     metrics = Metrics()
-    metrics.tell_build(version="1.2.3", python="3.11.7")
+    metrics.set_build_info(version="1.2.3", python="3.11.7")
 
     assert b'build_info{python="3.11.7",version="1.2.3"} 1.0' in metrics.exposition()
 

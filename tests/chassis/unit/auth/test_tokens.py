@@ -81,13 +81,13 @@ def test_the_previous_key_is_read_and_never_signs() -> None:
         make(new).read_access(access(make()))
 
 
-def test_a_buried_token_is_dead_without_another_look() -> None:
+def test_a_revoked_token_is_rejected_without_another_look() -> None:
     tokens = make()
     token = access(tokens)
     tokens.read_access(token)
     tokens.reject(token)
 
-    with pytest.raises(TokenRejected, match="dead before"):
+    with pytest.raises(TokenRejected, match="revoked before"):
         tokens.read_access(token)
 
 

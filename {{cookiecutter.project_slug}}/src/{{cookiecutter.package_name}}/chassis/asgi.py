@@ -58,7 +58,7 @@ class LazyApplication:
                 last["type"] = "lifespan.shutdown.failed"
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
-        except Exception as error:  # noqa: BLE001 - it is logged, and the server is told
+        except Exception as error:  # noqa: BLE001 - it is logged, and sent to the server
             last["message"] = str(error)
         else:
             last["type"] = "lifespan.shutdown.complete"

@@ -84,7 +84,7 @@ def new_process(service: Service, settings: Settings, writer: LogWriter) -> Proc
         if error is not None:
             reporter.report(error, where=where)
 
-    metrics.tell_build(
+    metrics.set_build_info(
         service=service.name, version=service.version, chassis=chassis_version(), python=python_version()
     )
     lifecycle = Lifecycle(exits_on_unhandled=settings.server.unhandled_errors == "exit")

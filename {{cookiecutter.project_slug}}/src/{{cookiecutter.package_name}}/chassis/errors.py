@@ -24,6 +24,7 @@
     ConfigurationError           the service is put together wrongly: its owner has to mend it before it can start
     ClientGone                   the client left before its response was whole
     SchemaOutdated               the start fails: `migrate` has to run first
+    StartupFailed                the start fails for a reason outside the code, with a hint what to do
     ResponseAborted              a failure after the response began: already logged, the server only cuts the connection
 
 Services raise these; controllers do not catch them. `detail` is shown to the client, so it never holds a secret or
@@ -78,7 +79,7 @@ class ServiceError(Exception):
     """The root of what this service raises on purpose; `detail` is written for the client."""
 
     problem: ClassVar[ProblemType] = problems.CLIENT_ERROR
-    """What clients are told that it is; the status stands in it."""
+    """What clients see of it; the status stands in it."""
     retry_after_seconds: int | None = None
     """When the same request may succeed, for a rejection that passes."""
 
@@ -114,7 +115,7 @@ class Unauthenticated(ServiceError):
 
 
 class Forbidden(ServiceError):
-    """The caller is known, and is not among those who may do this."""
+    """The caller is authenticated, and is not among those who may do this."""
 
     problem = problems.FORBIDDEN
 

@@ -21,7 +21,7 @@ class Phase(IntEnum):
     DRAINING = 2
     """Readiness responds with 503; ordinary requests are still served."""
     STOPPING = 3
-    """The drain delay is over: endless streams say goodbye and end."""
+    """The drain delay is over: endless streams send their last event and end."""
 
 
 class _Stopping(Exception):

@@ -226,7 +226,7 @@ class Metrics:
         """Count an unexpected exception under the template of the route that it came from."""
         self.exceptions.labels(route_of(scope), type(error).__name__).inc()
 
-    def tell_build(self, **labels: str) -> None:
+    def set_build_info(self, **labels: str) -> None:
         """Export what runs as the labels of `build_info`, whose value is 1."""
         Info("build", "What runs: the service's version and those of its platform.", registry=self.registry).info(
             labels

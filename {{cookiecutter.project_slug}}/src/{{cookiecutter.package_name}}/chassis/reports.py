@@ -1,4 +1,4 @@
-"""The hook of an error tracker: told of each unexpected exception, and never the cause of another one."""
+"""The hook of an error tracker: called with each unexpected exception, and never the cause of another one."""
 
 from __future__ import annotations
 

@@ -177,4 +177,4 @@ class Service:
     """The folder of the schema's revisions."""
     logging: Logging = Logging()
     on_error: OnError | None = None
-    """Told of each unexpected exception, with what is known of where: the hook of an error tracker."""
+    """Called with each unexpected exception and what is known of where: the hook of an error tracker."""

@@ -1,4 +1,4 @@
-"""Threads that the process cannot do without, told apart from those that a service or a library starts."""
+"""Threads that the process cannot do without, apart from those that a service or a library starts."""
 
 from __future__ import annotations
 

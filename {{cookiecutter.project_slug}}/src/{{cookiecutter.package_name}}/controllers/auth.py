@@ -49,7 +49,7 @@ class AuthController:
         tags=_TAGS,
     )
     async def register(self, request: Request) -> Response:
-        client = await self._admitted(request)
+        client = await self._counted_client(request)
         user = await self._authentication.register(await read_body(request, UserCreate), client)
         return json_response(user, status=201, headers={"Location": f"/api/users/{user.id}"})
 
@@ -62,7 +62,7 @@ class AuthController:
         tags=_TAGS,
     )
     async def log_in(self, request: Request) -> Response:
-        client = await self._admitted(request)
+        client = await self._counted_client(request)
         credentials = await read_body(request, Credentials)
         return json_response(await self._authentication.log_in(credentials, client))
 
@@ -76,7 +76,7 @@ class AuthController:
         tags=_TAGS,
     )
     async def refresh(self, request: Request) -> Response:
-        client = await self._admitted(request)
+        client = await self._counted_client(request)
         token = (await read_body(request, RefreshRequest)).refresh_token.get_secret_value()
         return json_response(await self._authentication.refresh(token, client))
 
@@ -110,15 +110,15 @@ class AuthController:
         tags=_TAGS,
     )
     async def change_password(self, request: Request) -> Response:
-        await self._admitted(request)
+        await self._counted_client(request)
         change = await read_body(request, PasswordChange)
         await self._authentication.change_password(current_caller.get(), change)
         return Response(status_code=204)
 
-    async def _admitted(self, request: Request) -> str:
+    async def _counted_client(self, request: Request) -> str:
         """The client's address, whose request is counted before its body is read."""
         client = client_of(request)
-        await self._authentication.admit(client)
+        await self._authentication.count_request(client)
         return client
 
 

@@ -48,7 +48,7 @@ class Account(Base):
     role: Mapped[str] = mapped_column(default=Role.USER)
     active: Mapped[bool] = mapped_column(default=True)
     version: Mapped[int] = mapped_column(default=0)
-    """Grows with each change of role or activity; tokens from before one are dead."""
+    """Grows with each change of role or activity; tokens from before one are revoked."""
 
 
 class Session(Base):
@@ -70,7 +70,7 @@ class Session(Base):
 
 
 class Credentials(BaseModel):
-    """Who logs in; whether either is right is not told apart."""
+    """An e-mail and a password to log in with; a rejection does not say which of them is wrong."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -92,4 +92,4 @@ class UserItems(Items[UserOut]):
 
 
 LISTS = (UserPage, UserCursorPage, UserItems)
-"""The answers to a query of the list."""
+"""The responses to a query of the list."""

@@ -62,7 +62,7 @@ def attempt_limits(*, by_account_and_address: int, by_address: int, requests: in
 
 
 class Authentication:
-    """Raises Unauthenticated, TooManyRequests, DatabaseUnavailable, and Unavailable when tries cannot be counted.
+    """Raises Unauthenticated, TooManyRequests, DatabaseUnavailable, and Unavailable when attempts cannot be counted.
 
     *client* is the address that asks.
     """
@@ -87,7 +87,7 @@ class Authentication:
         self._attempts = attempts
         self._decoy = ""
 
-    async def admit(self, client: str) -> None:
+    async def count_request(self, client: str) -> None:
         """Count a request to a route that takes a credential, before its body is read."""
         await self._reserve(counts_of(REQUESTS, client), client)
 
@@ -152,7 +152,7 @@ class Authentication:
         return rotation.pair
 
     async def log_out(self, claims: Claims, client: str) -> None:
-        """End the session: its tokens are dead from the next request on."""
+        """End the session: its tokens are rejected from the next request on."""
         await self._sessions.end(claims)
         _log.info("logout", user=claims.user_id, client=client, outcome="ok")
 
@@ -207,7 +207,7 @@ class Authentication:
         if reason := _revocation(claims, state):
             self._tokens.reject(token)
             raise self.rejection(reason, client, user=claims.user_id)
-        assert state is not None  # noqa: S101 - a state that is not dead is there
+        assert state is not None  # noqa: S101 - a token of no state is revoked
         return Caller(claims.user_id, state.role, client), claims
 
     def rejection(self, reason: str, client: str, *, user: str = "") -> Unauthenticated:
@@ -216,20 +216,20 @@ class Authentication:
         return Unauthenticated("The token is not accepted.", challenge=INVALID_TOKEN)
 
     async def _reserve(self, counts: Sequence[Count], client: str, *, user: str = "") -> Reservation:
-        """Count what is tried. Raises TooManyRequests, and Unavailable.
+        """Count an attempt. Raises TooManyRequests, and Unavailable.
 
         Strangers that guess from everywhere do not lock an owner out: the limit across all addresses is not for one
         that a live session of the account was last used from. The other limits are.
         """
         reserved = await self._attempts.reserve(counts)
-        if reserved.exceeded == BY_ACCOUNT and await self._is_at_home(counts[-1].key, client):
+        if reserved.exceeded == BY_ACCOUNT and await self._is_known_network(counts[-1].key, client):
             reserved = await self._attempts.reserve(counts[:-1])
         if reserved.exceeded:
             report_limit(reserved.exceeded, client, user=user)
-            raise TooManyRequests("Too many tries.", retry_after_seconds=ceil(reserved.seconds))
+            raise TooManyRequests("Too many attempts.", retry_after_seconds=ceil(reserved.seconds))
         return reserved
 
-    async def _is_at_home(self, email: str, client: str) -> bool:
+    async def _is_known_network(self, email: str, client: str) -> bool:
         row = await self._database.fetch_one(_BY_EMAIL, {"email": email})
         return row is not None and await self._sessions.has_live(row.id, client)
 
@@ -241,7 +241,7 @@ class Authentication:
 
 
 def _digest(text: str) -> str:
-    """What tries with a *text* that is no address, and may be long, are counted under; no user has it."""
+    """What attempts with a *text* that is no address, and may be long, are counted under; no user has it."""
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

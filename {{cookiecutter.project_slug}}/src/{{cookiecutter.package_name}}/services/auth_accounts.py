@@ -1,4 +1,4 @@
-"""The state of accounts: who may do what, who is locked out, and which tokens are dead because of it."""
+"""The state of accounts: who may do what, who is locked out, and which tokens are revoked by it."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Accounts:
         """Keep admins from taking over their superiors, and thieves of a token from setting a password."""
         caller = current_caller.get()
         if caller.user_id == user_id and "password" in fields:
-            _reject(caller, user_id, "the password without the present one")
+            _log_denied(caller, user_id, "the password without the present one")
             wrong = FieldError("/password", "is changed at /api/auth/password, which asks for the present one")
             raise Invalid("The body is wrong.", (wrong,))
         if "password" in fields:
@@ -120,7 +120,7 @@ class Accounts:
         superadmin may all of it but for the first.
         """
         if caller.user_id == user_id:
-            _reject(caller, user_id, "the own role or activity")
+            _log_denied(caller, user_id, "the own role or activity")
             raise Forbidden("You cannot change your own role or activity: ask another admin.")
         values = changes.model_dump(include=changes.model_fields_set)
         await self.forget(user_id)
@@ -133,7 +133,7 @@ class Accounts:
                 await _write(session, user_id, values)
         finally:
             await self.forget(user_id)
-        _tell(caller, user_id, before, values)
+        _log_changes(caller, user_id, before, values)
 
 
 _EVENTS = {"password": "password changed", "email": "e-mail changed"}
@@ -159,7 +159,7 @@ async def _locked(session: AsyncSession, user_id: str) -> _Locked | None:
     return _Locked(row.role, bool(row.active)) if row else _Locked()
 
 
-def _tell(caller: Caller, user_id: str, before: _Locked, values: dict[str, Any]) -> None:
+def _log_changes(caller: Caller, user_id: str, before: _Locked, values: dict[str, Any]) -> None:
     """One event for each thing that is other than before."""
     by = caller.user_id or "command line"
     common = {"user": user_id, "by": by, "client": caller.client, "outcome": "changed"}
@@ -176,11 +176,11 @@ COMMAND_LINE = Caller(role=Role.SUPERADMIN)
 def _require_superior(caller: Caller, user_id: str, *roles: Role) -> None:
     """Raise Forbidden unless *caller* stands above each of *roles*, or is a superadmin."""
     if caller.role != Role.SUPERADMIN and any(role.rank >= Role(caller.role).rank for role in roles):
-        _reject(caller, user_id, "not a superior")
+        _log_denied(caller, user_id, "not a superior")
         raise Forbidden("Only a superadmin may do this to an admin, or make one.")
 
 
-def _reject(caller: Caller, target: str, reason: str) -> None:
+def _log_denied(caller: Caller, target: str, reason: str) -> None:
     _log.warning(
         "access denied",
         user=caller.user_id,

@@ -105,7 +105,7 @@ class Sessions:
         return bool(await self._database.fetch_all(_LIVE, of_network))
 
     async def end(self, claims: Claims) -> None:
-        """Kill every token of the session, at once."""
+        """Revoke every token of the session, at once."""
         await self._accounts.forget(claims.user_id)
         async with self._database.transaction() as session:
             await session.execute(delete(Session).where(Session.id == claims.session_id))

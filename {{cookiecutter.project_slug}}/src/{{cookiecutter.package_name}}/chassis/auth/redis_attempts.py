@@ -1,6 +1,6 @@
 """How often one may try, counted in Redis for all processes together.
 
-Without a reply of Redis no attempt is admitted: guessing passwords must not become free because a server is down.
+Without a reply of Redis no attempt is accepted: guessing passwords must not become free because a server is down.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ ALGORITHM = "HS256"
 MAX_TOKEN_CHARACTERS = 2048
 REQUIRED = ["iss", "aud", "sub", "iat", "exp", "jti"]
 MAX_REMEMBERED = 4096
-"""How many tokens are remembered as good, and how many as dead, at half a kilobyte each."""
+"""How many tokens are remembered as good, and how many as revoked, at half a kilobyte each."""
 MAX_SKEW_SECONDS = 60
 """How far the clocks of two machines that share a key may be apart."""
 
@@ -93,7 +93,7 @@ class Tokens:
         claims = self._verified.get(token)
         if claims is None:
             if token in self._rejected:
-                raise TokenRejected("dead before")
+                raise TokenRejected("revoked before")
             claims = self._verified[token] = self.read(self.access, token)
             if len(self._verified) > MAX_REMEMBERED:
                 self._verified.popitem(last=False)
@@ -103,7 +103,7 @@ class Tokens:
         return claims
 
     def reject(self, token: str) -> None:
-        """Remember that *token* is dead, which it stays: asking about it again costs nothing."""
+        """Remember that *token* is revoked, which it stays: asking about it again costs nothing."""
         self._verified.pop(token, None)
         self._rejected[token] = None
         if len(self._rejected) > MAX_REMEMBERED:

@@ -64,7 +64,7 @@ class Database:
         on_wait: Callable[[float], None] | None = None,
         on_statement: Callable[[float], None] | None = None,
     ) -> None:
-        """*on_wait* is told the seconds that a caller waited for a connection, *on_statement* those of a statement."""
+        """*on_wait* gets the seconds that a caller waited for a connection, *on_statement* those of a statement."""
         self._on_wait = on_wait
         self._url = parse_url(url, pooled=pooled)
         self._address = SecretUrl(url).masked()
@@ -89,7 +89,7 @@ class Database:
             self._reader = postgresql(self._url, limits, application_name=application_name, autocommit=True)
             self._writer = transactional(self._reader)
             self._pools = [_pool(self._writer)]
-            hear_of_full_disk(self._reader, self._degradation.refused)
+            hear_of_full_disk(self._reader, self._degradation.record_full_disk)
         self._probe = Probe(self._url, limits, application_name=application_name)
         if on_statement is not None:
             for each in self.engines:
@@ -206,7 +206,7 @@ class Database:
                 wrote = self._degradation and await self._degradation.has_written(session)
                 await session.commit()
                 if wrote:
-                    self._degradation.stored()
+                    self._degradation.record_write()
             except DRIVER_ERRORS as error:
                 raise_if_transient(error)
                 raise

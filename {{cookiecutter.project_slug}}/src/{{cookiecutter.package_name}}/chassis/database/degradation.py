@@ -19,28 +19,28 @@ _HAS_WRITTEN = text("SELECT txid_current_if_assigned() IS NOT NULL")
 class Degradation:
     """Begins with the first write that the server has no space for; ends with one that is stored later.
 
-    A small write may fit where a larger one does not: it ends no sooner than *least_seconds* after the last refusal.
+    A small write may fit where a larger one does not: it ends no sooner than *least_seconds* after the last rejection.
     """
 
     def __init__(self, *, least_seconds: float = 10.0) -> None:
         self._least_seconds = least_seconds
-        self._refused_at: float | None = None
+        self._rejected_at: float | None = None
 
     def __bool__(self) -> bool:
-        return self._refused_at is not None
+        return self._rejected_at is not None
 
-    def refused(self) -> None:
-        """The server has just said that its disk is full."""
-        if self._refused_at is None:
+    def record_full_disk(self) -> None:
+        """Record that the server has just rejected a write because its disk is full."""
+        if self._rejected_at is None:
             _log.warning("database degraded", reason="the server's disk is full: writes fail, reads go on")
-        self._refused_at = monotonic()
+        self._rejected_at = monotonic()
 
     async def has_written(self, session: AsyncSession) -> bool:
         """Whether the transaction of *session* stores something; asked only while degraded."""
-        return self._refused_at is not None and bool(await session.scalar(_HAS_WRITTEN))
+        return self._rejected_at is not None and bool(await session.scalar(_HAS_WRITTEN))
 
-    def stored(self) -> None:
-        """A transaction that wrote was committed."""
-        if self._refused_at is not None and monotonic() - self._refused_at >= self._least_seconds:
-            self._refused_at = None
+    def record_write(self) -> None:
+        """Record that a transaction that wrote was committed."""
+        if self._rejected_at is not None and monotonic() - self._rejected_at >= self._least_seconds:
+            self._rejected_at = None
             _log.info("database no longer degraded")

@@ -1,4 +1,4 @@
-"""What a failure of the database means: whether it passes, what clients are told, and an operator's line for it."""
+"""What a failure of the database means: whether it is transient, the error for clients, the reason for operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a pooled connection reaches a PostgreSQL that takes writes: told before it is used, and by its errors."""
+"""Whether a pooled connection reaches a PostgreSQL that takes writes: asked before its use, and seen in its errors."""
 
 from __future__ import annotations
 

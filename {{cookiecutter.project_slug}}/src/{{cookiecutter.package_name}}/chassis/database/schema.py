@@ -1,4 +1,4 @@
-"""Whether the database's schema is the one that this version needs, told without Alembic."""
+"""Whether the database's schema is the one that this version needs, found without Alembic."""
 
 from __future__ import annotations
 

@@ -136,5 +136,5 @@ class DocumentationController:
 def _edition() -> str:
     """A text that differs whenever an asset does; sizes and times stand for the big files, so none is read here."""
     stats = [(swagger_ui.static_path / name).stat() for name in ASSETS]
-    told = repr([(stat.st_size, stat.st_mtime_ns) for stat in stats]).encode()
-    return hashlib.sha256(START_SCRIPT + told).hexdigest()[:16]
+    files = repr([(stat.st_size, stat.st_mtime_ns) for stat in stats]).encode()
+    return hashlib.sha256(START_SCRIPT + files).hexdigest()[:16]

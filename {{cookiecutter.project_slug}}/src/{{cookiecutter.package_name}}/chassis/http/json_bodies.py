@@ -28,7 +28,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
 async def check_json(body: bytes, limits: BodyLimits) -> None:
     """Reject what is not JSON (RFC 8259), is above *limits*, or has duplicate keys, which others may read differently.
 
-    Raises ContentTooLarge and MalformedRequest. orjson rejects NaN, numbers without end and lone surrogates.
+    Raises ContentTooLarge and MalformedRequest. orjson rejects NaN, Infinity and lone surrogates.
     """
     scan = await _scanned(body, limits)
     try:
@@ -142,7 +142,7 @@ def _keys(document: object) -> int:
 
 
 def _reject_duplicate_keys(body: bytes) -> None:
-    """Find out which key it is. No number is converted: Python refuses those of more than 4,300 digits."""
+    """Find out which key it is. No number is converted: Python rejects those of more than 4,300 digits."""
     try:
         json.loads(body, object_pairs_hook=_object, parse_int=len, parse_float=len)
     except _DuplicateKey as error:

@@ -1,4 +1,4 @@
-"""What machines and their keepers ask: who are you, are you alive, are you ready, how are you doing."""
+"""The endpoints for operations: the service's identity, liveness, readiness and metrics."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def protect(routes: Iterable[object], authorizer: Authorizer | None, server: Ser
                 )
         _require_description(route)
         if server.app_env.hardened:
-            _refuse_debug(route)
+            _reject_debug(route)
         route.protect(authorizer)
 
 
@@ -72,7 +72,7 @@ def _require_description(route: ProtectedRoute) -> None:
             raise ConfigurationError(f"{method} {route.path} has no description: put @describe(...) on its handler")
 
 
-def _refuse_debug(route: ProtectedRoute) -> None:
+def _reject_debug(route: ProtectedRoute) -> None:
     if not isinstance(route, Mount):
         return
     for path, app in _applications(route.path, route.app):

@@ -47,7 +47,7 @@ class Stream:
         return len(lines)
 
     def close(self) -> None:
-        """It is whose who opened it."""
+        """The stream stays open: its opener closes it."""
 
 
 class Descriptor:

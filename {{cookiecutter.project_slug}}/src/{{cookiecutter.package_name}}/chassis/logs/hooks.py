@@ -20,7 +20,8 @@ class UnhandledExceptionHooks:
     """Handlers for what escapes the main thread, other threads, finalisers and the event loop.
 
     *on_unhandled* is called once per exception, with the place (`main`, `thread`, `finaliser` or `loop`). *on_death* is
-    told when it ended a thread that the process cannot do without; the other places are those of a request's leftovers.
+    called when it ended a thread that the process cannot do without; the other places are those of a request's
+    leftovers.
     """
 
     def __init__(
@@ -80,5 +81,5 @@ class UnhandledExceptionHooks:
             _log.error("unhandled exception", place=place, message=message, exc_info=error, **details)
             if self._on_unhandled is not None:
                 self._on_unhandled(place, error)
-        except Exception:  # noqa: BLE001, S110 - nothing is left that could be told
+        except Exception:  # noqa: BLE001, S110 - nothing is left to report it to
             pass

@@ -1,6 +1,6 @@
 """Every line of this process's log, from structlog and from the standard library, in one shape to one writer.
 
-What a line holds is `log_lines`, what it hides `log_masking`, how it leaves the process `log_writer`.
+What a line holds is `lines`, what it hides `masking` and `assignments`, how it leaves the process `writer`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The way of a finished line out of the process, without ever holding up who logs.
 
-Each destination (stdout, LOG_FILE, its file of errors) is a lane of its own: a bounded queue and one daemon thread. A
+Each destination (stdout, LOG_FILE, its file of errors) has a queue of its own: a bounded one and one daemon thread. A
 reader of stdout that has stopped reading, or a disk that hangs, therefore stops its own thread and nothing else; the
-lane fills up and then drops, and counts, what it cannot take. The threads are daemons, so a blocked one does not hold
+queue fills up and then drops, and counts, what it cannot take. The threads are daemons, so a blocked one does not hold
 the process when it ends.
 
 The line of a request is queued as its fields and built by these threads, many in a row: in the middle of a request,
@@ -44,8 +44,8 @@ class Destination(Protocol):
 class LogQueue:
     """A queue of at most *max_messages* lines and *max_bytes* bytes, and the thread that empties it.
 
-    *finish* makes bytes of a queued line; one that it fails on is dropped. *on_failure* is told why the destination
-    takes no more, once until it does again.
+    *finish* makes bytes of a queued line; one that it fails on is dropped. *on_failure* gets the reason why the
+    destination takes no more, once until it does again.
     """
 
     def __init__(  # noqa: PLR0913 - one value for each property of a queue
@@ -163,25 +163,25 @@ class LogWriter:
     @property
     def dropped(self) -> int:
         """How many lines did not reach a destination; a line lost in two places counts twice."""
-        return sum(lane.dropped for lane in (*self._everything, *self._errors))
+        return sum(queue.dropped for queue in (*self._everything, *self._errors))
 
     def write(self, line: Line, *, error: bool = False) -> None:
         """Queue one *line*, for the file of errors too if *error*; never blocks and never raises."""
-        for lane in self._everything:
-            lane.put(line)
+        for queue in self._everything:
+            queue.put(line)
         if error:
-            for lane in self._errors:
-                lane.put(line)
+            for queue in self._errors:
+                queue.put(line)
 
     def close(self) -> None:
         """Write what is queued and end the threads; what comes later is dropped."""
-        for lane in (*self._everything, *self._errors):
-            lane.close()
+        for queue in (*self._everything, *self._errors):
+            queue.close()
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until what is queued has been written; `False` if that took longer than *timeout_seconds*."""
         deadline = time.monotonic() + timeout_seconds
-        pending = [lane.request_flush() for lane in (*self._everything, *self._errors)]
+        pending = [queue.request_flush() for queue in (*self._everything, *self._errors)]
         return all(_arrived(done, deadline) for done in pending)
 
 

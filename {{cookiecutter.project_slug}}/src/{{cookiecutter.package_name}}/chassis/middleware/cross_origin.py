@@ -1,4 +1,4 @@
-"""What browsers may do for pages of other origins, told to them only where the Host header names a host of ours."""
+"""CORS: what pages of other origins may do, only where the Host header names a host of ours."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ _log = structlog.get_logger("chassis.middleware.errors")
 class ErrorMiddleware:
     """ASGI middleware.
 
-    *on_exception* is called with each unexpected exception and its scope; *debug* adds message and frames to the document;
-    *origins* are those whose web pages may open websockets, besides the service's own.
+    *on_exception* is called with each unexpected exception and its scope; *debug* adds message and frames to the
+    document; *origins* are those whose web pages may open websockets, besides the service's own.
     """
 
     def __init__(

@@ -36,4 +36,4 @@ class RateLimitMiddleware:
         seconds = self._hit(subscriber(client))
         if seconds:
             report_limit("client", client)
-            raise TooManyRequests("This client asks too often.", retry_after_seconds=ceil(seconds))
+            raise TooManyRequests("Too many requests from this client.", retry_after_seconds=ceil(seconds))

@@ -104,7 +104,7 @@ class Deadlines:
             connection.reject(Rejected(problem.REQUEST_TIMEOUT, "The body did not arrive in time."))
 
     def _tick_half_closed(self, connection: Connection) -> None:
-        """A client that only stopped sending cannot be told from one that left, until something is written."""
+        """A client that only stopped sending looks like one that left, until something is written."""
         if connection.active is not None and connection.active.progressed:
             connection.active.progressed = False
             self.restart()

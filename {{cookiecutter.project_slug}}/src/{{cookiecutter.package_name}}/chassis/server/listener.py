@@ -29,10 +29,10 @@ log = structlog.get_logger("chassis.server.listener")
 MAIN: Final = "main"
 IDLE_GRACE_SECONDS: Final = 0.25
 """A request that was on the wire when the listener closed is still served."""
-GOODBYE_SECONDS: Final = 1.0
-"""For websocket handlers to say goodbye themselves, and for clients to complete a header."""
+CLOSE_GRACE_SECONDS: Final = 1.0
+"""For websocket handlers to close by themselves, and for clients to complete a header."""
 LEAVING_SECONDS: Final = 0.5
-"""For clients that were told FIN to close their side."""
+"""For clients that were sent a FIN to close their side."""
 HANDSHAKE_SECONDS: Final = 0.05
 """For handshakes that have begun before the end."""
 ACCEPT_SECONDS: Final = 1.0
@@ -100,8 +100,8 @@ class Listener:
         connections = len(self.state.connections)
         log.info("stopped accepting", listener=self.name, connections=connections, in_flight=self.in_flight)
         await _until(self._empty, min(IDLE_GRACE_SECONDS, deadline_seconds))
-        reminder = loop.call_later(min(GOODBYE_SECONDS, deadline_seconds / 2), self._close_waiting_connections)
-        finished = await _until(self._all_answered, started + deadline_seconds - loop.time())
+        reminder = loop.call_later(min(CLOSE_GRACE_SECONDS, deadline_seconds / 2), self._close_waiting_connections)
+        finished = await _until(self._all_responded, started + deadline_seconds - loop.time())
         reminder.cancel()
         cut_off = 0 if finished else await self._cut_off()
         await _until(self._empty, LEAVING_SECONDS if finished else LAST_BYTES_SECONDS)
@@ -116,8 +116,8 @@ class Listener:
         """Close the listening sockets, after taking over the connections that wait in their queues.
 
         Closing a socket resets what the system has accepted for it and the event loop has not taken yet. So the system
-        is told to begin no further connection, those that have begun get a moment to be complete, and nothing is
-        awaited between the last look into a queue and its close.
+        begins no further connection, those that have begun get a moment to be complete, and nothing is awaited between
+        the last look into a queue and its close.
         """
         loop = asyncio.get_running_loop()
         copies = duplicates(self._sockets)
@@ -144,7 +144,7 @@ class Listener:
     def _empty(self) -> bool:
         return not self.state.connections and not self.state.tasks
 
-    def _all_answered(self) -> bool:
+    def _all_responded(self) -> bool:
         """End what is idle by now; true when nothing else is left."""
         self._each(lambda connection: connection.finish() if _is_idle(connection) else None)
         return not self.state.tasks and not any(
@@ -152,8 +152,8 @@ class Listener:
         )
 
     def _close_waiting_connections(self) -> None:
-        """Say goodbye to websockets whose handlers did not, and to clients in the middle of a header."""
-        self._each(_say_goodbye)
+        """Close the websockets whose handlers did not, and reject clients in the middle of a header."""
+        self._each(_close_waiting)
 
     def _each(self, act: Callable[[Connection | WebSocketConnection], object]) -> None:
         """Let *act* have every connection; its failure with one takes nothing from the others."""
@@ -188,7 +188,7 @@ def _is_idle(connection: Connection | WebSocketConnection) -> TypeGuard[Connecti
     return isinstance(connection, Connection) and connection.idle
 
 
-def _say_goodbye(connection: Connection | WebSocketConnection) -> None:
+def _close_waiting(connection: Connection | WebSocketConnection) -> None:
     if isinstance(connection, WebSocketConnection):
         connection.shutdown()
     elif connection.active is None and connection.head_bytes:

@@ -42,9 +42,9 @@ class ServerOptions:
     cors_origins: Collection[str] = ()
     """Those whose web pages may read what the server itself responds; `*` for all."""
     on_rejection: Callable[[str, int], None] | None = None
-    """Told the method and the status of each request, or websocket's handshake, that the server rejected."""
+    """Called with the method and the status of each request, or websocket's handshake, that the server rejected."""
     on_exception: Callable[[BaseException, MutableMapping[str, Any]], None] | None = None
-    """Told each exception that no middleware caught, with the scope of its request; it is logged already."""
+    """Called with each exception that no middleware caught, and the scope of its request; it is logged already."""
 
     @property
     def longest_shutdown_seconds(self) -> float:

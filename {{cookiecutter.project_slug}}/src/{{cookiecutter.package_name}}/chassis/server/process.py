@@ -114,7 +114,7 @@ class Process:
             self._begin_by_signal(number)
 
     def on_unhandled_signal(self, number: int, count: int) -> None:
-        """See that the *count*th signal has its effect, if the main thread is deaf; called in another one."""
+        """See that the *count*th signal has its effect if the main thread is unresponsive; called in another one."""
         if count > 1:
             self._watchdog.force(number)
         elif not self._signal:

@@ -166,7 +166,7 @@ class Connection(RequestReader):
         if transfer.on_wire:
             self.transport.close()
         elif exchange is not None:
-            self._answer(rejected, exchange.request_id, transfer.scope["headers"])
+            self._write_rejection(rejected, exchange.request_id, transfer.scope["headers"])
         else:
             self._send_rejection(rejected)
 
@@ -176,9 +176,9 @@ class Connection(RequestReader):
         log_rejection(rejected, request_id=request_id, method=method, client=self.client)
         if self.options.on_rejection is not None:
             self.options.on_rejection(method, rejected.status)
-        self._answer(rejected, request_id, self.headers)
+        self._write_rejection(rejected, request_id, self.headers)
 
-    def _answer(self, rejected: Rejected, request_id: str, headers: list[tuple[bytes, bytes]]) -> None:
+    def _write_rejection(self, rejected: Rejected, request_id: str, headers: list[tuple[bytes, bytes]]) -> None:
         self.head_bytes = 0
         bodyless = self.method == "HEAD"
         self.transport.write(

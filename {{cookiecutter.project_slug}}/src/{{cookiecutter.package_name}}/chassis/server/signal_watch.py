@@ -1,9 +1,9 @@
-"""Hears a signal although the main thread does not.
+"""Handles a signal although the main thread is unresponsive.
 
 CPython runs a signal's handler in the main thread, between two of its instructions: not while that thread is inside a
 name look-up or another call into C, nor when the signal came just before it fell asleep. What happens at once, whatever
 the main thread does, is that the signal's number is written to a descriptor (`signal.set_wakeup_fd`). A call that lets
-no other thread run makes this one deaf as well.
+no other thread run makes this one unresponsive as well.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class ListenerState(ServerState):
 def _keep_alive_lines(seconds: float) -> bytes:
     """The end of a head after which the client may use the connection again, and how long.
 
-    It is told one second less than we wait: a request that it sends at the last moment still meets an open connection.
+    One second less than we wait, so that a request that it sends at the last moment still meets an open connection.
     """
-    told = int(seconds) - 1
-    return b"connection: keep-alive\r\nkeep-alive: timeout=%d\r\n\r\n" % told if told > 0 else b"\r\n"
+    timeout = int(seconds) - 1
+    return b"connection: keep-alive\r\nkeep-alive: timeout=%d\r\n\r\n" % timeout if timeout > 0 else b"\r\n"

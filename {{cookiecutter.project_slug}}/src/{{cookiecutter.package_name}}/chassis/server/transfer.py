@@ -112,7 +112,7 @@ class Transfer:
         """Respond in place of an application that overran the shutdown deadline."""
         if not self.response_complete and not self.disconnected:
             rejected = Rejected(problem.SHUTTING_DOWN, CUT_OFF.detail)
-            self._answer(rejected, retry_after_seconds=CUT_OFF.retry_after_seconds)
+            self._respond(rejected, retry_after_seconds=CUT_OFF.retry_after_seconds)
 
     # The application's side
 
@@ -218,9 +218,9 @@ class Transfer:
         if self.state.options.on_exception is not None:
             self.state.options.on_exception(error, self.scope)
         if not self.response_complete and not self.disconnected:
-            self._answer(CRASHED)
+            self._respond(CRASHED)
 
-    def _answer(self, rejected: Rejected, *, retry_after_seconds: int | None = None) -> None:
+    def _respond(self, rejected: Rejected, *, retry_after_seconds: int | None = None) -> None:
         if self.on_wire:
             self._break_off()
             return

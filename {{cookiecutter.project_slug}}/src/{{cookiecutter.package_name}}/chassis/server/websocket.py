@@ -1,4 +1,4 @@
-"""One websocket connection: uvicorn's protocol with a goodbye that the client is sure to see."""
+"""One websocket connection: uvicorn's protocol with a Close frame that the client is sure to see."""
 
 from __future__ import annotations
 
@@ -119,12 +119,12 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         return scope.get("exchange")
 
     @property
-    def _answered(self) -> bool:
+    def _responded(self) -> bool:
         return self.handshake_complete or self.close_sent
 
     def _reject(self, rejected: Rejected) -> None:
         """Respond to a handshake in place of the application, if that has not done it."""
-        if self._answered:
+        if self._responded:
             return
         self.handshake_complete = self.close_sent = True
         self.queue.put_nowait({"type": "websocket.disconnect", "code": ABNORMAL_CLOSURE})
@@ -140,7 +140,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         code = NORMAL_CLOSURE
         try:
             await self.app(self.scope, self.receive, self.send)
-            if not self._answered:
+            if not self._responded:
                 raise RuntimeError("the application returned without response to the handshake")  # noqa: TRY301 - as its own
         except (ClientDisconnected, asyncio.CancelledError):
             self._reject(CUT_OFF)

@@ -102,7 +102,7 @@ def alembic_config(schema: Schema, **attributes: Any) -> Config:
 
 
 def comparison(connection: Connection, schema: Schema) -> dict[str, Any]:
-    """What Alembic is told about a connection: how to compare, and how to write what it found."""
+    """Alembic's options for a connection: how to compare, and how to write what it found."""
     return {
         "connection": connection,
         "target_metadata": metadata_of(schema),
