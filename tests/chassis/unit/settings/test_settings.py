@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Field, PositiveInt, SecretStr, ValidationError, create_model
+from pydantic import Field, PositiveInt, SecretStr, StringConstraints, ValidationError, create_model
 
 from acme_service.chassis.settings import ServerSettings, Settings, SettingsError, masked_lines, secret_values
 from acme_service.chassis.settings.groups import SettingsGroup, variables
@@ -539,6 +539,13 @@ def test_a_required_secret_whose_file_cannot_be_read_is_one_problem() -> None:
         (Literal[15, 30], "one of 15, 30"),
         (Size, "one of small, large"),
         (str, "a text"),
+        (Annotated[str, Field(pattern=r"^[a-z]+$")], "a text that matches ^[a-z]+$"),
+        (Annotated[str | None, Field(min_length=1, max_length=40)], "a text of 1 to 40 characters"),
+        (Annotated[SecretStr, Field(min_length=16)], "a text of at least 16 characters"),
+        (
+            Annotated[str, StringConstraints(max_length=9, pattern="a|b")],
+            "a text of at most 9 characters that matches a|b",
+        ),
         (bool, "true or false"),
     ],
     ids=str,

@@ -22,6 +22,8 @@ _UNITS = {"SECONDS": " of seconds", "BYTES": " of bytes"}
 """The unit of a number, by the last word of its variable."""
 _BOUNDS = {"ge": "from", "gt": "above", "le": "up to", "lt": "below"}
 """A bound of a number in words, by pydantic's name."""
+_TEXT_BOUNDS = ("min_length", "max_length", "pattern")
+"""Those of a text, by pydantic's names."""
 
 
 class SettingsGroup(BaseModel):
@@ -124,7 +126,7 @@ def accepted(field: FieldInfo) -> str:
     if int in parts or float in parts:
         unit = _UNITS.get(str(field.validation_alias).rpartition("_")[2], "")
         return f"a {'whole ' if int in parts else ''}number{unit} {_bounds(field.metadata)}".rstrip()
-    return "a path" if Path in parts else "a text"
+    return "a path" if Path in parts else f"a text{_shape(field.metadata)}"
 
 
 def _message(variable: Variable, details: ErrorDetails, text: str) -> str:
@@ -145,6 +147,19 @@ def _bounds(metadata: list[Any]) -> str:
     if bounds.keys() == {"from", "up to"}:
         return f"from {bounds['from']} to {bounds['up to']}"
     return " and ".join(f"{word} {bounds[word]}" for word in _BOUNDS.values() if word in bounds)
+
+
+def _shape(metadata: list[Any]) -> str:
+    """What *metadata* says about a text: " of 1 to 5 characters", " that matches ^[a-z]+$", both, or nothing."""
+    known = {name: value for part in metadata for name in _TEXT_BOUNDS if (value := getattr(part, name, None))}
+    least, most, pattern = map(known.get, _TEXT_BOUNDS)
+    if least and most:
+        length = f" of {least} to {most} characters"
+    elif least or most:
+        length = f" of at {'least' if least else 'most'} {least or most} characters"
+    else:
+        length = ""
+    return f"{length} that matches {getattr(pattern, 'pattern', pattern)}" if pattern else length
 
 
 def _parts(annotation: object) -> Iterator[object]:
