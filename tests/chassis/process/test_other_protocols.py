@@ -254,6 +254,45 @@ def test_a_pipelined_request_in_another_protocol_is_rejected(service: Service) -
     assert [200, 501] == statuses
 
 
+BEFORE = {
+    "a request": request("/"),
+    "the same line in a field": request("/", "GET", "X-Note: GET / HTTP/1.1"),
+    "the same line in a body": request("/echo", "POST", "Content-Length: 6") + b"GET / ",
+    "spaces": request("/echo", "POST", "Content-Length: 3") + b"   ",
+}
+
+
+@pytest.mark.parametrize("line", [b"GET / RTSP/1.0", b"GET /  RTSP/1.0", b"OPTIONS * RTSP/1.0", b"POST /echo RTSP/1.1"])
+@pytest.mark.parametrize("before", BEFORE)
+def test_a_request_in_rtsp_is_rejected_wherever_segments_end(service: Service, before: str, line: bytes) -> None:
+    first = BEFORE[before]
+    sent = first + line + b"\r\nHost: test\r\n\r\n"
+    for end in range(len(first), len(sent)):
+        rest = bytearray()
+        with service.connect() as client:
+            client.sendall(sent[:end])
+            statuses = [read_answer(client, rest).status]  # so it has read that
+            client.sendall(sent[end:])
+            statuses.append(read_answer(client, rest).status)
+        assert [200, 501] == statuses, sent[:end]
+
+
+@pytest.mark.parametrize("before", ["", "GET / HTTP/1.1\r\nHost: test\r\n\r\n"])
+def test_the_name_of_rtsp_elsewhere_is_none_wherever_segments_end(service: Service, before: str) -> None:
+    """Not in a target, nor in a field's value after what looks like a request, nor in a body."""
+    body = b"GET / RTSP/1.0"
+    sent = before.encode() + request("/echo?a=RTSP/", "POST", "X-Note: GET / RTSP/1.0", f"Content-Length: {len(body)}")
+    sent += body
+    for end in range(1, len(sent)):
+        with service.connect() as client:
+            client.sendall(sent[:end])
+            time.sleep(0.002)
+            client.sendall(sent[end:])
+            rest = bytearray()
+            answers = [read_answer(client, rest) for _ in range(2 if before else 1)]
+        assert (200, body) == (answers[-1].status, answers[-1].body), sent[:end]
+
+
 @pytest.mark.parametrize("piece_bytes", [0, 3])
 def test_the_name_of_another_protocol_elsewhere_is_no_request_in_it(service: Service, piece_bytes: int) -> None:
     body = b"not GET /echo RTSP/1.0"

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from ..shapes import problem
 from .bodies import check_coding, framing_of, parser_in_body
 from .deadlines import Deadlines
-from .foreign import FOREIGN_METHODS, RTSP, after_request_line, asks_for_websocket
+from .foreign import FOREIGN_METHODS, ONLY_HTTP, RtspWatch, asks_for_websocket
 from .rejection import OTHER_METHOD, Rejected, rejection_of
 from .target import check_host, split_target
 
@@ -63,10 +63,7 @@ class RequestReader(HttpToolsProtocol):
         """To a websocket."""
         self.hidden_body = b""
         """The head that makes a parser read the body of the request whose Upgrade is ignored."""
-        self.partial_head = bytearray()
-        """Pieces of a head that is not complete, if nothing else was in them."""
-        self.rtsp_in = b""
-        """The bytes received in which a request line of RTSP may stand."""
+        self.rtsp = RtspWatch()
 
     def begin(self, scope: Scope, *, keep_alive: bool) -> Transfer:
         raise NotImplementedError
@@ -88,19 +85,20 @@ class RequestReader(HttpToolsProtocol):
         """Parse *data*; returns what is left of it after a request whose Upgrade is ignored."""
         self.piece_bytes = len(data)
         self.advanced = False
-        if RTSP in data or self.partial_head:
-            self._keep_for_protocol(data)
+        fed_bytes = 0
         try:
-            self.parser.feed_data(data)
+            for part in self.rtsp.parts(data):
+                self.parser.feed_data(part)
+                fed_bytes += len(part)
         except httptools.HttpParserUpgrade as stopped:
-            return self._read_on(data[stopped.args[0] :])
+            return self._read_on(data[fed_bytes + stopped.args[0] :])
+        except Rejected as rejected:
+            self.reject(rejected)
         except httptools.HttpParserError as error:
             self.reject(rejection_of(error, b"" if self.advanced else data))
         else:
             if not self.advanced:
-                self._grow(data)
-            elif self.rtsp_in:
-                self.rtsp_in = b""
+                self._grow()
         return None
 
     def _read_on(self, rest: bytes) -> bytes | None:
@@ -113,20 +111,14 @@ class RequestReader(HttpToolsProtocol):
             self.parser = parser_in_body(self, framing)
         return rest
 
-    def _grow(self, data: bytes) -> None:
+    def _grow(self) -> None:
         """Count a piece that is all of one head, or all of what frames a body."""
         if self.reading_head:
             self.head_bytes += self.piece_bytes
-            self.partial_head += data
         else:
             self.framing_bytes += self.piece_bytes
         if max(self.head_bytes, self.framing_bytes) > self.options.max_header_bytes:
             self.reject(self._head_too_large())
-
-    def _keep_for_protocol(self, data: bytes) -> None:
-        """Keep what `after_request_line` looks at, also where a piece ends inside of the protocol's name."""
-        if not self.rtsp_in and RTSP in self.partial_head[1 - len(RTSP) :] + data:
-            self.rtsp_in = bytes(self.partial_head + data)
 
     # What the parser calls
 
@@ -139,6 +131,7 @@ class RequestReader(HttpToolsProtocol):
         self.deadlines.restart()
 
     def on_url(self, url: bytes) -> None:
+        self.rtsp.in_target = bool(url)
         self.url += url
         if len(self.url) > self.options.max_target_bytes:
             raise Rejected(problem.URI_TOO_LONG, f"At most {self.options.max_target_bytes} bytes are accepted.")
@@ -175,15 +168,13 @@ class RequestReader(HttpToolsProtocol):
         if self.hosts != 1 or version != "1.1":
             self._check_host_and_version(version)
         method = parser.get_method().decode()
-        if self.rtsp_in or method in FOREIGN_METHODS:
-            self._check_protocol(method)
+        if method in FOREIGN_METHODS:  # which the parser reads in RTSP and ICE, and does not tell
+            raise Rejected(problem.NOT_IMPLEMENTED, ONLY_HTTP)
         if self.coding:
             check_coding(self.coding)
         self.reading_head = False
         self.advanced = True
         self.head_bytes = 0
-        if self.partial_head:
-            self.partial_head.clear()
         self.deadlines.restart()
         if parser.should_upgrade():
             self._check_upgrade(method)
@@ -255,19 +246,11 @@ class RequestReader(HttpToolsProtocol):
 
     def _check_host_and_version(self, version: str) -> None:
         if version not in {"1.0", "1.1"}:
-            raise Rejected(
-                problem.SERVER_ERROR, "This server speaks HTTP/1.1.", status=HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
-            )
+            raise Rejected(problem.SERVER_ERROR, ONLY_HTTP, status=HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
         if self.hosts > 1 or (self.hosts == 0 and version == "1.1"):
             raise Rejected(problem.HOST_NOT_ALLOWED, "A request names exactly one Host.")
         if version != "1.1":  # in which neither is defined (RFC 9110, sections 7.8 and 10.1.1)
             self.expect_100_continue = False
-
-    def _check_protocol(self, method: str) -> None:
-        """The parser reads RTSP and ICE as well, and does not tell."""
-        self.rtsp_in = after_request_line(method, self.url, self.rtsp_in)
-        if method in FOREIGN_METHODS or self.rtsp_in.startswith(RTSP):
-            raise Rejected(problem.NOT_IMPLEMENTED, "This server speaks HTTP/1.1.")
 
     def _check_upgrade(self, method: str) -> None:
         """Find out whether it is for a websocket, and ignore any other one (RFC 9110, section 7.8)."""
