@@ -115,14 +115,20 @@ async def test_two_keys_are_rejected_and_the_longest_is_taken(client: httpx2.Asy
     assert 1 == await effects(client)
 
 
-@pytest.mark.parametrize(("rejection", "status"), [("conflict", 409), ("forbidden", 403)])
+@pytest.mark.parametrize(
+    ("rejection", "status"),
+    [("conflict", 409), ("forbidden", 403), ("large", 413), ("gone", 410), ("not modified", 304)],
+)
 async def test_a_rejection_is_stored(client: httpx2.AsyncClient, rejection: str, status: int) -> None:
     first = await send(client, reject=rejection)
     again = await send(client)
 
     assert (status, status) == (first.status_code, again.status_code)
     assert first.content == again.content
-    assert "application/problem+json" == again.headers["content-type"]
+    for name in ("content-type", "x-gone"):
+        assert first.headers.get(name) == again.headers.get(name)
+    assert "true" == again.headers["idempotency-replayed"]
+    assert "connection" not in again.headers
     assert 0 == await effects(client)
     assert 422 == (await send(client, body={"name": "two"})).status_code
 
@@ -133,6 +139,8 @@ async def test_a_rejection_is_stored(client: httpx2.AsyncClient, rejection: str,
         ({"reject": "limit"}, 429),
         ({"reject": "unknown"}, 401),
         ({"reject": "unavailable"}, 503),
+        ({"reject": "gateway"}, 502),
+        ({"reject": "slow down"}, 429),
         ({"status": 429}, 429),
         ({"status": 401}, 401),
         ({"status": 500}, 500),

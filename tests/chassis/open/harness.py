@@ -28,7 +28,7 @@ from acme_service.chassis.errors import Unauthenticated
 from acme_service.chassis.http import ApiRoute, allow, describe
 from acme_service.chassis.lifecycle import Lifecycle, Phase
 from acme_service.chassis.metrics import Metrics
-from acme_service.chassis.middleware import allowed_hosts, body_size_limit, errors, instrumentation, time_limit
+from acme_service.chassis.middleware import allowed_hosts, body_size_limit, errors, instrumentation, proxies, time_limit
 from acme_service.chassis.reports import ErrorReporter
 from acme_service.chassis.settings import CHASSIS_GROUPS
 from acme_service.chassis.wiring import Process
@@ -60,7 +60,8 @@ class Keys:
 
 
 def layers(core: Core) -> Sequence[Middleware | None]:
-    return instrumentation(core), errors(core), allowed_hosts(core), body_size_limit(core), time_limit(core)
+    outside = instrumentation(core), proxies(core), errors(core), allowed_hosts(core)
+    return *outside, body_size_limit(core), time_limit(core)
 
 
 def service(

@@ -63,6 +63,22 @@ def test_it_serves_logs_and_ends(tmp_path: Path, name: str) -> None:
         assert "Traceback" not in server.told()
 
 
+@pytest.mark.parametrize(("trusted", "client"), [("", "127.0.0.1"), ("127.0.0.0/8", "203.0.113.7")])
+def test_a_peer_has_its_own_address_where_a_socket_is_for_both_families(
+    tmp_path: Path, trusted: str, client: str
+) -> None:
+    """It has peers of IPv4 as ::ffff:127.0.0.1; our own server has a socket for each family."""
+    hypercorn = ("-m", "hypercorn", APP, "--bind", "[::ffff:127.0.0.1]:{port}")
+    with served(hypercorn, tmp_path, TRUSTED_PROXIES=trusted) as server:
+        server.wait_until_ready()
+        httpx2.get(f"{server.url}/pid")
+        httpx2.get(f"{server.url}/pid", headers={"X-Forwarded-For": "203.0.113.7"})
+        server.end()
+
+    clients = [line["client"] for line in lines_of(server, "request") if line["route"] == "/pid"]
+    assert ["127.0.0.1", client] == clients
+
+
 @pytest.mark.parametrize("name", SERVERS)
 def test_what_a_server_logs_in_its_worker_is_in_our_form(tmp_path: Path, name: str) -> None:
     with served(SERVERS[name], tmp_path) as server:

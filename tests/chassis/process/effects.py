@@ -9,12 +9,21 @@ from dataclasses import replace
 
 from pydantic import BaseModel, SecretStr
 from sqlalchemy import func, insert, select
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from acme_service.chassis import Core, Feature, Parts
 from acme_service.chassis.access import PUBLIC
-from acme_service.chassis.errors import Conflict, Forbidden, ServiceError, TooManyRequests, Unauthenticated, Unavailable
+from acme_service.chassis.errors import (
+    Conflict,
+    ContentTooLarge,
+    Forbidden,
+    ServiceError,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
 from acme_service.chassis.http import ApiRoute, Idempotency, allow, describe, read_body, read_if_match
 from acme_service.chassis.idempotency import EffectKey
 from acme_service.chassis.shapes import new_id
@@ -23,12 +32,17 @@ from acme_service.models.user import User
 
 from .. import sample
 
-REJECTIONS: dict[str, ServiceError] = {
+REJECTIONS: dict[str, ServiceError | HTTPException] = {
     "conflict": Conflict("It is there."),
     "forbidden": Forbidden("Not you."),
     "limit": TooManyRequests("Later.", retry_after_seconds=1),
     "unknown": Unauthenticated("Who?", challenge="Bearer"),
     "unavailable": Unavailable("Not now."),
+    "large": ContentTooLarge("Too much."),
+    "gone": HTTPException(410, "It was here.", headers={"X-Gone": "yes"}),
+    "not modified": HTTPException(304),
+    "gateway": HTTPException(502),
+    "slow down": HTTPException(429),
 }
 
 

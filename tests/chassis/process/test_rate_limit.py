@@ -70,6 +70,21 @@ def test_clients_of_a_trusted_proxy_are_counted_apart_and_networks_of_ipv6_toget
     assert [200] * 5 + [429] == network
 
 
+def test_an_address_is_the_same_one_when_a_proxy_maps_it_to_ipv6(folder: Path) -> None:
+    """The proxy before the last is in a trusted network, and all of them listen on a socket for both families."""
+    trusted = {"TRUSTED_PROXIES": "127.0.0.1, ::ffff:10.0.0.0/104"}
+    forms = ("203.0.113.7", "::ffff:203.0.113.7", "::FFFF:CB00:7107", "[::ffff:203.0.113.7]:4711", "203.0.113.7")
+    with Command(folder, **trusted, **LIMITED) as service, service.client() as client:
+        answers = [
+            client.get("/", headers={"X-Forwarded-For": f"{form}, ::ffff:10.0.0.7, 10.0.0.8"})
+            for form in (*forms, forms[1])
+        ]
+        lines = [service.line("request", request_id=answer.headers["x-request-id"]) for answer in answers]
+
+    assert [200] * 5 + [429] == [answer.status_code for answer in answers]
+    assert ["203.0.113.7"] * 6 == [line["client"] for line in lines]
+
+
 def test_without_the_setting_nothing_is_limited(folder: Path) -> None:
     with Command(folder) as service, service.client() as client:
         assert {200} == {client.get("/").status_code for _ in range(50)}

@@ -10,10 +10,11 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ..access import current_caller
@@ -21,13 +22,13 @@ from ..errors import (
     DatabaseUnavailable,
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
-    Invalid,
     MalformedRequest,
     ServiceError,
 )
 from ..idempotency import NO_KEY, EffectKey
 from ..idempotency.keys import WAIT_SECONDS, AlreadyStored, IdempotencyKeys, StoredResponse
-from ..shapes.problem import CONTENT_TYPE
+from ..metrics import route_of
+from .rejections import rejection_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -43,7 +44,7 @@ REPLAYED = "Idempotency-Replayed"
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _NOT_STORED = frozenset({401, 429})
 _FIRST_SERVER_ERROR = 500
-_OF_CONNECTION = frozenset({b"content-length", b"set-cookie"})
+_OF_CONNECTION = frozenset({b"connection", b"content-length", b"set-cookie"})
 
 
 class Idempotency:
@@ -91,22 +92,21 @@ class Idempotency:
             await effect(claim)
         except (IdempotencyKeyInUse, IdempotencyKeyReused):
             raise
-        except ServiceError as error:
-            if _is_stored(error.problem.status):
+        except (ServiceError, HTTPException) as error:
+            stored = self._stored_error(request, claim, error)
+            if _is_stored(stored.status):
                 with suppress(DatabaseUnavailable, AlreadyStored):  # it is the same without its key
-                    await self._keys.store_without_effect(claim.scope, self._stored_error(request, claim, error))
+                    await self._keys.store_without_effect(claim.scope, stored)
             raise
         if claim.response is None:
             raise RuntimeError(f"{request.method} {request.url.path}: the service took no key: claim and store it")
         return claim.response
 
-    def _stored_error(self, request: Request, claim: _Claim, error: ServiceError) -> StoredResponse:
+    def _stored_error(self, request: Request, claim: _Claim, error: ServiceError | HTTPException) -> StoredResponse:
         """As `ErrorMiddleware` writes it."""
-        errors = error.errors if isinstance(error, Invalid) else ()
-        instance = request.scope["exchange"].request_id
-        body = self._problems.body(error.problem, instance=instance, detail=error.detail, errors=errors)
-        headers = [("content-type", CONTENT_TYPE.decode())]
-        return StoredResponse(claim.fingerprint, error.problem.status, headers, body)
+        rejection = rejection_of(error, route_of(request.scope))
+        status, headers, body = rejection.written(self._problems, request.scope["exchange"].request_id)
+        return StoredResponse(claim.fingerprint, status, _kept(headers), body)
 
     @asynccontextmanager
     async def _alone(self, scope: str) -> AsyncIterator[None]:
@@ -144,12 +144,9 @@ class _Claim(EffectKey):
         if not _is_stored(response.status_code):
             await self._keys.release(session, self.scope)
             return
-        headers = [
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in response.raw_headers
-            if name not in _OF_CONNECTION
-        ]
-        stored = StoredResponse(self.fingerprint, response.status_code, headers, bytes(response.body))
+        stored = StoredResponse(
+            self.fingerprint, response.status_code, _kept(response.raw_headers), bytes(response.body)
+        )
         await self._keys.store(session, self.scope, stored)
 
 
@@ -176,6 +173,10 @@ def _fingerprint(body: BaseModel | None) -> str:
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _kept(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers if name not in _OF_CONNECTION]
 
 
 def _is_stored(status: int) -> bool:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
+from ..shapes.addresses import canonical_network
 from .environment import AppEnv
 
 LONGEST_QUOTE = 60
@@ -135,7 +136,7 @@ def _origins(values: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
 def _network(text: str) -> str | None:
     """*text* in its usual spelling; None if it is neither an address nor a network."""
     try:
-        return str(ip_network(text) if "/" in text else ip_address(text))
+        return canonical_network(text)
     except ValueError:
         return None
 
