@@ -51,7 +51,17 @@ MODELS: dict[str, type[BaseModel]] = {"/strict": Strict, "/nested": NESTED, "/an
 
 
 def extra(_core: Core) -> Parts:
-    return Parts(routes=[ApiRoute(path, {"POST": reader(model)}, name=path[1:]) for path, model in MODELS.items()])
+    routes = [ApiRoute(path, {"POST": reader(model)}, name=path[1:]) for path, model in MODELS.items()]
+    return Parts(routes=[*routes, ApiRoute("/parsed", {"POST": allow(PUBLIC, parsed)}, name="parsed")])
+
+
+@describe(summary="Parse", description="Parses, as Starlette's users do.", responses={200: Anything})
+async def parsed(request: Request) -> Response:
+    try:
+        await request.json()
+    except (ValueError, RecursionError):
+        return Response(status_code=400)
+    return Response()
 
 
 def reader(model: type[BaseModel]) -> Any:
@@ -155,7 +165,7 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize("path", ["/api/users", *MODELS])
+@pytest.mark.parametrize("path", ["/api/users", "/parsed", *MODELS])
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
 async def test_a_json_body_of_any_shape_holds_the_loop_briefly(app: Application, path: str, body: bytes) -> None:
     assert LARGEST >= len(body)
@@ -168,6 +178,29 @@ async def test_a_json_body_of_any_shape_holds_the_loop_briefly(app: Application,
 @pytest.mark.parametrize(("body", "status"), [("94,000 members", 413), ("4,990 members", 422), ("quotes", 400)])
 async def test_the_bodies_are_what_they_are_called(app: Application, body: str, status: int) -> None:
     assert status == (await median_ms(app, post("/api/users", BODIES[body]), BODIES[body]))[1]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32-le"])
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ('{"a":[1,2,NaN]}', 200),
+        (f"[{'1,' * 9_998}1]", 200),
+        (f"[{'1,' * 9_999}1]", 413),
+        ("[" * 32 + "]" * 32, 200),
+        ("[" * 33 + "]" * 33, 413),
+        (f'["\u2200",{"1," * 9_999}1]', 413),  # of whose bytes in UTF-16 one is that of a quote
+        ("[1,", 400),
+        (f"[-{'9' * 999}]", 200),
+        (f"[{'9' * 1_001}]", 400),
+    ],
+)
+async def test_what_a_handler_parses_is_held_to_the_same_limits(
+    app: Application, text: str, status: int, encoding: str
+) -> None:
+    body = text.encode(encoding)
+
+    assert status == (await median_ms(app, post("/parsed", body), body))[1]
 
 
 async def test_a_callback_that_holds_the_loop_is_seen() -> None:

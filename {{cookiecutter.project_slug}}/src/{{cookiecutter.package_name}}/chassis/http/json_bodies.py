@@ -45,6 +45,11 @@ async def check_json(body: bytes, limits: BodyLimits) -> None:
         await asyncio.sleep(0)
 
 
+async def check_json_size(body: bytes, limits: BodyLimits) -> None:
+    """Raise ContentTooLarge for what is above *limits*, whatever else may be wrong with it."""
+    await _scanned(body, limits)
+
+
 async def _scanned(body: bytes, limits: BodyLimits) -> JsonScan | None:
     """The scan of *body*; None where its length alone says that it keeps *limits*: a value takes two bytes."""
     most, deepest = limits.max_json_values or 0, limits.max_json_depth or 0

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import FieldError, Invalid, MalformedRequest, UnsupportedMediaType
 from ..shapes.ids import ID_PATTERN
-from ..shapes.limits import DEFAULT_LIMITS
 from .json_bodies import check_json
+from .requests import limits_of
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -41,8 +41,7 @@ async def read_body(request: Request, model: type[Model]) -> Model:
     """
     _require_json(request)
     body = await request.body()
-    exchange = request.scope.get("exchange")
-    await check_json(body, DEFAULT_LIMITS if exchange is None else exchange.body_limits)
+    await check_json(body, limits_of(request))
     try:
         validated: Model = model.__pydantic_validator__.validate_json(body, strict=True)
     except ValidationError as error:

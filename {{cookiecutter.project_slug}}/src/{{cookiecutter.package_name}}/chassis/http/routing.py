@@ -19,6 +19,7 @@ from ..access import Caller, Policy, current_caller
 from ..errors import ConfigurationError, ContentTooLarge, Forbidden, PreconditionRequired
 from ..shapes.limits import BodyLimits
 from .headers import Headers, declare, overrides
+from .requests import BoundedRequest
 
 REAUTHORIZE_SECONDS = 1.0
 
@@ -128,7 +129,7 @@ class ApiRoute(Route):
             _limit(scope, endpoint.limits)
         if endpoint.long_poll:
             count_as_stream(scope)
-        request = Request(scope, receive, send)
+        request = BoundedRequest(scope, receive, send)
         if endpoint.policy.public:
             await _respond(endpoint, request)
             return
@@ -136,7 +137,8 @@ class ApiRoute(Route):
         caller = await authorizer.authorize(endpoint.policy, request)
         previous = current_caller.set(caller)
         try:
-            await _respond(endpoint, Request(scope, _still_authorized(authorizer, endpoint.policy, request), send))
+            again = _still_authorized(authorizer, endpoint.policy, request)
+            await _respond(endpoint, BoundedRequest(scope, again, send))
         finally:
             current_caller.reset(previous)  # the next request in this context has another caller
 
