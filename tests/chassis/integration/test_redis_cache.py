@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -110,6 +111,8 @@ FOREIGN = [
     "HSET {} a b",
     "SET {} ?stranger",
     "SET {} !x PX 50",
+    "SET {} !x",
+    "SET {} !",
 ]
 
 
@@ -122,7 +125,7 @@ async def test_a_foreign_value_is_a_miss_and_then_replaced(
         words = [word.replace("''", "") for word in command.format(f"{redis_prefix}:k").split()]
         await client.execute_command(*words)  # type: ignore[no-untyped-call]
     assert b"one" == await one.get_or_load("k", returning(b"one"))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(QUICK.tombstone + 0.1)
     assert b"one" == await one.get_or_load("k", returning(b"one"))
 
     assert b"one" == await other.get_or_load("k", untouched)
@@ -155,8 +158,7 @@ async def test_what_one_process_invalidates_the_other_loads_again(pair: tuple[Re
     assert b"after" == await other.get_or_load("k", returning(b"after"))
 
 
-async def test_fifty_concurrent_misses_share_one_load(pair: tuple[RedisCache, RedisCache]) -> None:
-    one, _ = pair
+async def test_fifty_concurrent_misses_share_one_load(shared_redis_url: str, redis_prefix: str) -> None:
     loads = 0
 
     async def load() -> bytes:
@@ -165,8 +167,53 @@ async def test_fifty_concurrent_misses_share_one_load(pair: tuple[RedisCache, Re
         await asyncio.sleep(0.05)
         return b"one"
 
-    assert [b"one"] * 50 == list(await asyncio.gather(*(one.get_or_load("k", load) for _ in range(50))))
+    # Its lease must not expire before the last of them has read it, however busy the machine is.
+    async with running(shared_redis_url, redis_prefix, timing=replace(PATIENT, tombstone=60)) as one:
+        assert [b"one"] * 50 == list(await asyncio.gather(*(one.get_or_load("k", load) for _ in range(50))))
     assert loads == 1
+
+
+class LateReply(RedisCache):
+    """Gets the reply to its second read only when it is told to; a probe at the start is its first command."""
+
+    def __init__(self, url: str, *, prefix: str, timing: Timing) -> None:
+        super().__init__(url, prefix=prefix, timing=timing)
+        self.asked = 0
+        self.told = asyncio.Event()
+
+    async def _ask(self, command: Awaitable[Any]) -> Any:
+        self.asked += 1
+        late = self.asked == 3
+        reply = await super()._ask(command)
+        if late:
+            await self.told.wait()
+        return reply
+
+
+async def test_a_miss_that_is_told_late_shares_a_load_that_has_ended(shared_redis_url: str, redis_prefix: str) -> None:
+    """Redis replied to it during the load, and the process was busy with the others."""
+    cache = LateReply(shared_redis_url, prefix=redis_prefix, timing=replace(PATIENT, tombstone=60))
+    await cache.start()
+    began = asyncio.Event()
+    ends = asyncio.Event()
+
+    async def load() -> bytes:
+        began.set()
+        await ends.wait()
+        return b"one"
+
+    first = asyncio.ensure_future(cache.get_or_load("k", load))
+    await began.wait()
+    late = asyncio.ensure_future(cache.get_or_load("k", untouched))
+    while cache.asked < 3:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.1)
+    ends.set()
+    assert b"one" == await first
+    cache.told.set()
+
+    assert b"one" == await late
+    await cache.close()
 
 
 async def test_an_invalidation_elsewhere_during_a_load_keeps_the_old_value_out(

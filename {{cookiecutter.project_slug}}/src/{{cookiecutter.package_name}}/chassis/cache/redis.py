@@ -43,11 +43,18 @@ DIGEST_BYTES = 8
 
 READ_OR_LEASE = """
 local held = redis.pcall('GET', KEYS[1])
-if held and not held.err and held ~= ARGV[3] then return held end
+if held and not held.err and held ~= ARGV[3] then
+    if string.sub(held, 1, 1) == '!' and redis.call('PTTL', KEYS[1]) < 0 then
+        redis.call('PEXPIRE', KEYS[1], ARGV[2])
+    end
+    return held
+end
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return ARGV[1]
 """
+
+"""A tombstone that would stand for ever is not ours, but it may hide a key that was invalidated: it gets our expiry."""
 
 STORE_UNDER_LEASE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -99,8 +106,8 @@ class RedisCache:
         self._ttl_seconds = ttl_seconds
         self._timing = timing or Timing()
         self._tombstone_ms = _ms(self._timing.tombstone)
-        process = secrets.token_hex(8).encode()
-        self._unique = (b"%b:%d" % (process, number) for number in itertools.count())
+        self._process = secrets.token_hex(8).encode()
+        self._unique = (b"%b:%d" % (self._process, number) for number in itertools.count())
         # One limit stands around every command, the wait for a connection included; so the client has none of its own.
         pool = BlockingConnectionPool.from_url(
             url,
@@ -120,10 +127,11 @@ class RedisCache:
         return self._healthy
 
     async def get_or_load(self, key: str, load: Load, *, ttl_seconds: float = inf) -> bytes:
-        held = await self._read(key)
+        lease = LEASE + next(self._unique)
+        held = await self._read(key, lease)
         value = self._value(key, held)
-        if value is None and held and held[:1] not in {LEASE, TOMBSTONE}:
-            held = await self._read(key, instead_of=held)
+        if value is None and (again := self._read_again(key, held, lease)) is not None:
+            held = await again
             value = self._value(key, held)
         if value is not None:
             self.stats.hits += 1
@@ -195,11 +203,17 @@ class RedisCache:
             self._healthy = True
             _log.info("redis trusted again", address=self._address)
 
-    async def _read(self, key: str, *, instead_of: bytes = b"") -> bytes:
-        """What stands under *key*, our new lease if nothing did, or *instead_of*; empty without a trusted Redis."""
+    def _read_again(self, key: str, held: bytes, lease: bytes) -> Awaitable[bytes] | None:
+        """Read *key* once more if what was *held* is foreign, or the lease of a load of ours that has ended since."""
+        if held and held[:1] not in {LEASE, TOMBSTONE}:
+            return self._read(key, lease, instead_of=held)
+        ours = held.startswith(LEASE + self._process) and held != lease
+        return self._read(key, lease) if ours and not self._flights.has(key, held) else None
+
+    async def _read(self, key: str, lease: bytes, *, instead_of: bytes = b"") -> bytes:
+        """What stands under *key*, *lease* if nothing did, or *instead_of*; empty without a trusted Redis."""
         if not self.is_healthy():
             return b""
-        lease = LEASE + next(self._unique)
         try:
             arguments: list[bytes | int] = [lease, self._tombstone_ms, instead_of]
             held: bytes = await self._ask(self._read_or_lease([self._prefix + key], arguments))

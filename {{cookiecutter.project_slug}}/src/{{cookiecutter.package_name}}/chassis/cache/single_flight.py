@@ -56,6 +56,11 @@ class SingleFlight(Generic[T]):
     def __init__(self) -> None:
         self._flights: dict[str, Flight[T]] = {}
 
+    def has(self, key: str, token: bytes) -> bool:
+        """Whether a load for *key* with this *token* is under way."""
+        flight = self._flights.get(key)
+        return flight is not None and flight.token == token
+
     def detach(self, key: str) -> None:
         """Let no later call share the load under way for *key*, and mark its result as outdated."""
         flight = self._flights.pop(key, None)
