@@ -97,9 +97,12 @@ class Tokens:
             claims = self._verified[token] = self.read(self.access, token)
             if len(self._verified) > MAX_REMEMBERED:
                 self._verified.popitem(last=False)
-        elif claims.expires_at <= self._clock():
+            return claims
+        try:
+            self._check_times(self.access, claims)
+        except TokenRejected:
             del self._verified[token]
-            raise TokenRejected("expired")
+            raise
         return claims
 
     def reject(self, token: str) -> None:
@@ -114,12 +117,16 @@ class Tokens:
         if len(token) > MAX_TOKEN_CHARACTERS:
             raise TokenRejected("too long")
         claims = _claims(self._verified_payload(kind, token))
+        self._check_times(kind, claims)
+        return claims
+
+    def _check_times(self, kind: Kind, claims: Claims) -> None:
+        """Raise TokenRejected unless *claims* are good by the clock as it stands now: it may have been set back."""
         now = self._clock()
         if now >= claims.expires_at:
             raise TokenRejected("expired")
         if claims.issued_at > now + MAX_SKEW_SECONDS or claims.expires_at - claims.issued_at > kind.lifetime_seconds:
             raise TokenRejected("from the future, or for a longer life than ours")
-        return claims
 
     def _verified_payload(self, kind: Kind, token: str) -> dict[str, Any]:
         for key in self._keys:
