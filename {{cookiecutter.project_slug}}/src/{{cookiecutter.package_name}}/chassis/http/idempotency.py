@@ -93,10 +93,9 @@ class Idempotency:
         except (IdempotencyKeyInUse, IdempotencyKeyReused):
             raise
         except (ServiceError, HTTPException) as error:
-            stored = self._stored_error(request, claim, error)
-            if _is_stored(stored.status):
+            if _is_stored(error.problem.status if isinstance(error, ServiceError) else error.status_code):
                 with suppress(DatabaseUnavailable, AlreadyStored):  # it is the same without its key
-                    await self._keys.store_without_effect(claim.scope, stored)
+                    await self._keys.store_without_effect(claim.scope, self._stored_error(request, claim, error))
             raise
         if claim.response is None:
             raise RuntimeError(f"{request.method} {request.url.path}: the service took no key: claim and store it")

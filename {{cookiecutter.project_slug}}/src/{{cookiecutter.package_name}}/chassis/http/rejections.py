@@ -17,6 +17,8 @@ from ..shapes.headers import BODYLESS_STATUSES, CONTENT_FIELDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..shapes.problem import ProblemDetails
+
 ROUTER_DETAILS = {
     404: "No route has this path.",
     405: "The Allow header names the methods that this path has.",
@@ -38,7 +40,7 @@ class Rejection:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     extensions: dict[str, Any] | None = None
 
-    def written(self, problems: problem.ProblemDetails, instance: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    def written(self, problems: ProblemDetails, instance: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         """Its status, headers and body, which names the request id *instance*."""
         status = self.status or self.problem.status
         if status in BODYLESS_STATUSES:
