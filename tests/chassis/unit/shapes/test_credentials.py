@@ -214,3 +214,33 @@ def test_clients_learn_the_length_of_a_password_from_the_schema() -> None:
     password = Login.model_json_schema()["properties"]["password"]
 
     assert (8, 1024) == (password["minLength"], password["maxLength"])
+
+
+@pytest.mark.parametrize(
+    "text", ["pass\x00phrase", "\x00passphrase", "a passphrase", "pass\nphrase", "pass\x1fphrase\n"]
+)
+def test_the_pattern_of_a_password_says_what_is_accepted(text: str) -> None:
+    pattern = Login.model_json_schema()["properties"]["password"]["pattern"]
+
+    assert accepted(Login, "password", text) is (re.search(pattern, text) is not None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Ada", " Ada ", "\u00a0Ada\u3000", "Ada Lovelace", "\u05e2\u05d3\u05d4", "7"),
+        *("", " ", "\u00a0\u3000", "\x00", "A\x00", "A\x1fB", "A\x85B", "A\nB", "A\u2028B"),
+    ],
+)
+def test_the_pattern_of_a_name_says_what_is_accepted(text: str) -> None:
+    pattern = Person.model_json_schema()["properties"]["name"]["pattern"]
+
+    assert accepted(Person, "name", text) is (re.search(pattern, text) is not None)
+
+
+def accepted(model: type[BaseModel], field: str, text: str) -> bool:
+    try:
+        model.model_validate({field: text})
+    except ValidationError:
+        return False
+    return True
