@@ -45,5 +45,5 @@ def test_a_network_likewise(text: str, canonical: str) -> None:
 
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "10.0.0", "proxy", "::ffff:10.0.0.7/104", ""])
 def test_what_is_neither_address_nor_network_is_rejected(text: str) -> None:
-    with pytest.raises(ValueError, match="address|host bits"):
+    with pytest.raises(ValueError, match=r"address|host bits"):
         canonical_network(text)

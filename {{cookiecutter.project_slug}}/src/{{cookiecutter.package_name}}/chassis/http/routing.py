@@ -130,15 +130,24 @@ class ApiRoute(Route):
         if endpoint.long_poll:
             count_as_stream(scope)
         request = BoundedRequest(scope, receive, send)
-        if endpoint.policy.public:
-            await _respond(endpoint, request)
+        if not endpoint.policy.public:
+            await self._handle_authorized(endpoint, request, send)
             return
+        if endpoint.if_match_required:
+            _require_version(request)
+        response = await endpoint.call(request)
+        await response(scope, receive, send)
+
+    async def _handle_authorized(self, endpoint: Endpoint, request: Request, send: Send) -> None:
         authorizer = required(self._authorizer)
         caller = await authorizer.authorize(endpoint.policy, request)
+        if endpoint.if_match_required:
+            _require_version(request)
         previous = current_caller.set(caller)
         try:
-            again = _still_authorized(authorizer, endpoint.policy, request)
-            await _respond(endpoint, BoundedRequest(scope, again, send))
+            receive = _still_authorized(authorizer, endpoint.policy, request)
+            response = await endpoint.call(BoundedRequest(request.scope, receive, send))
+            await response(request.scope, receive, send)
         finally:
             current_caller.reset(previous)  # the next request in this context has another caller
 
@@ -213,8 +222,6 @@ def _still_authorized(authorizer: Authorizer, policy: Policy, request: Request) 
     return receive
 
 
-async def _respond(endpoint: Endpoint, request: Request) -> None:
-    if endpoint.if_match_required and "if-match" not in request.headers:
+def _require_version(request: Request) -> None:
+    if "if-match" not in request.headers:
         raise PreconditionRequired
-    response = await endpoint.call(request)
-    await response(request.scope, request.receive, request._send)  # noqa: SLF001 - Starlette has no other name for it

@@ -43,7 +43,9 @@ class ProxiesMiddleware:
         """Hand the request over; no coroutine of its own, which would cost each request a microsecond."""
         exchange = scope.get("exchange")
         if exchange is not None:
-            _canonicalize(scope)
+            client = scope["client"]
+            if client is not None and ":" in client[0]:  # asked here, for IPv4 has one spelling
+                _canonicalize(scope)
             if exchange.origin.forwarded and not self._trusts(scope):
                 return self._unknown(scope, receive, send)
         return self._trusting(scope, receive, send)
@@ -74,5 +76,5 @@ def _mapped(trusted: str) -> str:
 
 def _canonicalize(scope: Scope) -> None:
     client = scope.get("client")
-    if client is not None and ":" in client[0]:
+    if client is not None:
         scope["client"] = (canonical_address(client[0]), client[1])

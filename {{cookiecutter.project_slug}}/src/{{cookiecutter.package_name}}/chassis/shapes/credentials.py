@@ -21,7 +21,7 @@ MAX_PASSWORD_CHARACTERS = 1024
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 _NAME_PATTERN = rf"^[^\S{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"
 """The white space at its ends is dropped, so one of white space alone is none."""
-_PASSWORD_PATTERN = r"^[^\x00]*$"
+_WITHOUT_NUL = r"^[^\x00]*$"
 _NAME = re.compile(_NAME_PATTERN[:-1] + r"\Z")
 _SKIN_TONES = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 
@@ -114,7 +114,7 @@ Password = Annotated[
         json_schema_extra={
             "minLength": MIN_PASSWORD_CHARACTERS,
             "maxLength": MAX_PASSWORD_CHARACTERS,
-            "pattern": _PASSWORD_PATTERN,
+            "pattern": _WITHOUT_NUL,
         },
     ),
 ]
