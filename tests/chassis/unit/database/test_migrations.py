@@ -286,7 +286,7 @@ async def test_an_empty_revision_is_written_only_when_asked_for(schema: Schema) 
 
 
 async def test_a_message_without_a_word_names_no_file(schema: Schema) -> None:
-    with pytest.raises(MigrationFailed, match="in words"):
+    with pytest.raises(MigrationFailed, match="what the migration does"):
         await write(schema, "!?", empty=True)
 
 
