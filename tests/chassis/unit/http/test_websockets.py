@@ -21,7 +21,7 @@ from acme_service.chassis.http import websocket
 from acme_service.chassis.metrics import RequestMetrics
 from acme_service.chassis.middleware.errors import ErrorMiddleware
 from acme_service.chassis.middleware.instrumentation import InstrumentationMiddleware
-from acme_service.chassis.middleware.origins import OriginList
+from acme_service.chassis.shapes.origins import OriginList
 from acme_service.chassis.shapes.problem import ProblemDetails
 
 

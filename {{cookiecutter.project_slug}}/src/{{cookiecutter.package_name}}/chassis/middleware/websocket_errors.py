@@ -12,8 +12,8 @@ from starlette.websockets import WebSocketDisconnect
 
 from ..errors import ClientGone, Forbidden, ServiceError, ShuttingDown
 from ..shapes import problem
+from ..shapes.origins import OriginList
 from ..shapes.websockets import INTERNAL_ERROR, NORMAL_CLOSURE, POLICY_VIOLATION, close_message
-from .origins import OriginList
 from .websockets import SWITCHING_PROTOCOLS, takes_responses
 
 if TYPE_CHECKING:

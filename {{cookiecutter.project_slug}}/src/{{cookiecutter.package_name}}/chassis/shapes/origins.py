@@ -1,13 +1,9 @@
-"""Which web pages may open websockets: a browser lets every page try, and no CORS rule stops it."""
+"""Which web pages may open websockets and sessions: a browser lets every page try, and no CORS rule stops it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from starlette.types import Scope
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 _SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 _PORTS = {"http": ":80", "https": ":443"}
@@ -19,8 +15,8 @@ class OriginList:
     def __init__(self, origins: Iterable[str]) -> None:
         self._origins = frozenset(origins)
 
-    def rejection(self, scope: Scope) -> str:
-        """Why the websocket of *scope* may not be opened; empty if it may, as without an Origin: no browser sent it."""
+    def rejection(self, scope: Mapping[str, Any]) -> str:
+        """Why the websocket or request of *scope* is rejected; empty if it is not, as without an Origin of a page."""
         given = [value for name, value in scope["headers"] if name == b"origin"]
         if not given or "*" in self._origins:
             return ""
@@ -30,7 +26,7 @@ class OriginList:
         return f"The origin {origin!r} is neither {_own(scope)!r} nor one of CORS_ORIGINS."
 
 
-def _own(scope: Scope) -> str:
+def _own(scope: Mapping[str, Any]) -> str:
     """The origin of the service's own pages, as a browser spells it: without the scheme's own port."""
     host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1").lower()
     scheme = _SCHEMES.get(scope["scheme"], "http")
