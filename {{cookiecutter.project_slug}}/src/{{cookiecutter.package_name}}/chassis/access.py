@@ -6,6 +6,7 @@ policy; a service without one can have public routes only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -49,6 +50,30 @@ class Caller:
     user_id: str = ""
     role: str = ""
     client: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who holds a connection that lasts, by the token that was presented on it."""
+
+    user_id: str
+    name: str
+    expires_at: float
+    """Of the token, in seconds since 1970."""
+    login: object
+    """What `Identities.live` knows it by: hashable, and another one for each login."""
+
+
+class Identities:
+    """What a feature that identifies callers provides for connections that outlive a request; to be derived from."""
+
+    async def identify(self, token: str, client: str) -> Identity:
+        """Who presents *token* from the address *client*; raises Unauthenticated."""
+        raise NotImplementedError
+
+    async def live(self, identities: Sequence[Identity]) -> frozenset[object]:
+        """The logins of those of *identities* that still count, by one query; raises DatabaseUnavailable."""
+        raise NotImplementedError
 
 
 BEARER_SUBPROTOCOL = "bearer."

@@ -37,6 +37,7 @@ class Lifecycle:
     def __init__(self, *, exits_on_unhandled: bool = True) -> None:
         self.phase = Phase.STARTING
         self._exits_on_unhandled = exits_on_unhandled
+        self._draining = asyncio.Event()
         self._stopping = asyncio.Event()
         self._streams: set[asyncio.Timeout] = set()
         """One for each stream that waits for its next item."""
@@ -51,10 +52,16 @@ class Lifecycle:
         if phase <= self.phase:
             return
         self.phase = phase
+        if phase >= Phase.DRAINING:
+            self._draining.set()
         if phase is Phase.STOPPING:
             self._stopping.set()
             for waiting in self._streams:
                 waiting.reschedule(0)
+
+    async def wait_until_draining(self) -> None:
+        """Return when long-lived connections should begin to move elsewhere."""
+        await self._draining.wait()
 
     async def wait_until_stopping(self) -> None:
         """Return when endless streams should send their last event and end."""

@@ -59,6 +59,10 @@ class Core:
         self.metrics.count_exception(error, scope)
         self.reporter.request(error, scope)
 
+    def find(self, kind: type[T]) -> T | None:
+        """As `get`; None if no earlier part provides one."""
+        return self.get(kind) if any(isinstance(each, kind) for each in self.provided) else None
+
     def get(self, kind: type[T]) -> T:
         """The object of the type *kind* that an earlier part provides.
 

@@ -29,6 +29,7 @@ def build(core: Core) -> Parts:
     from ..services.auth import Authentication, attempt_limits
     from ..services.auth_accounts import Accounts
     from ..services.auth_directory import Directory
+    from ..services.auth_identities import UserIdentities
     from ..services.auth_sessions import Sessions
     from ..services.users import Users
 
@@ -69,7 +70,7 @@ def build(core: Core) -> Parts:
         ],
         authorizer=BearerAuthorizer(authentication, hint="POST /api/auth/login returns one."),
         lifespan={"attempts": lambda: aclosing(attempts)},
-        provides=[accounts, directory],
+        provides=[accounts, directory, UserIdentities(core.database, authentication)],
     )
 
 

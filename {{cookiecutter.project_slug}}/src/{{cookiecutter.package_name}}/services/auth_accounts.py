@@ -26,10 +26,10 @@ CACHE_SECONDS = 5.0
 
 ROLE = func.coalesce(Account.role, Role.USER.value).label("role")
 ACTIVE = func.coalesce(Account.active, True).label("active")
-_VERSION = func.coalesce(Account.version, 0).label("version")
+VERSION = func.coalesce(Account.version, 0).label("version")
 
 _STATE = (
-    select(User.password_hash, ROLE, ACTIVE, _VERSION, Session.id.label("session_id"))
+    select(User.password_hash, ROLE, ACTIVE, VERSION, Session.id.label("session_id"))
     .outerjoin(Account, Account.user_id == User.id)
     .outerjoin(Session, Session.user_id == User.id)
     .where(User.id == bindparam("user_id"))
