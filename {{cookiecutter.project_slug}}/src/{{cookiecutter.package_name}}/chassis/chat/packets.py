@@ -22,14 +22,14 @@ UNKNOWN = "unknown:"
 class Malformed(Exception):
     """A packet that no client of the protocol sends; the message says why."""
 
-
-class Binary(Exception):
-    """An event with attachments, which are not read."""
-
-    def __init__(self, acknowledgement: int | None) -> None:
-        super().__init__("binary")
+    def __init__(self, reason: str, acknowledgement: int | None = None) -> None:
+        super().__init__(reason)
         self.acknowledgement = acknowledgement
-        """The id under which the client waits for one."""
+        """The id under which the client of an event waits for one."""
+
+
+class Binary(Malformed):
+    """An event with attachments, which are not read."""
 
 
 class Json:
@@ -45,7 +45,7 @@ class Json:
 
 
 class StrictPacket(Packet):  # type: ignore[misc] # the library ships no types
-    """Socket.IO's packet; decoding raises Malformed or Binary, and nothing else."""
+    """Socket.IO's packet; decoding raises Malformed, and nothing else."""
 
     json = Json
 
@@ -55,9 +55,9 @@ class StrictPacket(Packet):  # type: ignore[misc] # the library ships no types
         try:
             super().decode(encoded_packet)
         except (ValueError, LookupError, TypeError) as error:
-            raise Malformed("cannot be parsed") from error
+            raise Malformed("cannot be parsed", self.id if self.packet_type == EVENT else None) from error
         if self.packet_type in {BINARY_EVENT, BINARY_ACK}:
-            raise Binary(self.id if self.packet_type == BINARY_EVENT else None)
+            raise Binary("holds binary data", self.id if self.packet_type == BINARY_EVENT else None)
         if self.packet_type == EVENT:
             self._require_event()
         elif self.packet_type == ACK:
@@ -69,7 +69,7 @@ class StrictPacket(Packet):  # type: ignore[misc] # the library ships no types
 
     def _require_event(self) -> None:
         if not isinstance(self.data, list) or not self.data or not isinstance(self.data[0], str):
-            raise Malformed("an event without a name")
+            raise Malformed("an event without a name", self.id)
         if self.data[0] in RESERVED:
             self.data[0] = f"{UNKNOWN}{self.data[0]}"
 

@@ -18,7 +18,7 @@ import structlog
 from socketio.exceptions import ConnectionRefusedError as Refused
 from socketio.packet import ACK
 
-from ..errors import Invalid, Overloaded, ServiceError, Unavailable
+from ..errors import Invalid, MalformedRequest, Overloaded, ServiceError, Unavailable
 from ..shapes import problem
 from ..shapes.ids import new_id
 from ..shapes.problem import FieldError, ProblemDetails
@@ -33,6 +33,7 @@ from .packets import UNKNOWN, Binary, Malformed, StrictPacket
 CLOSE_SECONDS = 1.0
 """For a poll to fetch what waits for its client."""
 BINARY = Invalid("The event is wrong.", (FieldError("", "holds binary data, which is not accepted"),))
+MALFORMED = MalformedRequest("The event cannot be parsed: its name and one object are JSON in UTF-8.")
 
 _log = structlog.get_logger("chassis.chat")
 
@@ -106,19 +107,17 @@ class Sessions:
         await self._library["disconnect"](engine_sid, reason)
 
     async def _came(self, engine_sid: str, data: Any) -> None:
-        """A packet: what is binary is refused with an acknowledgement, what is malformed ends the session."""
+        """A packet: what is malformed is refused with an acknowledgement, or ends the session if it asks for none."""
         try:
             await self._library["message"](engine_sid, data)
-        except Binary as refused:
-            self.count_refusal("binary")
-            if refused.acknowledgement is not None:
-                answer = [{"ok": False, "error": self._document(BINARY)}]
-                packet = StrictPacket(ACK, data=answer, id=refused.acknowledgement)
-                await self._server.eio.send(engine_sid, packet.encode())
         except Malformed as malformed:
-            self.count_refusal("malformed")
-            link = self.links.get(engine_sid)
-            if link is not None:
+            self.count_refusal("binary" if isinstance(malformed, Binary) else "malformed")
+            if malformed.acknowledgement is not None:
+                problem_of = BINARY if isinstance(malformed, Binary) else MALFORMED
+                answer = [{"ok": False, "error": self._document(problem_of)}]
+                packet = StrictPacket(ACK, data=answer, id=malformed.acknowledgement)
+                await self._server.eio.send(engine_sid, packet.encode())
+            elif not isinstance(malformed, Binary) and (link := self.links.get(engine_sid)) is not None:
                 _log.info("session ended", reason=f"malformed packet: {malformed}", client=link.client)
                 link.idle_since = float("-inf")  # for the sweep, if it is polled
                 link.close()
