@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from engineio.packet import MESSAGE, Packet
 
-from acme_service.chassis.chat.link import CLOSED, PACKET_BYTES, Link, Outbox
+from acme_service.chassis.chat.link import CLOSED, Link, Outbox
 
 pytestmark = pytest.mark.anyio
 
@@ -43,8 +43,15 @@ async def test_what_was_read_waits_no_longer() -> None:
     assert not outbox.overflowed
 
 
+async def test_one_packet_may_be_larger() -> None:
+    outbox = Outbox(100)
+    await outbox.put(packet(5000))
+
+    assert not outbox.overflowed
+
+
 async def test_an_overflow_keeps_the_end_that_the_writer_waits_for() -> None:
-    outbox = Outbox(PACKET_BYTES + 10)
+    outbox = Outbox(10)
     await outbox.put(None)
     await outbox.put(packet(100))
 

@@ -21,7 +21,7 @@ PACKET_BYTES = 64
 
 
 class Outbox(asyncio.Queue[Any]):
-    """What waits for a client, up to *max_bytes*; what is beyond drops it all, and *on_overflow* is told.
+    """What waits for a client: one packet, or several up to *max_bytes*; one more drops all, and *on_overflow* is told.
 
     The library's own queue has no bound, so a client that does not read would hold every message since.
     """
@@ -43,7 +43,7 @@ class Outbox(asyncio.Queue[Any]):
             if self.overflowed:
                 return
             self.waiting_bytes += _size(item)
-            if self.waiting_bytes > self._max_bytes:
+            if self.waiting_bytes > self._max_bytes and not self.empty():
                 self._overflow()
                 return
         super().put_nowait(item)
@@ -74,7 +74,7 @@ def _size(packet: Any) -> int:
 class Link:
     """A session, over websocket or long polling."""
 
-    __slots__ = ("_bucket", "_closing", "_on_rejected", "_reading", "client", "engine_sid", "idle_since", "websocket")
+    __slots__ = ("_bucket", "_on_rejected", "_reading", "client", "closing", "engine_sid", "idle_since", "websocket")
 
     def __init__(self, client: str, *, frames_per_second: float, on_rejected: Callable[[str], None]) -> None:
         """*on_rejected* is told the reason of each frame that is not read."""
@@ -85,7 +85,8 @@ class Link:
         self.websocket = False
         self._bucket = TokenBucket(frames_per_second)
         self._on_rejected = on_rejected
-        self._closing = False
+        self.closing = False
+        """Whether it was told to end."""
         self._reading: asyncio.Task[Any] | None = None
 
     def close(self) -> None:
@@ -93,7 +94,7 @@ class Link:
 
         Not a disconnect of Socket.IO's own, after which no client comes back.
         """
-        self._closing = True
+        self.closing = True
         if self._reading is not None:
             self._reading.cancel()  # it is waiting for the client, in `receive` below
 
@@ -107,7 +108,7 @@ class Link:
         self.websocket = True
 
         async def receive_checked() -> Message:
-            while not self._closing:
+            while not self.closing:
                 message = await self._next(receive)
                 if message["type"] != "websocket.receive" or self._accepts(message):
                     return message
@@ -122,7 +123,7 @@ class Link:
             if message["type"] == "websocket.receive":
                 await self.throttle()
         except asyncio.CancelledError:
-            if not self._closing or task is None or task.uncancel():
+            if not self.closing or task is None or task.uncancel():
                 raise
             return CLOSED
         finally:
@@ -138,6 +139,6 @@ class Link:
             require_frame(text)
         except Malformed:
             self._on_rejected("malformed")
-            self._closing = True
+            self.closing = True
             return False
         return True

@@ -76,8 +76,11 @@ class Sessions:
         self._hub.metrics.refused[reason] += 1
 
     async def close(self, link: Link) -> None:
-        """End the session's transport, so that its client connects again, maybe to another process."""
-        if link.websocket:
+        """End the session's transport, so that its client connects again, maybe to another process.
+
+        Called again, it ends a session whose client does not read, and so holds the transport open.
+        """
+        if link.websocket and not link.closing:
             link.close()
             return
         with suppress(TimeoutError):
