@@ -55,7 +55,8 @@ def test_a_feature_without_its_manifest_is_unlisted(render: Render, tmp_path: Pa
 
 def test_a_chassis_without_a_feature_has_no_line_of_it(render: Render) -> None:
     with_it, without = (render(profile=profile) / "src/acme_service/chassis" for profile in ("full", "minimal"))
-    shutil.rmtree(with_it / "auth")
+    for feature in FEATURES:
+        shutil.rmtree(with_it / feature)
 
     names = {path.relative_to(with_it): path.read_bytes() for path in with_it.rglob("*") if path.is_file()}
     assert names == {path.relative_to(without): path.read_bytes() for path in without.rglob("*") if path.is_file()}

@@ -39,12 +39,12 @@ _numbers = itertools.count(1)
 
 
 class Talker:
-    """Somebody who is connected, and what they have heard; *name* is made unique, and is the user's id if it is open."""
+    """Somebody who is connected, and what they have heard; *name* is made unique, and is the id where that is open."""
 
     def __init__(self, service: ServiceProcess, name: str = "Ada", *, like: Talker | None = None) -> None:
         """*like* is the same user, on another connection."""
         self._base = f"http://127.0.0.1:{service.port}"
-        self.name = like.name if like else f"{name}{next(_numbers)}"
+        self.name: str = like.name if like else f"{name}{next(_numbers)}"
         self.token: str = like.token if like else (_new_token(service, self.name) if IDENTIFIED else "")
         self.heard: list[tuple[str, dict[str, Any]]] = []
         self._new = threading.Condition()
@@ -52,7 +52,7 @@ class Talker:
         self.client.on("*", self._hear)
         self.client.on("connect_error", lambda data: self._hear("refused", data))
         self.client.on("disconnect", lambda reason: self._hear("disconnected", {"reason": reason}))
-        self.user_id = like.user_id if like else self.name
+        self.user_id: str = like.user_id if like else self.name
 
     def connect(self, auth: Any = None) -> Talker:
         given = auth if auth is not None else ({"token": self.token} if IDENTIFIED else None)
@@ -103,7 +103,7 @@ class Talker:
         """Disconnect; the library leaves a socket open whose server has ended the session."""
         self.client.disconnect()
         if self.client.eio.ws is not None:
-            self.client.eio.ws.close()
+            self.client.eio.ws.shutdown()
 
     def _hear(self, event: str, *data: Any) -> None:
         with self._new:

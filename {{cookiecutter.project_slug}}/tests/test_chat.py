@@ -61,7 +61,7 @@ def test_people_talk_and_leave(folder: Path, database_url: str, talk: Talk, room
 
         said = ada.say(room, "Tea?", messageType="text", clientMessageId="first")
         heard = bob.wait("new-message")
-        assert {
+        expected = {
             "roomId": room,
             "id": 1,
             "content": "Tea?",
@@ -70,7 +70,8 @@ def test_people_talk_and_leave(folder: Path, database_url: str, talk: Talk, room
             "timestamp": said["timestamp"],
             "type": "text",
             "clientMessageId": "first",
-        } == heard == ada.wait("new-message")
+        }
+        assert expected == heard == ada.wait("new-message")
         bob.ok("typing", roomId=room)
         assert bob.user_id == ada.wait("typing", typing=True)["userId"]
         bob.say(room, "Yes.\nPlease 🍵")
@@ -323,11 +324,12 @@ def test_ten_thousand_events_at_once_keep_nobody_waiting(chat_service: ServicePr
     bob = talk(chat_service, "Bob")
     bob.join(room)
     flooder = Talker(chat_service, "Eve")
+    message = json.dumps(["send-message", {"roomId": room, "message": "x"}])
 
     def flood() -> None:
         with contextlib.suppress(ConnectionClosed, OSError):
             for number in range(10_000):
-                connection.send("42%d" % (number + 10) + json.dumps(["send-message", {"roomId": room, "message": "x"}]))
+                connection.send(f"42{number + 10}{message}")
 
     with raw(chat_service, flooder) as connection:
         connection.send(joining(flooder, room, 1))
@@ -434,6 +436,7 @@ def test_when_the_process_drains_sessions_go_on_then_move_and_none_begins(folder
     with ServiceProcess(folder, **SHARED, DRAIN_DELAY_SECONDS="3") as service:
         bob, ada = talk(service, "Bob"), Talker(service)
         bob.join(room)
+        message = json.dumps(["send-message", {"roomId": room, "message": "x"}])
         with raw(service, ada) as connection, service.client() as client:
             connection.send(joining(ada, room, 1))
             bob.wait("user-joined")
@@ -446,7 +449,7 @@ def test_when_the_process_drains_sessions_go_on_then_move_and_none_begins(folder
             started = time.monotonic()
             with contextlib.suppress(ConnectionClosed):
                 while True:
-                    connection.send('429["send-message",{"roomId":"%s","message":"x"}]' % room)
+                    connection.send(f"429{message}")
                     frames.append(str(connection.recv(5)))
             moved_after = time.monotonic() - started
         service.line("stopped", exit_code=0)
