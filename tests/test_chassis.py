@@ -26,7 +26,10 @@ OF_A_SERVICE = re.compile(r"__tablename__|/api/|[\"']admin[\"']|superadmin|acme|
 """A table, a path, a role or a name that is some service's own."""
 EXPORTED: Mapping[str, str] = {
     "": "Command Core Feature Logging Parts Restart Service Task asgi run",
-    "access": "ANONYMOUS AUTHENTICATED BEARER_SUBPROTOCOL Caller Identities Identity PUBLIC Policy current_caller owner_or roles",
+    "access": """
+        ANONYMOUS AUTHENTICATED BEARER_SUBPROTOCOL Caller Identities Identity PUBLIC Policy current_caller owner_or
+        roles
+    """,
     "auth": """
         Attempts BearerAuthorizer CHALLENGE Claims Count MAX_TOKEN_CHARACTERS MemoryAttempts Reservation
         SealedCache TokenRejected Tokens client_of counts_of guess new_attempts

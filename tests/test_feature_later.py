@@ -120,6 +120,25 @@ def test_a_feature_comes_to_an_edited_service_with_data_and_goes_again(
     _is_in_order(project, request)
 
 
+def test_the_chat_comes_to_a_service_with_data(render: Render, open_folder: Path) -> None:
+    folder = open_folder / "chat-later"
+    folder.mkdir()
+    project = render(output=folder, profile="minimal")
+    with running(project, "acme-service") as (base, _):
+        ada = get(f"{base}/api/users", body=_person("Ada"))
+    commit(project)
+
+    make(TEMPLATE, "feature", f"PROJECT={project}", "ADD=chat")
+    versions = project / "src/acme_service/migrations/versions"
+    assert (versions / "0002_create_the_tables_of_chat.py").exists()
+    make(project, "migrate")
+    with running(project, "acme-service") as (base, _):
+        assert [ada] == get(f"{base}/api/users")["items"]
+        assert {"items": [], "next_cursor": None} == get(f"{base}/api/rooms/hall/messages")
+    make(project, "check")
+    make(project, "test", "ARGS=tests/test_service.py tests/test_chat_service.py")
+
+
 def test_tables_that_are_there_already_need_no_migration(minimal: Path) -> None:
     _change(minimal, "--add", "auth")
     commit(minimal)

@@ -23,6 +23,8 @@ IDENTIFIED = find_spec(f"{PACKAGE}.features.auth") is not None
 """Whether the chat asks who somebody is; else it is open."""
 identified = pytest.mark.skipif(not IDENTIFIED, reason="the chat is open: no feature identifies callers")
 opened_to_all = pytest.mark.skipif(IDENTIFIED, reason="a feature identifies callers")
+POLICIES = {"GET /api/rooms/{room_id}/messages": "authenticated" if IDENTIFIED else "public"}
+"""Who may call what of the feature over HTTP, where a test compares all of them."""
 SECONDS = 10.0
 SHARED: dict[str, str] = (
     {
@@ -161,5 +163,5 @@ def chat_service(folder: Path) -> Iterator[ServiceProcess]:
     """One service for all tests of a file that leave it as they found it; it logs no traceback."""
     with ServiceProcess(folder, **SHARED) as running:
         yield running
-        assert 0 == running.stop()
+        assert (0, "") == (running.stop(), running.stderr())
     assert not [line for line in running.lines if "exception" in line]

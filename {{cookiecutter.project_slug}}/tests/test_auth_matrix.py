@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx2
 import pytest
+
+from {{ cookiecutter.package_name }}.features import FEATURES
 
 from .application import Application, running
 from .auth import UNLIMITED, access_headers, create_account
@@ -36,6 +40,9 @@ POLICIES = {
     "PATCH /api/admin/users/{user_id}": "admin, superadmin",
 }
 """Written out, so that a declaration that is opened by mistake does not take its expectation with it."""
+for _feature in FEATURES:  # another one lists its own beside its fixtures
+    if find_spec(f"tests.{_feature.name}"):
+        POLICIES |= getattr(import_module(f"tests.{_feature.name}"), "POLICIES", {})
 ROLES = {"owner": "user", "other": "user", "admin": "admin", "superadmin": "superadmin"}
 """Who calls, and their roles; the id of the owner stands in the paths."""
 
