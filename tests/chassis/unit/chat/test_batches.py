@@ -90,3 +90,34 @@ async def test_who_waits_when_the_work_is_interrupted_learns_of_it() -> None:
 
     with pytest.raises(RuntimeError, match="interrupted"):
         await waiting
+
+
+async def test_what_comes_a_moment_later_is_in_the_same_batch() -> None:
+    work = Work()
+    batches = Batches(work, window_seconds=0.2)
+    task = asyncio.ensure_future(batches.run())
+    first = asyncio.ensure_future(batches.add(1))
+    await asyncio.sleep(0.02)
+    await asyncio.gather(first, batches.add(2))
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert [[1, 2]] == work.done
+
+
+async def test_a_failure_whose_waiter_left_is_not_the_end() -> None:
+    work = Work()
+    async with running(work) as batches:
+        work.may_end.clear()
+        work.error = ValueError("no")
+        leaving = asyncio.ensure_future(batches.add(1))
+        while not work.done:
+            await asyncio.sleep(0.001)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        work.may_end.set()
+        await asyncio.sleep(0.01)
+        work.error = None
+
+        async with asyncio.timeout(5):
+            assert 20 == await batches.add(2)

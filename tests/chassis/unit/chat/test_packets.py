@@ -56,7 +56,9 @@ def test_a_malformed_event_that_asks_for_an_acknowledgement_can_have_one(encoded
     assert 7 == raised.value.acknowledgement
 
 
-@pytest.mark.parametrize(("encoded", "acknowledgement"), [('51-7["x"]', 7), ('59999999999-["x"]', None), ("61-7[]", None)])
+@pytest.mark.parametrize(
+    ("encoded", "acknowledgement"), [('51-7["x"]', 7), ('59999999999-["x"]', None), ("61-7[]", None)]
+)
 def test_attachments_are_not_waited_for(encoded: str, acknowledgement: int | None) -> None:
     with pytest.raises(Binary) as raised:
         StrictPacket(encoded_packet=encoded)

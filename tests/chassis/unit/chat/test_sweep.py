@@ -111,7 +111,9 @@ async def test_clients_move_spread_over_the_drain_delay_and_none_before() -> Non
     async def close(_link: Link) -> None:
         moved.append(asyncio.get_running_loop().time())
 
-    task = asyncio.ensure_future(move_clients(lifecycle, 1.2, links=lambda: links if len(moved) < 20 else (), close=close))
+    task = asyncio.ensure_future(
+        move_clients(lifecycle, 1.2, links=lambda: links if len(moved) < 20 else (), close=close)
+    )
     lifecycle.advance(Phase.READY)
     await asyncio.sleep(0.05)
     assert [] == moved

@@ -35,7 +35,7 @@ class ChatMessage(Base):
     """A message; it outlives its user, and keeps the name that the user had."""
 
     __tablename__ = "messages"
-    __table_args__ = (UniqueConstraint("room_id", "user_id", "client_message_id"),)
+    __table_args__ = (UniqueConstraint("room_id", "user_id", "client_message_id", name="uq_messages_client_id"),)
 
     room_id: Mapped[str] = mapped_column(ForeignKey("rooms.id", ondelete="CASCADE"), primary_key=True)
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)

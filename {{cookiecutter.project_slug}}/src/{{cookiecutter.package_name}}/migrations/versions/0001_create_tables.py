@@ -80,9 +80,7 @@ def upgrade() -> None:
         sa.Column("client_message_id", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(["room_id"], ["rooms.id"], name=op.f("fk_messages_room_id_rooms"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("room_id", "id", name=op.f("pk_messages")),
-        sa.UniqueConstraint(
-            "room_id", "user_id", "client_message_id", name=op.f("uq_messages_room_id_user_id_client_message_id")
-        ),
+        sa.UniqueConstraint("room_id", "user_id", "client_message_id", name="uq_messages_client_id"),
     )
     # {% endif %}
 
