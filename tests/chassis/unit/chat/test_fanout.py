@@ -1,4 +1,4 @@
-"""The fan-out against a real Redis: a listener that ended, or was cut off, is replaced, and a lost Redis is survived."""
+"""The fan-out against a real Redis: a listener that ended is replaced, and a lost Redis is survived."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ async def test_a_listener_that_hears_nothing_any_more_is_started_again(redis_ser
         assert deaf
         original = one.fanout._read  # noqa: SLF001 - what it hears
 
-        async def read(_data: bytes) -> None:
+        async def read(data: bytes) -> dict[str, Any] | None:  # noqa: ARG001 - it is deaf
             return None
 
         one.fanout._read = read  # type: ignore[method-assign]  # noqa: SLF001 - as above
@@ -181,7 +181,12 @@ async def test_a_redis_that_stalls_keeps_nobody_waiting(redis_server: RedisServe
 async def test_without_redis_an_event_is_encoded_once_and_reaches_all_but_one(monkeypatch: pytest.MonkeyPatch) -> None:
     encoded: list[object] = []
     original = StrictPacket.encode
-    monkeypatch.setattr(StrictPacket, "encode", lambda self: encoded.append(1) or original(self))
+
+    def encode(packet: StrictPacket) -> Any:
+        encoded.append(packet)
+        return original(packet)
+
+    monkeypatch.setattr(StrictPacket, "encode", encode)
     manager, sent = LocalFanOut(), list[str]()
     server = socketio.AsyncServer(async_mode="asgi", client_manager=manager, serializer=StrictPacket)
 
