@@ -55,8 +55,11 @@ def test_the_document_is_valid_openapi(document: Json) -> None:
     assert [] == [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()]
 
 
-def test_every_route_stands_in_the_document(routes: list[ApiRoute], operations: dict[str, Json]) -> None:
-    assert {f"{method} {route.path}" for route in routes for method in route.endpoints} == set(operations)
+def test_every_route_stands_in_the_document(routes: list[object], operations: dict[str, Json]) -> None:
+    """What is mounted describes itself, if at all."""
+    declared = [route for route in routes if isinstance(route, ApiRoute)]
+
+    assert {f"{method} {route.path}" for route in declared for method in route.endpoints} == set(operations)
 
 
 def test_every_operation_is_described_for_people(operations: dict[str, Json]) -> None:
