@@ -41,6 +41,7 @@ FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             f"{PACKAGE}/controllers/chat.py",
             f"{PACKAGE}/features/chat.py",
             f"{PACKAGE}/models/chat.py",
+            f"{PACKAGE}/pages/chat.html",
             f"{PACKAGE}/routes/chat.py",
             f"{PACKAGE}/services/chat.py",
             "docs/chat.md",
@@ -91,11 +92,13 @@ def chosen(answers: Mapping[str, str]) -> set[str]:
 
 
 def remove(path: Path) -> None:
-    """Delete the file or the folder *path*."""
+    """Delete the file or the folder *path*, and the folder around it if that is empty then."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
         path.unlink()
+    if not any(path.parent.iterdir()):
+        path.parent.rmdir()
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ TAGGED = (
     "src/*/app.py",
     "src/*/features/__init__.py",
     "src/*/migrations/versions/*.py",
+    "src/*/pages/chat.html",
 )
 # Microsoft, "Naming files, paths and namespaces": these names with any ending, these signs, and 259 characters a path.
 RESERVED_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from ..chassis.settings import SettingsGroup
 
+HARDENED_DEFAULTS = {"CHAT_PAGE_ENABLED": "false"}
+"""In staging and production."""
+
 
 class ChatSettings(SettingsGroup):
     """Realtime rooms."""
@@ -64,4 +67,9 @@ class ChatSettings(SettingsGroup):
         le=16_777_216,
         validation_alias="CHAT_MAX_WAITING_BYTES",
         description="How much may wait for a client that does not read; with more it is disconnected.",
+    )
+    page_enabled: bool = Field(
+        default=True,
+        validation_alias="CHAT_PAGE_ENABLED",
+        description="Whether /chat shows a page to talk on; everybody may load it.",
     )

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..chassis import Feature, Parts, Restart, Task
-from ..config.chat import ChatSettings
+from ..config.chat import HARDENED_DEFAULTS, ChatSettings
 
 if TYPE_CHECKING:
     from ..chassis import Core
+
+PAGE = Path(__file__).parents[1] / "pages" / "chat.html"
 
 
 def build(core: Core) -> Parts:
     """Build the objects of the feature, bottom up; nothing is opened yet."""
     from ..chassis.access import AUTHENTICATED, PUBLIC, Identities
-    from ..chassis.chat import Chat, ChatLimits
+    from ..chassis.chat import Chat, ChatLimits, chat_page
     from ..controllers.chat import ChatController
     from ..models.chat import MessageType
     from ..routes.chat import chat_routes
@@ -51,11 +54,12 @@ def build(core: Core) -> Parts:
         on_failure=lambda error: core.reporter.report(error, where="event"),
     )
     readers = PUBLIC if identities is None else AUTHENTICATED
+    page = chat_page("/chat", PAGE) if settings.page_enabled else []
     return Parts(
-        routes=chat_routes(ChatController(rooms), chat, readers=readers, polling=polling),
+        routes=[*chat_routes(ChatController(rooms), chat, readers=readers, polling=polling), *page],
         tasks={name: Task(work, restart=Restart()) for name, work in chat.tasks().items()},
         lifespan={"chat": chat.opened},
     )
 
 
-CHAT = Feature(name="chat", build=build, settings=(ChatSettings,))
+CHAT = Feature(name="chat", build=build, settings=(ChatSettings,), hardened_defaults=HARDENED_DEFAULTS)
