@@ -1,15 +1,11 @@
 // The page: who joins, what is shown, and what is typed. Its texts are those of the document.
 
+import { colour, made } from "./elements.js";
+import { Messages } from "./messages.js";
 import { Login, Refused } from "./requests.js";
 import { Room, newId } from "./room.js";
 
-const MOST_SHOWN = 500;
 const TYPING_SECONDS = 4;
-/** Messages of one author that follow each other within it stand below one name. */
-const TOGETHER_MS = 5 * 60000;
-const COLOURS = 6;
-/** What still counts as reading the newest message, in pixels. */
-const NEAR_THE_END = 80;
 const NARROW = matchMedia("(max-width: 719px)");
 
 const element = (id) => document.getElementById(id);
@@ -17,17 +13,15 @@ const [entrance, enter, refusal] = ["entrance", "enter", "refusal"].map(element)
 const [chat, title, status, leave, people, count, online] =
   ["chat", "title", "status", "leave", "people", "count", "online"].map(element);
 const [log, newer, typing, compose, input] = ["log", "newer", "typing", "compose", "message"].map(element);
-const waiting = made("div", "waiting");
+const messages = new Messages(log, newer);
 const pageTitle = document.title;
 
 let room = null;
 let roomId = "";
+const typists = new Map();
 let users = new Map();
-let typists = new Map();
-let shown = { userId: null, at: 0, day: "" };
 let unread = 0;
 
-waiting.setAttribute("aria-live", "off"); // each is read out when it is stored
 if (location.hash.length > 1) enter.elements.room.value = fragment();
 enter.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -50,13 +44,7 @@ input.addEventListener("input", () => {
   fit();
   room?.type(input.value.trim() !== "");
 });
-newer.addEventListener("click", () => {
-  toEnd();
-  input.focus();
-});
-log.addEventListener("scroll", () => {
-  if (atEnd()) newer.hidden = true;
-});
+newer.addEventListener("click", () => input.focus());
 document.addEventListener("visibilitychange", read);
 NARROW.addEventListener("change", () => {
   people.open = !NARROW.matches;
@@ -84,7 +72,8 @@ async function join() {
 /** What one room says; of one that is left nothing is heard. */
 function told() {
   let joined = false;
-  clear();
+  typists.clear();
+  messages.clear();
   return {
     online() {
       if (!joined) showChat();
@@ -93,6 +82,8 @@ function told() {
     },
     offline() {
       state("offline");
+      typists.clear();
+      showTypists();
       if (joined) return;
       room.close();
       showEntrance(refusal.dataset.unreachable);
@@ -100,10 +91,10 @@ function told() {
     ended: (error) => showEntrance(error ? reason(error) : refusal.dataset.ended),
     message: showMessage,
     cleared() {
-      clear();
-      note(log.dataset.skipped);
+      messages.clear();
+      messages.note(log.dataset.skipped);
     },
-    waiting: showWaiting,
+    waiting: (unsent) => messages.wait(unsent),
     people: showPeople,
     typing({ userId, username, typing: active }) {
       if (active) typists.set(userId, { username, until: Date.now() + 1000 * TYPING_SECONDS });
@@ -120,7 +111,7 @@ function say() {
   room.say(text);
   input.value = "";
   fit();
-  toEnd();
+  messages.toEnd();
   input.focus();
 }
 
@@ -133,7 +124,7 @@ function showChat() {
   history.replaceState(null, "", `#${encodeURIComponent(roomId)}`);
   if (enter.elements.password) enter.elements.password.value = "";
   read();
-  toEnd();
+  messages.toEnd();
   input.focus();
 }
 
@@ -166,67 +157,12 @@ function state(name) {
 }
 
 function showMessage(message) {
-  const following = atEnd();
-  const sentAt = new Date(message.timestamp);
   const own = message.userId === room.userId;
-  newDay(sentAt);
-  log.querySelector(".empty")?.remove();
-  const together = shown.userId === message.userId && sentAt - shown.at < TOGETHER_MS;
-  shown = { ...shown, userId: message.userId, at: sentAt };
-
-  const article = made("article", own ? "own" : colour(message.userId));
-  article.classList.toggle("together", together);
-  article.dataset.id = message.id;
-  const head = made("p", "author", message.username);
-  if (together) head.classList.add("unseen");
-  const text = made("p", "text", message.content);
-  text.dir = "auto";
-  const time = made("time", "", sentAt.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
-  time.dateTime = message.timestamp;
-  article.append(head, text, time);
-  add(article);
+  messages.show(message, own);
   typists.delete(message.userId);
   showTypists();
-  if (own || following) toEnd();
-  else newer.hidden = false;
   if (document.hidden && !own) unread += 1;
   read();
-}
-
-function newDay(date) {
-  const day = date.toLocaleDateString([], { weekday: "long", day: "numeric", month: "long" });
-  if (day === shown.day) return;
-  shown = { userId: null, at: 0, day };
-  note(day);
-}
-
-/** A line between the messages. */
-function note(text) {
-  const following = atEnd();
-  add(made("p", "note", text));
-  shown.userId = null;
-  if (following) toEnd();
-}
-
-function add(node) {
-  log.insertBefore(node, waiting);
-  while (log.childElementCount > MOST_SHOWN) log.firstElementChild.remove();
-}
-
-function showWaiting(messages) {
-  waiting.replaceChildren(
-    ...messages.map(({ text, failed }) => {
-      const article = made("article", failed ? "own failed" : "own");
-      const said = made("p", "text", text);
-      said.dir = "auto";
-      const remark = failed ? log.dataset.failed.replace("{reason}", () => failed) : log.dataset.sending;
-      const small = made("small", "", remark);
-      if (failed) small.setAttribute("role", "alert");
-      article.append(said, small);
-      return article;
-    }),
-  );
-  if (messages.length) log.querySelector(".empty")?.remove();
 }
 
 function showPeople(event, data) {
@@ -239,7 +175,7 @@ function showPeople(event, data) {
   else users.delete(data.userId);
   typists.delete(data.userId);
   setUsers(users);
-  note((came ? log.dataset.joined : log.dataset.left).replace("{name}", () => data.username));
+  messages.note((came ? log.dataset.joined : log.dataset.left).replace("{name}", () => data.username));
 }
 
 function setUsers(known, total = known.size) {
@@ -266,45 +202,15 @@ function showTypists() {
   if (typing.textContent !== full) typing.textContent = full;
 }
 
-function clear() {
-  log.replaceChildren(made("p", "note empty", log.dataset.empty), waiting);
-  waiting.replaceChildren();
-  newer.hidden = true;
-  shown = { userId: null, at: 0, day: "" };
-  typists = new Map();
-}
-
 function read() {
   if (!document.hidden) unread = 0;
   document.title = chat.hidden ? pageTitle : `${unread ? `(${unread}) ` : ""}${roomId} · ${pageTitle}`;
-}
-
-function atEnd() {
-  return log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_THE_END;
-}
-
-function toEnd() {
-  log.scrollTop = log.scrollHeight;
-  newer.hidden = true;
 }
 
 /** Let the field be as high as its text, up to what the style sheet allows. */
 function fit() {
   input.style.height = "auto";
   input.style.height = `${input.scrollHeight}px`;
-}
-
-function colour(userId) {
-  let sum = 0;
-  for (const letter of userId) sum = (31 * sum + letter.codePointAt(0)) % 65521;
-  return `colour-${sum % COLOURS}`;
-}
-
-function made(tag, classes, text = "") {
-  const node = document.createElement(tag);
-  node.className = classes;
-  node.textContent = text;
-  return node;
 }
 
 function fragment() {
