@@ -47,6 +47,7 @@ FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "docs/chat.md",
             "tests/chat.py",
             "tests/test_chat.py",
+            "tests/test_chat_page.py",
             "tests/test_chat_redis.py",
             "tests/test_chat_service.py",
         ),

@@ -11,5 +11,8 @@ sys.path.append(str(Path(acme_service.__file__).parents[2]))
 
 pytest_plugins = ["tests.databases", "chassis.databases", "chassis.pgbouncer_server", "chassis.redis_server"]
 FEATURES = ("auth", "chat")
+CHAT_CLIENTS = ("integration/test_chat_javascript.py", "integration/test_chat_page.py")
 collect_ignore = ["open", *(f"unit/{name}" for name in FEATURES if not find_spec(f"acme_service.chassis.{name}"))]
+if not find_spec("acme_service.chassis.chat"):
+    collect_ignore += CHAT_CLIENTS
 """What runs in an environment with more packages, and the mechanism of a feature that the render does not have."""
