@@ -35,7 +35,7 @@ EXPORTED: Mapping[str, str] = {
         SealedCache TokenRejected Tokens client_of counts_of guess new_attempts
     """,
     "cache": "Cache CacheStats MemoryCache",
-    "chat": "Chat ChatLimits ClientMessageId Message NewMessage RoomId Rooms Stored UserId",
+    "chat": "Chat ChatLimits ClientMessageId Message NewMessage PAGE_ASSETS RoomId Rooms Stored UserId",
     "database": """
         AnyRow Database DatabaseNow Listing NAMING_CONVENTION TYPE_ANNOTATION_MAP UTCDateTime Versioned Versions
         in_versions
@@ -49,7 +49,7 @@ EXPORTED: Mapping[str, str] = {
     """,
     "http": """
         ApiRoute Authorizer BodyLimits Idempotency allow describe json_response mount read_body read_id
-        read_if_match read_query static_files version_headers websocket
+        read_if_match read_query static_files version_headers web_page websocket
     """,
     "idempotency": "EffectKey IdempotencyColumns NO_KEY",
     "middleware": """

@@ -17,7 +17,8 @@ PAGE = Path(__file__).parents[1] / "pages" / "chat.html"
 def build(core: Core) -> Parts:
     """Build the objects of the feature, bottom up; nothing is opened yet."""
     from ..chassis.access import AUTHENTICATED, PUBLIC, Identities
-    from ..chassis.chat import Chat, ChatLimits, chat_page
+    from ..chassis.chat import PAGE_ASSETS, Chat, ChatLimits
+    from ..chassis.http import web_page
     from ..controllers.chat import ChatController
     from ..models.chat import MessageType
     from ..routes.chat import chat_routes
@@ -54,9 +55,12 @@ def build(core: Core) -> Parts:
         on_failure=lambda error: core.reporter.report(error, where="event"),
     )
     readers = PUBLIC if identities is None else AUTHENTICATED
-    page = chat_page("/chat", PAGE) if settings.page_enabled else []
+    page = web_page("/chat", PAGE, assets=PAGE_ASSETS, name="chat", summary="Talk in a browser", tags=["chat"])
     return Parts(
-        routes=[*chat_routes(ChatController(rooms), chat, readers=readers, polling=polling), *page],
+        routes=[
+            *chat_routes(ChatController(rooms), chat, readers=readers, polling=polling),
+            *(page if settings.page_enabled else ()),
+        ],
         tasks={name: Task(work, restart=Restart()) for name, work in chat.tasks().items()},
         lifespan={"chat": chat.opened},
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from .limits import ChatLimits
 from .messages import Message, NewMessage, Rooms, Stored
-from .page import chat_page
 from .payloads import ClientMessageId, RoomId, UserId
 from .server import Chat
 
 __all__ = [
+    "PAGE_ASSETS",
     "Chat",
     "ChatLimits",
     "ClientMessageId",
@@ -18,5 +20,7 @@ __all__ = [
     "Rooms",
     "Stored",
     "UserId",
-    "chat_page",
 ]
+
+PAGE_ASSETS = Path(__file__).parent / "page"
+"""What a page of a client loads: scripts, a style sheet, and socket.io-client as it is published, with its licence."""

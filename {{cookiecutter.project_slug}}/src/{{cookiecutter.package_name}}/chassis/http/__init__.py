@@ -7,6 +7,7 @@ from .conditional import read_if_match, version_headers
 from .describe import describe
 from .idempotency import Idempotency
 from .mounts import mount, static_files
+from .pages import web_page
 from .parsing import read_body, read_id, read_query
 from .responses import json_response
 from .routing import ApiRoute, Authorizer, allow
@@ -27,5 +28,6 @@ __all__ = [
     "read_query",
     "static_files",
     "version_headers",
+    "web_page",
     "websocket",
 ]
