@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
 
-def web_page(
+def web_page(  # noqa: PLR0913 - all named but two
     path: str, document: Path, *, assets: Path, name: str, summary: str, tags: Sequence[str] = ()
 ) -> list[BaseRoute]:
     """Serve the HTML *document* at *path*, and the folder *assets*, from which it loads, below `{path}/assets`.
