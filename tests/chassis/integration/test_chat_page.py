@@ -36,6 +36,8 @@ WAITING = (
 )
 ONLINE = "[...document.querySelectorAll('#online .name')].map(name => name.textContent).sort().join()"
 
+FITTING = "[...document.querySelectorAll('#enter, #people, #log, #log > article')]"
+
 
 class Window:
     """A browser in which somebody talks, by the keyboard alone."""
@@ -230,6 +232,7 @@ def test_everything_on_the_page_fits_and_has_a_name(tmp_path: Path, sqlite_url: 
 def assert_fits_and_is_named(page: Page) -> None:
     assert page.value_of("document.documentElement.scrollWidth <= innerWidth")
     assert page.value_of("document.documentElement.scrollHeight <= innerHeight")
+    assert page.value_of(f"{FITTING}.every(part => part.scrollWidth <= part.clientWidth)")
     nodes = page.call("Accessibility.getFullAXTree")["nodes"]
     named = {"button", "textbox", "log", "list", "link"}
     nameless = [
