@@ -11,6 +11,7 @@ from lifetime import Row
 from project import HERE, LOAD_CPU, SERVER_CPU, Project, Server, running
 
 ROUNDS, SECONDS = 3, 3.0
+CONNECTIONS, ROOMS = 200, 10
 LIMIT_MS = 200.0
 IDLE_CONNECTIONS, IDLE_SECONDS = 2000, 60.0
 """Longer than two pings."""
@@ -29,15 +30,18 @@ Sides = dict[str, dict[str, float]]
 copies), cpu_share, p50_ms, p99_ms, and load_cpu_share (of the processor that the load runs on)."""
 
 
-def compare_chat(project: Project, *, rounds: int = ROUNDS, seconds: float = SECONDS, first: float = 300.0) -> Sides:
-    """Medians of every side, the sides alternating."""
+def compare_chat(
+    project: Project, *, rounds: int = ROUNDS, seconds: float = SECONDS, first: float = 300.0, most: float = 100_000.0
+) -> Sides:
+    """Medians of every side, the sides alternating; rates begin at *first*, and end at *most*."""
     found: dict[str, list[dict[str, float]]] = {}
     with _sides(project) as sides:
         for _ in range(rounds):
             for name, (server, token) in sides.items():
                 figures = found.setdefault(name, [])
                 rate = figures[-1]["rate"] * BEGINNING if figures else first
-                more = ("--rate", rate, "--seconds", seconds, "--limit", LIMIT_MS)
+                more: tuple[object, ...] = ("--rate", rate, "--most", most, "--seconds", seconds, "--limit", LIMIT_MS)
+                more += ("--connections", CONNECTIONS, "--rooms", ROOMS)
                 figures.append(_load(project, server, token, *more))
     # Round by round, because the machine's speed drifts: neighbours in time are compared, then the median taken.
     bare = found[BARE]

@@ -22,9 +22,9 @@ from typing import Any
 import uvloop
 
 HANDSHAKE = (
-    "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n"
-    "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-).encode()
+    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n"
+    b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 NO_MASK = bytes(4)
 """A client has to mask what it sends; with this key the masked bytes are the same."""
 MESSAGE = b'42["new-message"'
@@ -44,12 +44,16 @@ TRIES = 2
 
 
 TEXT_FRAME, PING_FRAME, PONG_FRAME = 0x81, 0x89, 0x8A
+TWO_BYTES, EIGHT_BYTES = 126, 127
+"""In the place of a frame's length: the length follows in so many bytes (RFC 6455, section 5.2)."""
+HEAD_BYTES = 2
 
 
 def frame(data: bytes, opcode: int = TEXT_FRAME) -> bytes:
     """A frame of a client."""
     size = len(data)
-    head = bytes((opcode, 0x80 | size)) if size < 126 else bytes((opcode, 0x80 | 126)) + size.to_bytes(2, "big")
+    long = size >= TWO_BYTES
+    head = bytes((opcode, 0x80 | TWO_BYTES)) + size.to_bytes(2, "big") if long else bytes((opcode, 0x80 | size))
     return head + NO_MASK + data
 
 
@@ -77,11 +81,11 @@ class Client(asyncio.Protocol):
         if self._rest:
             data = self._rest + data
         at, end = (0 if self._upgraded else self._after_head(data)), len(data)
-        while end - at >= 2:
+        while end - at >= HEAD_BYTES:
             size, head = data[at + 1], at + 2
-            if size == 126:
+            if size == TWO_BYTES:
                 size, head = int.from_bytes(data[at + 2 : at + 4], "big"), at + 4
-            elif size == 127:
+            elif size == EIGHT_BYTES:
                 size, head = int.from_bytes(data[at + 2 : at + 10], "big"), at + 10
             if head + size > end:
                 break
@@ -167,7 +171,7 @@ class Load:
         share = (time.process_time() - own) / (time.monotonic() - started)
         copies = messages * self._connections // self._rooms
         ends = time.monotonic() + LATE_SECONDS
-        while len(self.latencies) < copies and time.monotonic() < ends:
+        while len(self.latencies) < copies and time.monotonic() < ends:  # noqa: ASYNC110 - nothing says so
             await asyncio.sleep(TICK_SECONDS)
         counted = sorted(self.latencies) + [float("inf")] * (copies - len(self.latencies))
         return {
@@ -193,19 +197,21 @@ class Load:
 
     def _send_one(self, due: float) -> None:
         number = next(self._numbers)
-        text = f'@{due:0{STAMP_LENGTH}.6f} {TEXT}'
+        text = f"@{due:0{STAMP_LENGTH}.6f} {TEXT}"
         members = f'"roomId":"{self._room(number)}","message":"{text}","clientMessageId":"{self._run}-{number}"'
         self.clients[number % self._connections].say(f'["send-message",{{{members}}}]')
 
-    async def most(self, first: float, seconds: float, limit_ms: float) -> dict[str, float]:
-        """The figures of the highest rate whose 99th percentile stays within *limit_ms*."""
+    async def most(self, first: float, seconds: float, limit_ms: float, most: float) -> dict[str, float]:
+        """The figures of the highest rate whose 99th percentile stays within *limit_ms*, up to about *most*."""
         kept, rate = await self._held(first, seconds, limit_ms), first
         while kept is None:  # the first was too much already
             rate /= RAISED
             kept = await self._held(rate, seconds, limit_ms)
         low, high = rate, rate * RAISED
-        while (better := await self._held(high, seconds, limit_ms)) is not None:
+        while high <= most and (better := await self._held(high, seconds, limit_ms)) is not None:
             kept, low, high = better, high, high * RAISED
+        if high > most:
+            return kept
         for _ in range(NARROWED):
             middle = (low * high) ** 0.5
             if (better := await self._held(middle, seconds, limit_ms)) is not None:
@@ -247,7 +253,7 @@ async def run(options: argparse.Namespace) -> dict[str, float]:
         held = sum(not client.transport.is_closing() for client in load.clients)
         return {"held": held, "kilobytes": (resident_kilobytes(options.pid) - before) / options.connections}
     await load.step(options.rate, options.seconds)  # warms up
-    return await load.most(options.rate, options.seconds, options.limit)
+    return await load.most(options.rate, options.seconds, options.limit, options.most)
 
 
 def main() -> None:
@@ -259,6 +265,7 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=10)
     parser.add_argument("--token", default="", help="of a user, where the chat asks for one")
     parser.add_argument("--rate", type=float, default=300.0, help="messages a second to begin with")
+    parser.add_argument("--most", type=float, default=100_000.0, help="messages a second to end with")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long a rate is kept")
     parser.add_argument("--limit", type=float, default=200.0, help="milliseconds that the 99th percentile may take")
     parser.add_argument("--idle", type=float, default=0.0, help="only hold the connections, for so many seconds")

@@ -1,7 +1,8 @@
 """`make bench`: measure all that the README promises, print its rows in Markdown, and draw docs/benchmark.svg.
 
-Takes the folder of a rendered default project that `make setup` has been run in, and that of an environment with the
-packages of the usual stack. Both sides of a comparison run in turn within this run. Nothing here passes or fails.
+Takes the folder of a rendered default project that `make setup` has been run in, that of an environment with the
+packages of the usual stack, and that of a project with the feature `chat`. The sides of a comparison run in turn within
+this run. Nothing here passes or fails.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import plot
+from chat_comparison import BARE as BARE_CHAT
+from chat_comparison import CONNECTIONS, LIMIT_MS, ROOMS, compare_chat, idle_chat
 from comparison import ROUNDS, SERVICE, compare, versions
 from lifetime import Row, logins, memory, shutdown, signals
 from project import HERE, Project
@@ -73,6 +76,19 @@ def beside_drivers(project: Project, usual_python: Path) -> None:
         print(f"| {side} | {' | '.join(cells)} |")
 
 
+def beside_broadcasts(project: Project) -> None:
+    """Print how many messages a second a chat delivers in time beside a server that only broadcasts, as a table."""
+    what = f"{CONNECTIONS} clients in {ROOMS} rooms, 99th percentile of deliveries within {LIMIT_MS:g} ms"
+    figures = "of bare by messages/s and by processor time | messages/s | copies/s | time each | the load's processor"
+    print(f"\n| {what} | {figures} |")
+    print("|---|---|---|---|---|---|")
+    for side, figure in compare_chat(project).items():
+        shares = "" if side == BARE_CHAT else f"{figure['share'] * 100:.0f} and {figure['cpu_share'] * 100:.0f} %"
+        rate, copies = figure["rate"], figure["rate"] * CONNECTIONS / ROOMS
+        print(f"| {side} | {shares} | {rate:,.0f} | {copies:,.0f} | {figure['cpu_us']:,.0f} us |", end="")
+        print(f" {figure['load_cpu_share']:.0%} |", flush=True)
+
+
 def _cell(figure: dict[str, float], *, is_bare: bool) -> str:
     """The time of a create is that of its hash, and given in milliseconds."""
     cpu = figure["cpu_us"]
@@ -117,7 +133,7 @@ def _seconds(command: list[str]) -> float:
     return time.perf_counter() - started
 
 
-def rows(project: Project) -> Iterator[Row]:
+def rows(project: Project, chat: Project) -> Iterator[Row]:
     """Every figure that stands for itself."""
     yield from in_process(project)
     yield from memory(project)
@@ -125,6 +141,7 @@ def rows(project: Project) -> Iterator[Row]:
         yield from logins(project)
     yield from shutdown(project)
     yield from signals(project)
+    yield from idle_chat(chat)
     yield from generation()
 
 
@@ -133,16 +150,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("project", type=Path, help="a rendered project after `make setup`")
     parser.add_argument("usual", type=Path, help="an environment with benchmarks/requirements.txt")
+    parser.add_argument("chat", type=Path, help="a rendered project with the feature `chat` after `make setup`")
     options = parser.parse_args()
     project, usual_python = Project(options.project), options.usual.absolute() / "bin" / "python"
+    chat = Project(options.chat)
     # What is measured is a machine in use: it has the bytecode of what it started before.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # A .env of whoever measures configures nothing.
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         beside_others(project, usual_python)
         beside_drivers(project, usual_python)
+        beside_broadcasts(chat)
         print("\n| what | figure | command |\n|---|---|---|")
-        for what, figure in rows(project):
+        for what, figure in rows(project, chat):
             print(f"| {what} | {figure} | `make bench` |", flush=True)
 
 

@@ -6,8 +6,11 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import chat_comparison
 import plot
-from conftest import PROJECT_FOLDER, TEMPLATE, make
+import pytest
+from chat_comparison import POSTGRESQL, SQLITE, compare_chat, idle_chat
+from conftest import PROJECT_FOLDER, TEMPLATE, Render, make
 from project import Project
 from users_comparison import BARE, ORM, REQUESTS, SERVICE, compare_users
 
@@ -83,3 +86,28 @@ def test_every_side_that_reads_users_answers_the_same_and_is_measured(project: P
     assert all([BARE, SERVICE, ORM] == list(sides) for sides in figures.values())
     assert all(figure["requests_per_second"] > 0 for sides in figures.values() for figure in sides.values())
     assert all(sides[BARE]["share"] == 1 for sides in figures.values())
+
+
+@pytest.fixture(scope="module")
+def chat(render: Render, open_folder: Path) -> Project:
+    """A project with the feature, set up as `make bench` does it."""
+    folder = render(output=open_folder / "chat", profile="minimal", chat="yes")
+    make(folder, "setup")
+    return Project(folder)
+
+
+def test_every_side_of_the_chat_delivers_all_and_is_measured(chat: Project) -> None:
+    figures = compare_chat(chat, rounds=1, seconds=0.5, first=50.0, most=100.0)
+
+    assert [chat_comparison.BARE, SQLITE, POSTGRESQL] == list(figures)
+    for figure in figures.values():
+        assert figure["rate"] > 0
+        assert figure["cpu_us"] > 0
+        assert (0, 0) == (figure["missing"], figure["not_acknowledged"])
+
+
+def test_connections_that_say_nothing_are_held_and_weighed(chat: Project) -> None:
+    [(what, figure)] = idle_chat(chat, connections=60, seconds=0.5)
+
+    assert "held of 60" in what
+    assert figure.startswith("60; ")
