@@ -47,7 +47,7 @@ def _proxy(command: list[str], url: str) -> Iterator[None]:
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
             ends = time.monotonic() + SECONDS
-            while not _answers(url):
+            while not answers(url):
                 assert process.poll() is None, f"{command[0]} ended with {process.returncode}"
                 assert time.monotonic() < ends, f"{command[0]} does not answer"
                 time.sleep(0.1)
@@ -56,7 +56,7 @@ def _proxy(command: list[str], url: str) -> Iterator[None]:
             process.terminate()
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         with new_client(url) as client:
             return client.get("/health/ready").status_code == 200
@@ -72,20 +72,25 @@ def _command(name: str) -> str:
 @patient_scenario
 def rolling_restart_behind_nginx(world: World, story: Story) -> None:
     """Two processes behind nginx, restarted in turn under reads and writes: no request fails."""
+    with _backends(world, story) as backends, nginx(world, story, backends.ports) as front:
+        backends.roll(front)
+
+
+@contextlib.contextmanager
+def nginx(world: World, story: Story, ports: list[int]) -> Iterator[int]:
+    """The port of an nginx before two processes on *ports*, which one of them serves at least."""
     program = _command("nginx")
-    with _backends(world, story) as backends:
-        front = free_port()
-        file = world.folder / "nginx.conf"
-        file.write_text(_nginx(_with_addresses(_block("nginx"), backends.ports, front), world.folder))
-        log = world.folder / "error.log"
-        try:
-            with _proxy([program, "-c", str(file), "-e", str(log)], f"http://127.0.0.1:{front}"):
-                backends.roll(front)
-        finally:
-            refused = log.read_text().count("connect() failed")
-            story.did(f"nginx noted {refused} refused connections, which it tried elsewhere")
-            others = [line for line in log.read_text().splitlines() if "[error]" in line and "connect()" not in line]
-            story.lines += [f"   note  {line}" for line in others[:5]]
+    front, file, log = free_port(), world.folder / "nginx.conf", world.folder / "error.log"
+    file.write_text(_nginx(_with_addresses(_block("nginx"), ports, front), world.folder))
+    try:
+        with _proxy([program, "-c", str(file), "-e", str(log)], f"http://127.0.0.1:{front}"):
+            yield front
+    finally:
+        lines = log.read_text().splitlines() if log.exists() else []
+        refused = sum("connect() failed" in line for line in lines)
+        story.did(f"nginx noted {refused} refused connections, which it tried elsewhere")
+        others = [line for line in lines if "[error]" in line and "connect()" not in line]
+        story.lines += [f"   note  {line}" for line in others[:5]]
 
 
 def _nginx(server: str, folder: Path) -> str:
@@ -155,7 +160,7 @@ class Backends:
         code = process.exit_code(DRAIN_DELAY_SECONDS + 15)
         self._processes[number] = self._start(self.ports[number])
         self._processes[number].port()
-        while not _answers(f"http://127.0.0.1:{self.ports[number]}"):
+        while not answers(f"http://127.0.0.1:{self.ports[number]}"):
             time.sleep(0.05)
         time.sleep(DRAIN_DELAY_SECONDS)  # the proxy has to notice that it is back, before the other one leaves
         return code
