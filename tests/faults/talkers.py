@@ -92,7 +92,8 @@ class Talker:
             self.ended_at.append(time.monotonic())
             reading.cancel()
             for answer in self._answers.values():
-                answer.cancel()
+                if not answer.done():
+                    answer.set_exception(Lost())
             self._answers.clear()
 
     async def _read(self, socket: ClientConnection) -> None:
@@ -102,7 +103,8 @@ class Talker:
                 await socket.send("3")
             elif packet.startswith("43"):
                 number, _, body = packet[2:].partition("[")
-                if answer := self._answers.pop(int(number), None):
+                answer = self._answers.pop(int(number), None)
+                if answer is not None and not answer.done():
                     answer.set_result(json.loads(f"[{body}")[0])
             elif packet.startswith("42"):
                 self._hear(*json.loads(packet[2:]))
@@ -111,17 +113,13 @@ class Talker:
 
     async def _ask(self, event: str, **members: Any) -> dict[str, Any]:
         """The acknowledgement; raises Lost, TimeoutError and what `websockets` raises."""
-        number, answer = next(self._numbers), asyncio.get_running_loop().create_future()
+        number = next(self._numbers)
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
         assert self._socket is not None
         await self._socket.send(f"42{number}{json.dumps([event, {'roomId': ROOM, **members}])}")
-        try:
-            acknowledged: dict[str, Any] = await asyncio.wait_for(answer, ANSWER_SECONDS)
-        except asyncio.CancelledError:
-            if answer.cancelled():
-                raise Lost from None
-            raise
-        return acknowledged
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await answer
 
     def _hear(self, event: str, data: dict[str, Any]) -> None:
         if event == "new-message":
