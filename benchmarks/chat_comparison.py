@@ -23,6 +23,7 @@ UNLIMITED = {
     "CHAT_MESSAGES_PER_SECOND": "10000",
     "CHAT_EVENTS_PER_SECOND": "100000",
     "CHAT_MAX_CONNECTIONS_PER_USER": "10000",
+    "CHAT_MAX_ROOMS": "10000",
 }
 
 Sides = dict[str, dict[str, float]]

@@ -98,8 +98,11 @@ class Client(asyncio.Protocol):
         self._rest = data[at:]
 
     def connection_lost(self, _error: Exception | None) -> None:
+        self._fail("the server closed the connection")
+
+    def _fail(self, reason: str) -> None:
         if not self.in_room.done():
-            self.in_room.set_exception(ConnectionError("the server closed the connection"))
+            self.in_room.set_exception(ConnectionError(reason))
 
     def _after_head(self, data: bytes) -> int:
         """Where the first frame begins, once the answer to the handshake is there."""
@@ -107,7 +110,8 @@ class Client(asyncio.Protocol):
         if end < 0:
             return len(data)
         if not data.startswith(b"HTTP/1.1 101"):
-            raise SystemExit(f"no websocket: {data[:300]!r}")
+            self._fail(f"no websocket: {data[:300]!r}")
+            return len(data)
         self._upgraded = True
         return end + 4
 
@@ -121,9 +125,10 @@ class Client(asyncio.Protocol):
         elif packet.startswith((b"0{", b"40{")):
             self.transport.write(frame(next(self._packets).encode()))
         elif packet.startswith(b"430["):
-            if b'"ok":true' not in packet:
-                raise SystemExit(f"not in the room: {packet!r}")
-            self.in_room.set_result(None)
+            if b'"ok":true' in packet:
+                self.in_room.set_result(None)
+            else:
+                self._fail(f"not in the room: {packet!r}")
 
 
 class Load:

@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 
 from chassis.open.harness import free_port
 
-from ..story import Story, patient_scenario
+from ..story import BrokenPromise, Story, patient_scenario
 from ..talkers import PATH, ROOM, Talk, Talker, most_at_once
 from ..world import ADMIN, Running, Store, World, new_client
 from .proxies import answers, nginx
@@ -64,15 +64,18 @@ class Pair:
             time.sleep(0.05)
 
     def stored(self, world: World) -> dict[str, int]:
-        """Id by client message id; fails if a message is there twice, or a number is missing."""
+        """Id by client message id. Raises BrokenPromise if a message is there twice, or a number is missing."""
         cluster, _ = world.postgresql()
         rows = cluster.rows(
             f"SELECT json_build_array(client_message_id, id) FROM messages WHERE room_id = '{ROOM}' ORDER BY id",  # noqa: S608 - ours
             self._store.url,
         )
         pairs = [json.loads(row) for row in rows]
-        assert [number for _, number in pairs] == list(range(1, len(pairs) + 1)), pairs
-        assert len({named for named, _ in pairs}) == len(pairs), pairs
+        wrong = [(number, pair) for number, pair in enumerate(pairs, 1) if pair[1] != number]
+        if wrong:
+            raise BrokenPromise(f"stored with the numbers from 1 on: in the place of {wrong[0][0]} is {wrong[0][1]}")
+        if len(dict(pairs)) != len(pairs):
+            raise BrokenPromise(f"stored once each: {len(pairs)} rows of {len(dict(pairs))} messages")
         return dict(pairs)
 
 
@@ -186,5 +189,5 @@ def _settle(world: World, story: Story, pair: Pair, talk: Talk, talkers: Sequenc
     for talker in talkers:
         shown = [(message["clientMessageId"], message["id"]) for message in talker.shown]
         if shown != list(stored.items()):
-            story.holds(False, f"{talker.name} was shown each of them once and in order")
+            raise BrokenPromise(f"{talker.name} was shown each of them once and in order")
     story.holds(True, f"each of {len(talkers)} was shown all {len(stored)} once and in order")
