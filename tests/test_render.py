@@ -90,16 +90,17 @@ def test_the_package_name_stands_in_no_source(render: Render) -> None:
     assert not [name for name, path in files_below(sources).items() if "quagga" in path.read_text("utf-8")]
 
 
-def test_the_verbatim_folders_are_byte_identical(default_render: Path) -> None:
+def test_the_verbatim_folders_are_byte_identical(render: Render) -> None:
     package = PROJECT_FOLDER / "src" / "{{cookiecutter.package_name}}"
     folders = ["chassis", "config", "controllers", "middleware", "models", "routes", "services"]
     context = {"cookiecutter": json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8"))}
+    full = render(profile="full")
 
     for folder in folders:
         verbatim = _bytes(package / folder)
         assert verbatim
         assert all(is_copy_only_path(f"src/{package.name}/{folder}/{name}", context) for name in verbatim)
-        assert verbatim == _bytes(default_render / "src" / "acme_service" / folder)
+        assert verbatim == _bytes(full / "src" / "acme_service" / folder)
 
 
 def test_every_path_in_the_manifest_exists_in_the_template() -> None:

@@ -94,6 +94,7 @@ class Talker:
             for answer in self._answers.values():
                 if not answer.done():
                     answer.set_exception(Lost())
+                    answer.exception()  # nobody waits for one whose event could not be sent
             self._answers.clear()
 
     async def _read(self, socket: ClientConnection) -> None:

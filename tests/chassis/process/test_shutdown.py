@@ -238,11 +238,11 @@ def test_a_websocket_whose_handler_crashes_is_told_and_the_crash_logged_once(pat
 @pytest.mark.together
 def test_each_step_of_the_shutdown_is_logged_with_its_figure() -> None:
     with Service(drain_delay_seconds=0.3) as service, service.connect() as client:
-        client.sendall(request("/slow?seconds=0.5"))
+        client.sendall(request("/slow?seconds=1.5"))
         time.sleep(0.1)
         service.signal()
         read_answer(client)
-        service.exit_code(3)
+        service.exit_code(4)
         events = service.events()
 
     steps = ["draining", "drain delay over", "stopped accepting", "connections ended", "torn down", "stopped"]

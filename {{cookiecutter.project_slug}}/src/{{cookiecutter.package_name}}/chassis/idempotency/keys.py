@@ -137,9 +137,12 @@ class IdempotencyKeys:
 
     async def _delete(self, scopes: Any, most: int = _BATCH) -> int:
         t = self._table
+        # In a WITH: PostgreSQL may run a subquery once for each row, and delete *most* rows each time. Nested, because
+        # the driver of SQLite does not count what a statement deletes that begins with WITH.
         oldest = scopes.order_by(t.c.expires_at).limit(most).with_for_update(skip_locked=True)
+        oldest = oldest.cte("oldest", nesting=True)
         async with self._database.transaction() as session:
-            result = await session.execute(delete(t).where(t.c.scope.in_(oldest)))
+            result = await session.execute(delete(t).where(t.c.scope.in_(select(oldest.c.scope))))
         return int(cast("Any", result).rowcount)
 
     async def _insert(self, session: AsyncSession, scope: str, response: StoredResponse) -> None:
