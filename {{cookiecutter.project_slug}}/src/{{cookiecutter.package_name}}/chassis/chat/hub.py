@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, Protocol
 
 import structlog
@@ -16,6 +19,9 @@ PREFIX = "room:"
 """Before a room's id, so that no room is called as a socket is, which the library takes for that socket."""
 MAX_LISTED = 500
 """How many users `online-users` names."""
+MANY = 20
+"""More changes than this at a time are told by a new `online-users`: a process that dies takes thousands of users along,
+and an event for each would fill what may wait for a client."""
 
 _log = structlog.get_logger("chassis.chat")
 
@@ -62,7 +68,7 @@ class Hub:
             self.on_presence(room_id, connection.user_id, connection.username)
         if change is not None:
             await self.tell([change], skip_sid=connection.sid)
-        await self._tell_online(connection, room_id)
+        await self._emitter.emit("online-users", self._online(room_id), to=connection.sid, ignore_queue=True)
         _log.info("room joined", room=room_id, user=connection.user_id, client=connection.link.client)
         return dict(last_ids)
 
@@ -89,10 +95,25 @@ class Hub:
 
     async def tell(self, changes: Iterable[Change], skip_sid: str | None = None) -> None:
         """Tell the rooms of this process who has come and gone; every process learns of it and tells its own."""
+        by_room: dict[str, list[Change]] = defaultdict(list)
         for change in changes:
+            by_room[change.room_id].append(change)
+        for room_id, of_room in by_room.items():
+            if self.presence.is_here(room_id):
+                await self._tell_room(room_id, of_room, skip_sid)
+                if len(by_room) > 1:
+                    await asyncio.sleep(0)
+
+    async def _tell_room(self, room_id: str, changes: list[Change], skip_sid: str | None) -> None:
+        if len(changes) > MANY:
+            await self.send("online-users", self._online(room_id), room_id, here=True)
+            return
+        for change in changes:
+            if self.presence.has(room_id, change.user_id) != change.present:
+                continue  # what has happened since is told already
             event = "user-joined" if change.present else "user-left"
-            data = {"roomId": change.room_id, "userId": change.user_id, "username": change.username}
-            await self.send(event, data, change.room_id, here=True, skip_sid=skip_sid)
+            data = {"roomId": room_id, "userId": change.user_id, "username": change.username}
+            await self.send(event, data, room_id, here=True, skip_sid=skip_sid)
 
     async def tell_last_ids(self) -> None:
         """Tell each room the id of its last message, so that a client sees a gap without a further message."""
@@ -100,6 +121,7 @@ class Hub:
             return
         for room_id, last_id in (await self.rooms.last_ids(room_ids)).items():
             await self.send("last-message", {"roomId": room_id, "id": last_id}, room_id, here=True)
+            await asyncio.sleep(0)  # there may be thousands of rooms
 
     async def send(
         self, event: str, data: dict[str, Any], room_id: str, *, here: bool = False, skip_sid: str | None = None
@@ -107,8 +129,7 @@ class Hub:
         """Send to all in the room, or to those who are *here*: connected to this process."""
         await self._emitter.emit(event, data, room=PREFIX + room_id, ignore_queue=here, skip_sid=skip_sid)
 
-    async def _tell_online(self, connection: Connection, room_id: str) -> None:
+    def _online(self, room_id: str) -> dict[str, Any]:
         online = self.presence.online(room_id)
-        listed = [{"userId": user_id, "username": name} for user_id, name in list(online.items())[:MAX_LISTED]]
-        data = {"roomId": room_id, "users": listed, "total": len(online)}
-        await self._emitter.emit("online-users", data, to=connection.sid, ignore_queue=True)
+        listed = [{"userId": user_id, "username": name} for user_id, name in islice(online.items(), MAX_LISTED)]
+        return {"roomId": room_id, "users": listed, "total": len(online)}

@@ -57,6 +57,10 @@ class Presence:
         gone = not self._is_remote(room_id, user_id)
         return True, Change(room_id, user_id, member.username, present=False) if gone else None
 
+    def has(self, room_id: str, user_id: str) -> bool:
+        """Whether the user is in the room, in whichever process."""
+        return self._is_local(room_id, user_id) or self._is_remote(room_id, user_id)
+
     def online(self, room_id: str) -> dict[str, str]:
         """The name of each user in the room."""
         found = {user_id: member.username for user_id, member in self._local.get(room_id, {}).items()}
@@ -68,6 +72,10 @@ class Presence:
     def listeners(self, room_id: str) -> int:
         """How many connections of this process are in the room."""
         return sum(len(member.sids) for member in self._local.get(room_id, {}).values())
+
+    def is_here(self, room_id: str) -> bool:
+        """Whether a connection of this process is in the room."""
+        return room_id in self._local
 
     def rooms(self) -> list[str]:
         """The rooms that a connection of this process is in."""
@@ -81,7 +89,7 @@ class Presence:
 
     def set_remote(self, host: str, room_id: str, user_id: str, username: str | None) -> Change | None:
         """Take note that *host* has the user in the room, or without a *username* has not; the change, if it is one."""
-        known = self._is_local(room_id, user_id) or self._is_remote(room_id, user_id)
+        known = self.has(room_id, user_id)
         rooms = self._remote.setdefault(host, {})
         if username is not None:
             rooms.setdefault(room_id, {})[user_id] = username
@@ -89,7 +97,7 @@ class Presence:
         former = rooms.get(room_id, {}).pop(user_id, None)
         if not rooms.get(room_id, True):
             del rooms[room_id]
-        if former is None or self._is_local(room_id, user_id) or self._is_remote(room_id, user_id):
+        if former is None or self.has(room_id, user_id):
             return None
         return Change(room_id, user_id, former, present=False)
 

@@ -57,10 +57,10 @@ class Sweep:
     async def _check(self, identities: Identities) -> None:
         """One query for all users of this process, or for each ASKED_AT_ONCE of them."""
         held = [(each, each.identity) for each in self._connections if each.identity is not None]
-        expired = [each for each, identity in held if identity.expires_at <= time.time()]
-        for connection in expired:
+        now = time.time()
+        for connection in [each for each, identity in held if identity.expires_at <= now]:
             await self._end(connection, _over("The token has expired: send authenticate before that."))
-        held = [(each, identity) for each, identity in held if each not in expired]
+        held = [(each, identity) for each, identity in held if identity.expires_at > now]
         for start in range(0, len(held), ASKED_AT_ONCE):
             part = held[start : start + ASKED_AT_ONCE]
             for connection in await _dead(identities, part):
