@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,18 +28,22 @@ class Served:
     def __init__(self, *, polling: bool = True, draining: bool = False, origins: tuple[str, ...] = ()) -> None:
         self.refused: list[str] = []
         self.link = Link("", frames_per_second=1000, on_rejected=self.refused.append)
+        self.links = {"known": self.link}
         self.scope: dict[str, Any] = {}
         self.body = b""
         self.gate = Gate(
             self._serve,
-            link_of={"known": self.link}.get,
-            new_link=lambda client: Link(client, frames_per_second=1000, on_rejected=self.refused.append),
+            link_of=self.links.get,
+            new_link=self._new_link,
             draining=lambda: draining,
             origins=origins,
             polling=polling,
             packet_bytes=1000,
             on_refused=self.refused.append,
         )
+
+    async def _new_link(self, client: str) -> Link:
+        return Link(client, frames_per_second=1000, on_rejected=self.refused.append)
 
     async def _serve(self, scope: Any, receive: Any, _send: Any) -> None:
         self.scope = scope
@@ -54,6 +59,7 @@ class Served:
         path: str = "/socket.io/",
         origin: bytes = b"",
         pieces: tuple[bytes, ...] = (),
+        before_body: Callable[[], None] = lambda: None,
     ) -> None:
         headers = [(b"host", b"chat.example"), *([(b"origin", origin)] if origin else []), (b"content-length", b"9")]
         transport = "websocket" if kind == "websocket" else "polling"
@@ -70,6 +76,7 @@ class Served:
         left = list(pieces)
 
         async def receive() -> dict[str, Any]:
+            before_body()
             return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
 
         async def send(_message: Any) -> None:
@@ -86,8 +93,8 @@ async def test_a_handshake_gets_a_link_of_its_own_and_a_session_the_one_it_has(k
     await served.ask(HANDSHAKE + "&sid=known", kind=kind)
 
     assert ("192.0.2.1", served.link) == (made.client, served.scope[LINK])
-    await served.ask(HANDSHAKE + "&sid=strange", kind=kind)
-    assert served.scope[LINK] is None
+    with pytest.raises(MalformedRequest, match="no session of this sid"):
+        await served.ask(HANDSHAKE + "&sid=strange", kind=kind)
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
@@ -150,6 +157,12 @@ async def test_a_polled_body_arrives_whole_with_its_length() -> None:
 
     assert b'42["typing"]\x1e3' == served.body
     assert [b"14"] == [value for name, value in served.scope["headers"] if name == b"content-length"]
+
+
+async def test_a_session_that_ends_while_its_body_comes_is_not_served() -> None:
+    served = Served()
+    with pytest.raises(MalformedRequest, match="no session of this sid"):
+        await served.ask(HANDSHAKE + "&sid=known", method="POST", pieces=(b"3",), before_body=served.links.clear)
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"bAAAA", b"d=40", b"4{}", b"\x1e".join([b"3"] * 17)])

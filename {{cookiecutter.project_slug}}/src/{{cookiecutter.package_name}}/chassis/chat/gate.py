@@ -38,7 +38,7 @@ class Gate:
         serve: Callable[[Scope, Receive, Send], Awaitable[object]],
         *,
         link_of: Callable[[str], Link | None],
-        new_link: Callable[[str], Link],
+        new_link: Callable[[str], Awaitable[Link]],
         draining: Callable[[], bool],
         origins: Iterable[str],
         polling: bool,
@@ -56,18 +56,21 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            link = self._admit(scope, _query(scope))
-            if scope["type"] == "http":
+            query = _query(scope)
+            link = await self._admit(scope, query)
+            if scope["type"] == "http" and scope["method"] == "POST":
                 scope, receive = await self._polled(scope, receive, link)
+                if "sid" in query:
+                    self._session(query)  # it may have ended while the body came
         except ServiceError as error:
             self._on_refused(error.problem.slug)
             raise
-        if link is not None and scope["type"] == "websocket":
+        if scope["type"] == "websocket":
             receive = link.over(receive)
         await self._serve({**scope, LINK: link}, receive, send)
 
-    def _admit(self, scope: Scope, query: dict[str, list[str]]) -> Link | None:
-        """The link of the session, a new one for a handshake; None for a session that is not known."""
+    async def _admit(self, scope: Scope, query: dict[str, list[str]]) -> Link:
+        """The link of the session, a new one for a handshake."""
         if scope["path"].removeprefix(scope.get("root_path", "")) not in {"", "/"}:
             raise NotFound("Nothing is below this path.")
         client = scope["client"][0] if scope.get("client") else ""
@@ -86,15 +89,22 @@ class Gate:
         if "j" in query:
             raise MalformedRequest("JSONP is not served: every page could read what it returns.")
         if "sid" in query:
-            return self._link_of(query["sid"][0])
+            return self._session(query)
         if self._draining():
             raise Unavailable("The service is stopping, and takes no new sessions: connect again.")
-        return self._new_link(client)
+        return await self._new_link(client)
 
-    async def _polled(self, scope: Scope, receive: Receive, link: Link | None) -> tuple[Scope, Receive]:
-        """The request, whose body is read and checked if it has one."""
-        if scope["method"] != "POST":
-            return scope, receive
+    def _session(self, query: dict[str, list[str]]) -> Link:
+        """The link of the session that *query* names; the library fails in the middle for one that has ended."""
+        if (link := self._link_of(query["sid"][0])) is None:
+            raise MalformedRequest(
+                "This process has no session of this sid: connect again. Over polling, all requests of a client have to"
+                " come to the process that it connected to."
+            )
+        return link
+
+    async def _polled(self, scope: Scope, receive: Receive, link: Link) -> tuple[Scope, Receive]:
+        """The request of a client's packets, whose body is read and checked."""
         body = await self._body(receive)
         try:
             packets = body.decode().split(SEPARATOR)
@@ -104,9 +114,8 @@ class Gate:
             raise MalformedRequest("The body holds something else than packets of Engine.IO in text.") from None
         if len(packets) > MAX_PACKETS:
             raise MalformedRequest(f"The body holds more than {MAX_PACKETS} packets.")
-        if link is not None:
-            for _ in packets:
-                await link.throttle()
+        for _ in packets:
+            await link.throttle()
         headers = [pair for pair in scope["headers"] if pair[0] != b"content-length"]
         headers.append((b"content-length", str(len(body)).encode()))
         return {**scope, "headers": headers}, _replayed(body, receive)

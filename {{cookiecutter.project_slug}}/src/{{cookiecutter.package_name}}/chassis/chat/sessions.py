@@ -52,6 +52,8 @@ class Sessions:
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self.links: dict[str, Link] = {}
+        self._unconnected: dict[str, Link] = {}
+        """Those of `links` without a connection to the chat, the longest first."""
         self._server = server
         self._hub = hub
         self._events = events
@@ -65,9 +67,16 @@ class Sessions:
         for name, handler in (("connect", self._connect), ("disconnect", self._disconnect), ("*", self._event)):
             server.on(name, handler)
 
-    def new_link(self, client: str) -> Link:
-        """For a session of *client*; raises Overloaded."""
+    async def new_link(self, client: str) -> Link:
+        """For a session of *client*; raises Overloaded.
+
+        One that is not connected gives way, or whoever opens sessions by polling, which costs no connection, would keep
+        everybody out.
+        """
         most = self._limits.connections
+        if len(self.links) >= most and self._unconnected:
+            await self._server.eio.sockets[next(iter(self._unconnected))].close(wait=False)
+            self.count_refusal("gave-way")
         if len(self.links) >= most:
             raise Overloaded(f"The chat has {most} connections, and no place for another.")
         return Link(client, frames_per_second=self._limits.events_per_second, on_rejected=self.count_refusal)
@@ -101,16 +110,20 @@ class Sessions:
     async def _opened(self, engine_sid: str, environ: dict[str, Any]) -> Any:
         link: Link = environ["asgi.scope"][LINK]
         link.engine_sid = engine_sid
-        self.links[engine_sid] = link
+        self.links[engine_sid] = self._unconnected[engine_sid] = link
         self._server.eio.sockets[engine_sid].queue.on_overflow = partial(self._overflowed, link)
         return await self._library["connect"](engine_sid, environ)
 
     async def _closed(self, engine_sid: str, reason: str) -> None:
-        self.links.pop(engine_sid, None)
+        if (link := self.links.pop(engine_sid, None)) is not None:
+            self._unconnected.pop(engine_sid, None)
+            link.close()  # or the library would read on when the client has sent CLOSE
         await self._library["disconnect"](engine_sid, reason)
 
     async def _came(self, engine_sid: str, data: Any) -> None:
         """A packet: what is malformed is refused with an acknowledgement, or ends the session if it asks for none."""
+        if engine_sid not in self.links:
+            return  # in one body with CLOSE, and after it
         try:
             await self._library["message"](engine_sid, data)
         except Malformed as malformed:
@@ -149,12 +162,16 @@ class Sessions:
             raise Refused(problem.INTERNAL.title, document) from None
         self._hub.connections.add(connection)
         link.idle_since = None
+        self._unconnected.pop(link.engine_sid, None)
 
     async def _disconnect(self, sid: str, reason: str) -> None:
         connection = self._hub.connections.get(sid)
         if connection is None:
             return
-        connection.link.idle_since = time.monotonic()
+        link = connection.link
+        link.idle_since = time.monotonic()
+        if link.engine_sid in self.links:
+            self._unconnected[link.engine_sid] = link
         _log.debug("disconnected", user=connection.user_id, client=connection.link.client, reason=reason)
         try:
             await self._hub.remove(connection)
