@@ -95,6 +95,36 @@ async def test_a_room_is_one_over_both_processes_and_order_is_kept(redis_server:
     assert expected == one.sent == other.sent
 
 
+STRANGE = [
+    b"x",
+    b"[]",
+    b"{}",
+    b'{"method":5}',
+    b'{"method":"close_room","host_id":"z","room":null,"namespace":"/"}',
+    b'{"method":"leave_room","host_id":"z","sid":"sid","room":"room","namespace":"/"}',
+    b'{"method":"disconnect","host_id":"z","sid":"sid","namespace":"/"}',
+    b'{"method":"emit"}',
+    b'{"method":"emit","host_id":"z","event":"e","data":1,"namespace":"/","room":[5]}',
+    b"\xff",
+    b"[" * 20_000,
+]
+
+
+async def test_strange_messages_on_the_channel_are_ignored(redis_server: RedisServer) -> None:
+    with capture_logs() as logs:
+        async with process(redis_server.url) as first, process(redis_server.url) as second:
+            await until(lambda: first.heard(second) > 0)
+            with redis.Redis.from_url(redis_server.url) as client:
+                for message in STRANGE:
+                    client.publish("test", message)
+            await first.emit("after")
+            await until(lambda: len(second.sent) > 0)
+
+            assert "after" in second.sent[-1][1]
+            assert (0, 0) == (first.fanout.restarts, second.fanout.restarts)
+    assert [line for line in logs if line["event"] == "message not understood"]
+
+
 async def test_processes_of_other_channels_hear_nothing(redis_server: RedisServer) -> None:
     async with process(redis_server.url) as one, process(redis_server.url, "another") as other:
         await until(lambda: one.heard(one) > 0 and other.heard(other) > 0)

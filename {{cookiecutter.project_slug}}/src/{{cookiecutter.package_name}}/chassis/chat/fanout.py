@@ -166,11 +166,13 @@ class RedisFanOut(AsyncRedisManager, LocalFanOut):  # type: ignore[misc] # as ab
             await asyncio.sleep(ALIVE_SECONDS / 2)
 
     async def _read(self, data: bytes) -> dict[str, Any] | None:
-        """The message, if it is one for the library."""
+        """The message, if it is one for the library: an event; its others would end sessions, and nobody sends them."""
         try:
             message = self.json.loads(data)
-            if not message["method"].startswith("chat-"):
+            if message["method"] == "emit":
                 return dict(message)
+            if not message["method"].startswith("chat-"):
+                raise ValueError("its method is none of the chat's")
             if message["host_id"] == self.host_id and message["method"] == "chat-alive":
                 self._echoed_at = time.monotonic()
             await self._on_told(message)
