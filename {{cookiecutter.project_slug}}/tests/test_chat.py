@@ -18,8 +18,9 @@ import socketio
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from .application import PASSWORD, new_user
 from .chat import IDENTIFIED, SHARED, Talk, Talker, identified, log_in, metric, opened_to_all, until
-from .process import ServiceProcess
+from .process import ServiceProcess, run
 
 ROOM = "tea-room"
 DROPPED = 'chat_dropped_total{reason="slow reader"}'
@@ -218,6 +219,58 @@ def test_a_login_that_ends_ends_its_connections_and_no_other(
 
 
 @identified
+def test_whatever_ends_a_session_or_a_user_ends_the_connection_in_time(
+    folder: Path, chat_service: ServiceProcess, talk: Talk, room: str
+) -> None:
+    email, bob = "root@chat.example", talk(chat_service, "Bob")
+    assert 0 == run(folder, "create-admin", email, entered=f"{PASSWORD}\n", **SHARED).returncode
+    bob.join(room)
+    leaving = [talk(chat_service) for _ in range(4)]
+    deactivated, promoted, deleted, changed = leaving
+    for person in leaving:
+        person.join(room)
+        bob.wait("user-joined", userId=person.user_id)
+    with chat_service.client() as client:
+        login = client.post("/api/auth/login", json={"email": email, "password": PASSWORD}).raise_for_status().json()
+        admin = {"Authorization": f"Bearer {login['access_token']}"}
+        own = {"Authorization": f"Bearer {changed.token}"}
+        passwords = {"current_password": PASSWORD, "new_password": f"{PASSWORD} new"}
+        for person, change in ((deactivated, {"active": False}), (promoted, {"role": "admin"})):
+            client.patch(f"/api/admin/users/{person.user_id}", json=change, headers=admin).raise_for_status()
+        client.delete(f"/api/users/{deleted.user_id}", headers=admin).raise_for_status()
+        client.post("/api/auth/password", json=passwords, headers=own).raise_for_status()
+    started = time.monotonic()
+    for person in leaving:
+        assert 401 == person.wait("session-ended")["error"]["status"]
+        person.wait("disconnected")
+        assert time.monotonic() - started < 5
+        bob.wait("user-left", userId=person.user_id)
+        assert refused_with(chat_service, person.token) in {401, 403}
+    bob.say(room, "I am alone.")
+
+
+@identified
+def test_no_token_of_another_kind_connects(chat_service: ServiceProcess) -> None:
+    with chat_service.client() as client:
+        client.post("/api/auth/register", json=new_user("Kim")).raise_for_status()
+        given = {key: value for key, value in new_user("Kim").items() if key != "name"}
+        tokens = client.post("/api/auth/login", json=given).raise_for_status().json()
+
+    assert 401 == refused_with(chat_service, tokens["refresh_token"])
+
+
+def refused_with(service: ServiceProcess, token: str) -> int:
+    """The status with which a connection with *token* is refused."""
+    with connect(f"ws://127.0.0.1:{service.port}/socket.io/?EIO=4&transport=websocket") as connection:
+        connection.recv(5)
+        connection.send("40" + json.dumps({"token": token}))
+        answer = str(connection.recv(5))
+    assert answer.startswith("44{"), answer
+    status: int = json.loads(answer[2:])["data"]["status"]
+    return status
+
+
+@identified
 def test_a_token_that_expires_ends_the_connection_unless_another_comes(folder: Path, talk: Talk, room: str) -> None:
     with ServiceProcess(folder, **SHARED, JWT_EXPIRES_IN_SECONDS="4") as service:
         ada, bob = talk(service), talk(service, "Bob")
@@ -376,6 +429,18 @@ def test_what_one_user_may_hold_is_limited(folder: Path, talk: Talk, room: str) 
         assert 503 == rejected.value.response.status_code
 
 
+def test_sessions_that_never_connect_keep_nobody_out(folder: Path, talk: Talk, room: str) -> None:
+    with ServiceProcess(folder, **SHARED, CHAT_MAX_CONNECTIONS="20") as service, service.client() as client:
+        bob = talk(service, "Bob")
+        bob.join(room)
+        for _ in range(50):
+            assert 200 == client.get("/socket.io/?EIO=4&transport=polling").status_code
+        ada = talk(service)
+        ada.join(room)
+        bob.say(room, "Still here?")
+        ada.wait("new-message")
+
+
 def test_who_does_not_read_is_disconnected_and_the_others_talk_on(folder: Path, talk: Talk, room: str) -> None:
     limits = {"CHAT_MESSAGES_PER_SECOND": "1000", "CHAT_EVENTS_PER_SECOND": "1000", "CHAT_MAX_MESSAGE_BYTES": "65536"}
     with ServiceProcess(folder, **SHARED, **limits) as service:
@@ -424,6 +489,8 @@ def test_long_polling_talks_too(chat_service: ServiceProcess, talk: Talk, room: 
         answer = client.get(path).text
         assert 400 == client.post(path, content="x").status_code
         assert 413 == client.post(path, content="4" * 100_000).status_code
+        assert 200 == client.post(path, content="1\x1e40{}\x1e42[]").status_code
+        assert [400, 400] == [client.post(path, content="3").status_code, client.get(path).status_code]
 
     assert '437[{"ok":true' in answer
     assert "Over there?" in answer or '"online-users"' in answer
