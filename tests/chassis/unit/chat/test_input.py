@@ -42,7 +42,7 @@ FRAMES = st.one_of(
 
 @given(frames=st.lists(FRAMES, max_size=12), connects=st.booleans())
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-def test_whatever_comes_nothing_fails_and_nothing_stays(frames: list[str | bytes], connects: bool) -> None:
+def test_whatever_comes_nothing_fails_and_nothing_stays(*, frames: list[str | bytes], connects: bool) -> None:
     asyncio.run(_survives(frames, connects=connects))
 
 
