@@ -20,6 +20,17 @@ from acme_service.chassis.shapes.problem import ProblemDetails
 SECONDS = 5.0
 UNLIMITED = ChatLimits(messages_per_second=1e6, events_per_second=1e6, connections_per_user=1000, rooms_per_user=1000)
 
+SCOPE: dict[str, Any] = {
+    "type": "websocket",
+    "path": "/socket.io/",
+    "root_path": "/socket.io",
+    "scheme": "ws",
+    "query_string": b"EIO=4&transport=websocket",
+    "headers": [(b"host", b"chat.example"), (b"upgrade", b"websocket"), (b"connection", b"upgrade")],
+    "client": ("192.0.2.1", 5),
+}
+"""Of the handshake of a websocket."""
+
 
 class MemoryRooms:
     """Keeps messages in lists; everybody may join."""
@@ -69,18 +80,9 @@ class Client:
         self._frames.put_nowait({"type": "websocket.connect"})
 
     async def _run(self, chat: Chat) -> None:
-        scope = {
-            "type": "websocket",
-            "path": "/socket.io/",
-            "root_path": "/socket.io",
-            "scheme": "ws",
-            "query_string": b"EIO=4&transport=websocket",
-            "headers": [(b"host", b"chat.example"), (b"upgrade", b"websocket"), (b"connection", b"upgrade")],
-            "client": ("192.0.2.1", 5),
-        }
         try:
             with suppress(ServiceError):  # refused at the handshake
-                await chat.app(scope, self._frames.get, self._send)
+                await chat.app(SCOPE, self._frames.get, self._send)
         finally:
             await self._note(ended=True)
 
@@ -162,6 +164,18 @@ class Direct:
         """A client that has connected."""
         return await self.opened().connected(token)
 
+    async def poll(self) -> None:
+        """Open a session by polling, and leave it alone."""
+        scope = {**SCOPE, "type": "http", "method": "GET", "scheme": "http", "query_string": b"EIO=4&transport=polling"}
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(_message: Any) -> None:
+            """Nobody listens."""
+
+        await self.chat.app({**scope, "headers": [(b"host", b"chat.example")]}, receive, send)
+
     def opened(self) -> Client:
         """A client that has said nothing yet."""
         made = Client(self.chat)
@@ -183,6 +197,8 @@ async def direct(
             for client in made.clients:
                 await client.leave()
     finally:
+        for client in made.clients:
+            client.reads.set()  # or what the library sends to it last would wait for ever
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from acme_service.chassis.access import Identities, Identity
-from acme_service.chassis.chat import server
+from acme_service.chassis.chat import server, sweep
 from acme_service.chassis.errors import Unauthenticated
 from acme_service.chassis.lifecycle import Phase
 
@@ -148,3 +148,16 @@ async def test_a_token_that_counts_no_more_ends_its_connection_unless_another_ca
             assert "41" in ada.frames, "the client must not come back by itself"
             assert (await bob.call("typing", 7, roomId="r"))["ok"]
             assert json.dumps(bob.heard("session-ended")) == "[]"
+
+
+async def test_sessions_that_never_connect_keep_no_token_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "LIVENESS_SECONDS", SOON)
+    monkeypatch.setattr(sweep, "IDLE_SECONDS", 0.0)
+    tokens = Tokens()
+    with capture_logs():
+        async with direct(identities=tokens) as chat:
+            for _ in range(30):
+                await chat.poll()
+            ada = await chat.client("ada")
+            tokens.ended.add("ada")
+            await ada.until(lambda: ada.heard("session-ended"))

@@ -6,10 +6,8 @@ that sends faster waits.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -30,8 +28,6 @@ from .limits import ChatLimits
 from .link import Link, Outbox
 from .packets import UNKNOWN, Binary, Malformed, StrictPacket
 
-CLOSE_SECONDS = 1.0
-"""For a poll to fetch what waits for its client."""
 BINARY = Invalid("The event is wrong.", (FieldError("", "holds binary data, which is not accepted"),))
 MALFORMED = MalformedRequest("The event cannot be parsed: its name and one object are JSON in UTF-8.")
 
@@ -87,14 +83,13 @@ class Sessions:
     async def close(self, link: Link) -> None:
         """End the session's transport, so that its client connects again, maybe to another process.
 
-        Called again, it ends a session whose client does not read, and so holds the transport open.
+        Called again, it ends a session whose client does not read, and so holds the transport open. It waits for no
+        client: thousands may be closed one after the other.
         """
         if link.websocket and not link.closing:
             link.close()
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._server.eio.disconnect(link.engine_sid)
+        elif (engine := self._server.eio.sockets.get(link.engine_sid)) is not None:
+            await engine.close(wait=False)
 
     async def end(self, connection: Connection, error: ServiceError) -> None:
         """Disconnect for good, and say why: the client does not come back by itself."""
