@@ -172,7 +172,7 @@ class RedisFanOut(AsyncRedisManager, LocalFanOut):  # type: ignore[misc] # as ab
             if message["method"] == "emit":
                 return dict(message)
             if not message["method"].startswith("chat-"):
-                raise ValueError("its method is none of the chat's")
+                raise ValueError("its method is none of the chat's")  # noqa: TRY301 - as what is malformed
             if message["host_id"] == self.host_id and message["method"] == "chat-alive":
                 self._echoed_at = time.monotonic()
             await self._on_told(message)

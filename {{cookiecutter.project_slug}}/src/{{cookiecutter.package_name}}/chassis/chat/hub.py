@@ -20,8 +20,8 @@ PREFIX = "room:"
 MAX_LISTED = 500
 """How many users `online-users` names."""
 MANY = 20
-"""More changes than this at a time are told by a new `online-users`: a process that dies takes thousands of users along,
-and an event for each would fill what may wait for a client."""
+"""More changes than this at a time are told by a new `online-users`: a process that dies takes thousands of users
+along, and an event for each would fill what may wait for a client."""
 
 _log = structlog.get_logger("chassis.chat")
 
