@@ -164,17 +164,30 @@ class Direct:
         """A client that has connected."""
         return await self.opened().connected(token)
 
-    async def poll(self) -> None:
-        """Open a session by polling, and leave it alone."""
-        scope = {**SCOPE, "type": "http", "method": "GET", "scheme": "http", "query_string": b"EIO=4&transport=polling"}
+    async def poll(self, sid: str = "", *, packets: str | None = None) -> bytes:
+        """The body of the response to a poll, or to a POST of *packets*; without *sid* it opens a session."""
+        query = "EIO=4&transport=polling" + (f"&sid={sid}" if sid else "")
+        method = "GET" if packets is None else "POST"
+        scope = {**SCOPE, "type": "http", "method": method, "scheme": "http", "query_string": query.encode()}
+        body = bytearray()
 
         async def receive() -> Any:
-            return {"type": "http.request", "body": b"", "more_body": False}
+            return {"type": "http.request", "body": (packets or "").encode(), "more_body": False}
 
-        async def send(_message: Any) -> None:
-            """Nobody listens."""
+        async def send(message: Any) -> None:
+            body.extend(message.get("body", b""))
 
         await self.chat.app({**scope, "headers": [(b"host", b"chat.example")]}, receive, send)
+        return bytes(body)
+
+    async def polled(self) -> tuple[str, asyncio.Future[bytes]]:
+        """A session over polling that has connected, and its poll that waits."""
+        sid = json.loads((await self.poll())[1:])["sid"]
+        await self.poll(sid, packets="40")
+        assert (await self.poll(sid)).startswith(b"40")
+        waiting = asyncio.ensure_future(self.poll(sid))
+        await asyncio.sleep(0.01)
+        return sid, waiting
 
     def opened(self) -> Client:
         """A client that has said nothing yet."""

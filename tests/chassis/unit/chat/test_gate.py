@@ -27,6 +27,7 @@ class Served:
 
     def __init__(self, *, polling: bool = True, draining: bool = False, origins: tuple[str, ...] = ()) -> None:
         self.refused: list[str] = []
+        self.closed: list[Link] = []
         self.link = Link("", frames_per_second=1000, on_rejected=self.refused.append)
         self.links = {"known": self.link}
         self.scope: dict[str, Any] = {}
@@ -39,11 +40,15 @@ class Served:
             origins=origins,
             polling=polling,
             packet_bytes=1000,
+            close=self._close,
             on_refused=self.refused.append,
         )
 
     async def _new_link(self, client: str) -> Link:
         return Link(client, frames_per_second=1000, on_rejected=self.refused.append)
+
+    async def _close(self, link: Link) -> None:
+        self.closed.append(link)
 
     async def _serve(self, scope: Any, receive: Any, _send: Any) -> None:
         self.scope = scope

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from acme_service.chassis.access import Identities, Identity
 from acme_service.chassis.chat import server, sweep
-from acme_service.chassis.errors import Unauthenticated
+from acme_service.chassis.errors import MalformedRequest, Unauthenticated
 from acme_service.chassis.lifecycle import Phase
 
 from .direct import UNLIMITED, Direct, direct
@@ -98,6 +98,28 @@ async def test_while_the_process_drains_transports_are_closed_and_no_session_beg
 
             assert [] == late.frames
             assert not [frame for frame in ada.frames if frame.startswith("41")]
+
+
+async def test_a_second_poll_ends_the_session_and_both() -> None:
+    """Or the library would wake one of them when the session ends, and the others would outlast the drain."""
+    with capture_logs():
+        async with direct() as chat:
+            sid, waiting = await chat.polled()
+            with pytest.raises(MalformedRequest, match="polls this session"):
+                await chat.poll(sid)
+
+            assert b"1" == await asyncio.wait_for(waiting, 1)
+            with pytest.raises(MalformedRequest, match="no session"):
+                await chat.poll(sid)
+
+
+async def test_a_client_that_says_goodbye_over_polling_has_its_poll_ended() -> None:
+    with capture_logs():
+        async with direct() as chat:
+            sid, waiting = await chat.polled()
+            await chat.poll(sid, packets="1")
+
+            assert b"" == await asyncio.wait_for(waiting, 1)
 
 
 async def test_who_does_not_read_is_given_up_and_leaves(monkeypatch: pytest.MonkeyPatch) -> None:

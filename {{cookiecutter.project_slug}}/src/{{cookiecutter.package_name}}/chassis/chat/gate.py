@@ -29,8 +29,8 @@ class Gate:
     """An ASGI application around *serve*, that of the Engine.IO server.
 
     *link_of* knows the sessions, *new_link* makes one for a handshake, and raises if there is no place for it.
-    *draining* says whether the process is about to stop. Origins are checked for both transports, besides the layer
-    that checks those of every websocket: the service may be put together without it.
+    *draining* says whether the process is about to stop; *close* ends a session. Origins are checked for both
+    transports, besides the layer that checks those of every websocket: the service may be put together without it.
     """
 
     def __init__(  # noqa: PLR0913 - all named
@@ -43,6 +43,7 @@ class Gate:
         origins: Iterable[str],
         polling: bool,
         packet_bytes: int,
+        close: Callable[[Link], Awaitable[None]],
         on_refused: Callable[[str], None],
     ) -> None:
         self._serve = serve
@@ -52,12 +53,17 @@ class Gate:
         self._origins = OriginList(origins)
         self._polling = polling
         self._packet_bytes = packet_bytes
+        self._close = close
         self._on_refused = on_refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             query = _query(scope)
             link = await self._admit(scope, query)
+            polls = scope["type"] == "http" and scope["method"] == "GET" and "sid" in query
+            if polls and link.polled:
+                await self._close(link)
+                raise MalformedRequest("Another request polls this session, which is closed now: connect again.")
             if scope["type"] == "http" and scope["method"] == "POST":
                 scope, receive = await self._polled(scope, receive, link)
                 if "sid" in query:
@@ -67,7 +73,11 @@ class Gate:
             raise
         if scope["type"] == "websocket":
             receive = link.over(receive)
-        await self._serve({**scope, LINK: link}, receive, send)
+        link.polled = link.polled or polls
+        try:
+            await self._serve({**scope, LINK: link}, receive, send)
+        finally:
+            link.polled = link.polled and not polls
 
     async def _admit(self, scope: Scope, query: dict[str, list[str]]) -> Link:
         """The link of the session, a new one for a handshake."""

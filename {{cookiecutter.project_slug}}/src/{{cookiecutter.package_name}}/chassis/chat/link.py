@@ -74,7 +74,10 @@ def _size(packet: Any) -> int:
 class Link:
     """A session, over websocket or long polling."""
 
-    __slots__ = ("_bucket", "_on_rejected", "_reading", "client", "closing", "engine_sid", "idle_since", "websocket")
+    __slots__ = (
+        *("_bucket", "_on_rejected", "_reading", "client", "closing", "engine_sid", "idle_since", "polled"),
+        "websocket",
+    )
 
     def __init__(self, client: str, *, frames_per_second: float, on_rejected: Callable[[str], None]) -> None:
         """*on_rejected* is told the reason of each frame that is not read."""
@@ -82,6 +85,8 @@ class Link:
         self.engine_sid = ""
         self.idle_since: float | None = time.monotonic()
         """Since when it has no connection to the chat; None while it has one."""
+        self.polled = False
+        """Whether a request waits for packets; a session may have one (Engine.IO protocol 4, HTTP long-polling)."""
         self.websocket = False
         self._bucket = TokenBucket(frames_per_second)
         self._on_rejected = on_rejected

@@ -104,6 +104,7 @@ class Chat:
             origins=origins,
             polling=polling,
             packet_bytes=limits.packet_bytes,
+            close=self._sessions.close,
             on_refused=self._sessions.count_refusal,
         )
 

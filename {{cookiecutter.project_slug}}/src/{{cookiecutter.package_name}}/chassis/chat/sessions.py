@@ -113,6 +113,8 @@ class Sessions:
         if (link := self.links.pop(engine_sid, None)) is not None:
             self._unconnected.pop(engine_sid, None)
             link.close()  # or the library would read on when the client has sent CLOSE
+            if reason == self._server.eio.reason.CLIENT_DISCONNECT and link.polled:
+                self._server.eio.sockets[engine_sid].queue.put_nowait(None)  # or its poll would wait for a ping
         await self._library["disconnect"](engine_sid, reason)
 
     async def _came(self, engine_sid: str, data: Any) -> None:
