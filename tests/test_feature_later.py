@@ -56,6 +56,15 @@ def minimal(render: Render, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def standard(render: Render, tmp_path: Path) -> Path:
+    """A default project, edited and committed."""
+    project = render(output=tmp_path)
+    _edit(project)
+    commit(project)
+    return project
+
+
+@pytest.fixture
 def full(render: Render, tmp_path: Path) -> Path:
     """A project with every feature, edited and committed."""
     project = render(output=tmp_path, profile="full")
@@ -181,17 +190,17 @@ def test_an_edited_file_of_a_removed_feature_is_kept_and_named(full: Path) -> No
 
 
 def test_removing_who_calls_names_the_routes_that_it_opens_and_those_that_stop_the_start(
-    project: Path, full: Path
+    project: Path, standard: Path
 ) -> None:
-    path = full / "src/acme_service/routes/orders.py"
+    path = standard / "src/acme_service/routes/orders.py"
     text = path.read_text("utf-8").replace("import PUBLIC", "import AUTHENTICATED")
     path.write_text(text.replace("allow(PUBLIC", "allow(AUTHENTICATED"))
-    commit(full)
-    with (full / ".git/info/exclude").open("a") as excluded:
+    commit(standard)
+    with (standard / ".git/info/exclude").open("a") as excluded:
         excluded.write(".venv\n")
-    (full / ".venv").symlink_to(project / ".venv")
+    (standard / ".venv").symlink_to(project / ".venv")
 
-    lines = _change(full, "--remove", "auth").splitlines()
+    lines = _change(standard, "--remove", "auth").splitlines()
 
     stated = [line.split(":", 1) for line in lines if line.startswith(("public", "stops"))]
     opened = {" ".join(route.split()): text for route, text in stated}

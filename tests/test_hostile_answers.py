@@ -19,6 +19,7 @@ from test_text import inlines, parse, shown
 from local_extensions import (
     CHOICES,
     EMAIL,
+    FEATURES,
     GUARD,
     MAX_CHARACTERS,
     SHAPES,
@@ -172,4 +173,4 @@ def _defaults() -> dict[str, str]:
     """The answers that cookiecutter would derive if nobody said anything."""
     questions = json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8"))
     plain = {key: value for key, value in questions.items() if not key.startswith("_") and "{{" not in value}
-    return {**plain, "project_slug": "acme-service", "package_name": "acme_service", "auth": "yes"}
+    return {**plain, "project_slug": "acme-service", "package_name": "acme_service", **dict.fromkeys(FEATURES, "yes")}
