@@ -244,3 +244,10 @@ def accepted(model: type[BaseModel], field: str, text: str) -> bool:
     except ValidationError:
         return False
     return True
+
+
+def test_a_name_has_its_length_as_it_is_sent_and_is_kept_without_the_space_around_it() -> None:
+    assert "A" * 98 == Person(name=f" {'A' * 98} ").name
+    for name in (f" {'A' * 100}", f"{'A' * 100} "):
+        with pytest.raises(ValidationError, match="at most 100 characters"):
+            Person(name=name)
