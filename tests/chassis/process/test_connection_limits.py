@@ -38,6 +38,11 @@ def asked(client: socket.socket, target: str = "/health/live") -> Answer:
     return read_answer(client)
 
 
+def is_ready(service: FewDescriptors) -> bool:
+    """In one of three tries: on a busy machine a check may take longer than it has; without a descriptor each fails."""
+    return any(service.ask("/health/ready").status == 200 for _ in range(3))
+
+
 def test_the_longest_idle_connection_goes_first_when_descriptors_run_short(folder: Path) -> None:
     with FewDescriptors(folder) as service, ExitStack() as open_ones:
         clients = []
@@ -51,7 +56,7 @@ def test_the_longest_idle_connection_goes_first_when_descriptors_run_short(folde
         assert 200 == asked(clients[-1]).status
         assert FLOOD / 2 < metric(service, 'connections_shed_total{reason="idle"}') < FLOOD
         assert 10 < metric(service, "open_connections") < 64
-        assert 200 == service.ask("/health/ready").status
+        assert is_ready(service)
         service.signal()
         assert 0 == service.exit_code(within_seconds=30)
 
@@ -62,7 +67,7 @@ def test_clients_that_say_nothing_or_half_a_head_keep_nobody_out(folder: Path) -
             client = open_ones.enter_context(service.connect())
             client.sendall(b"GET / HTTP/1.1\r\nX-Slow: " if number % 2 else b"")
         for _ in range(5):
-            assert 200 == service.ask("/health/ready").status
+            assert is_ready(service)
 
 
 def test_without_an_idle_connection_a_new_one_is_rejected(folder: Path) -> None:
