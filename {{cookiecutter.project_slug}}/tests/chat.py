@@ -23,7 +23,10 @@ IDENTIFIED = find_spec(f"{PACKAGE}.features.auth") is not None
 """Whether the chat asks who somebody is; else it is open."""
 identified = pytest.mark.skipif(not IDENTIFIED, reason="the chat is open: no feature identifies callers")
 opened_to_all = pytest.mark.skipif(IDENTIFIED, reason="a feature identifies callers")
-POLICIES = {"GET /api/rooms/{room_id}/messages": "authenticated" if IDENTIFIED else "public"}
+POLICIES = {
+    "GET /api/rooms/{room_id}/messages": "authenticated" if IDENTIFIED else "public",
+    "GET /chat": "public",
+}
 """Who may call what of the feature over HTTP, where a test compares all of them."""
 SECONDS = 10.0
 SHARED: dict[str, str] = (
