@@ -71,5 +71,5 @@ class ChatSettings(SettingsGroup):
     page_enabled: bool = Field(
         default=True,
         validation_alias="CHAT_PAGE_ENABLED",
-        description="Whether /chat shows a page to talk on; everybody may load it.",
+        description="Whether /chat shows a page to talk on; anyone may load it.",
     )

@@ -73,7 +73,7 @@ class Events:
         return {"roomId": wish.room_id, "userId": user_id, "lastMessageId": last_ids.get(wish.room_id, 0)}
 
     def _user_of(self, connection: Connection, wish: JoinRoom) -> tuple[str, str]:
-        """The user whom *connection* is, or by its first join becomes."""
+        """The user of *connection*, which its first join decides."""
         if not connection.user_id:
             if wish.user_id is None or wish.username is None:
                 raise missing(

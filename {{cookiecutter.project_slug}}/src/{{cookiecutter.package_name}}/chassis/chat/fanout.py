@@ -166,7 +166,7 @@ class RedisFanOut(AsyncRedisManager, LocalFanOut):  # type: ignore[misc] # as ab
             await asyncio.sleep(ALIVE_SECONDS / 2)
 
     async def _read(self, data: bytes) -> dict[str, Any] | None:
-        """The message, if it is one for the library: an event; its others would end sessions, and nobody sends them."""
+        """The message, if it is one for the library: an event; no process sends its others."""
         try:
             message = self.json.loads(data)
             if message["method"] == "emit":

@@ -1,4 +1,4 @@
-"""What stands before the Engine.IO server: whom it lets in, over which transport, and what of it the library reads.
+"""What stands before the Engine.IO server: which clients it accepts, over which transport, and what the library reads.
 
 Everything that the library would answer with a traceback, or keep without a bound, is rejected here.
 """

@@ -32,7 +32,7 @@ Wire = dict[str, Any]
 class _Host:
     heard_at: float
     number: int = -1
-    """Of the last change that is known; -1 before everything was told."""
+    """Of the last change that is known; -1 before all its members were received."""
     asked_at: float = float("-inf")
     parts: list[Wire] = field(default_factory=list)
 
@@ -64,8 +64,8 @@ class Gossip:
     def changed(self, room_id: str, user_id: str, username: str | None) -> None:
         """Tell that this process has the user in the room, or without a *username* has not."""
         self._number += 1
-        told = {"number": self._number, "room": room_id, "user": user_id, "name": username}
-        self._tell(self._message("chat-presence", **told))
+        change = {"number": self._number, "room": room_id, "user": user_id, "name": username}
+        self._tell(self._message("chat-presence", **change))
 
     def hear(self, message: Mapping[str, Any], now: float) -> list[Change]:
         """What another process's *message* changes; raises LookupError, TypeError or ValueError for a strange one."""
@@ -104,8 +104,8 @@ class Gossip:
         members = list(self._presence.local())
         parts = [members[start : start + PART] for start in range(0, len(members), PART)] or [[]]
         for place, part in enumerate(parts):
-            told = {"number": self._number, "part": place, "parts": len(parts), "members": part}
-            self._tell(self._message("chat-members", **told))
+            content = {"number": self._number, "part": place, "parts": len(parts), "members": part}
+            self._tell(self._message("chat-members", **content))
 
     def _hear_part(self, name: str, host: _Host, message: Mapping[str, Any]) -> list[Change]:
         """Parts come one after the other; another number or order is of another answer, which is then waited for."""

@@ -1,4 +1,4 @@
-"""What every part of a chat shares: who is connected, who is present, and how a room is told."""
+"""What every part of a chat shares: who is connected, who is present, and what is sent to a room."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PREFIX = "room:"
 MAX_LISTED = 500
 """How many users `online-users` names."""
 MANY = 20
-"""More changes than this at a time are told by a new `online-users`: a process that dies takes thousands of users
+"""More changes than this at a time are sent as a new `online-users`: a process that dies takes thousands of users
 along, and an event for each would fill what may wait for a client."""
 
 _log = structlog.get_logger("chassis.chat")
@@ -48,7 +48,7 @@ class Hub:
         self.presence = presence
         self.metrics = metrics
         self.on_presence: Callable[[str, str, str | None], None] = lambda _room_id, _user_id, _username: None
-        """Told when a user comes to a room in this process, or without a name has left it here."""
+        """Called when a user comes to a room in this process, or without a name has left it here."""
 
     async def enter(self, connection: Connection, room_id: str) -> dict[str, int]:
         """Let *connection* into the room; the ids of last messages.
@@ -110,7 +110,7 @@ class Hub:
             return
         for change in changes:
             if self.presence.has(room_id, change.user_id) != change.present:
-                continue  # what has happened since is told already
+                continue  # what has happened since is sent already
             event = "user-joined" if change.present else "user-left"
             data = {"roomId": room_id, "userId": change.user_id, "username": change.username}
             await self.send(event, data, room_id, here=True, skip_sid=skip_sid)

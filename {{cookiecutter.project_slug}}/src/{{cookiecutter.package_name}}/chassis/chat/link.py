@@ -21,7 +21,7 @@ PACKET_BYTES = 64
 
 
 class Outbox(asyncio.Queue[Any]):
-    """What waits for a client: one packet, or several up to *max_bytes*; one more drops all, and *on_overflow* is told.
+    """What waits for a client: up to *max_bytes*, but at least one packet; one more drops all and calls *on_overflow*.
 
     The library's own queue has no bound, so a client that does not read would hold every message since.
     """
@@ -32,7 +32,7 @@ class Outbox(asyncio.Queue[Any]):
         self.waiting_bytes = 0
         self.overflowed = False
         self.on_overflow: Callable[[int], None] = lambda _packets: None
-        """Told how many packets were dropped."""
+        """Called with the number of packets that were dropped."""
 
     async def put(self, item: Any) -> None:
         """As `put_nowait`: it never waits, so that no client keeps a broadcast from the others."""
@@ -80,7 +80,7 @@ class Link:
     )
 
     def __init__(self, client: str, *, frames_per_second: float, on_rejected: Callable[[str], None]) -> None:
-        """*on_rejected* is told the reason of each frame that is not read."""
+        """*on_rejected* is called with the reason of each frame that is not read."""
         self.client = client
         self.engine_sid = ""
         self.idle_since: float | None = time.monotonic()
@@ -91,7 +91,7 @@ class Link:
         self._bucket = TokenBucket(frames_per_second)
         self._on_rejected = on_rejected
         self.closing = False
-        """Whether it was told to end."""
+        """Whether it is about to end."""
         self._reading: asyncio.Task[Any] | None = None
 
     def close(self) -> None:

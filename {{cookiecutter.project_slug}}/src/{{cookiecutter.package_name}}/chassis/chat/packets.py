@@ -15,7 +15,7 @@ FRAME_KINDS = frozenset("123456")
 """CLOSE, PING, PONG, MESSAGE, UPGRADE and NOOP; a client sends no OPEN."""
 MESSAGE_KINDS = frozenset("0123456")
 RESERVED = frozenset({"connect", "disconnect", "connect_error", "*", "__disconnect_final"})
-"""Events that the library handles by their names alone, whoever sends them."""
+"""Events that the library handles by their names alone, from any client."""
 UNKNOWN = "unknown:"
 
 

@@ -66,8 +66,8 @@ class Sessions:
     async def new_link(self, client: str) -> Link:
         """For a session of *client*; raises Overloaded.
 
-        One that is not connected gives way, or whoever opens sessions by polling, which costs no connection, would keep
-        everybody out.
+        One that is not connected gives way: a client that opens sessions by polling, which costs no connection, would
+        otherwise keep all others out.
         """
         most = self._limits.connections
         if len(self.links) >= most and self._unconnected:

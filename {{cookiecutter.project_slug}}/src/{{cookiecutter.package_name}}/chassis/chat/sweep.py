@@ -1,4 +1,4 @@
-"""What has to end though nobody says so: tokens that expired or were revoked, and sessions that never connected."""
+"""What has to end without a request: tokens that expired or were revoked, and sessions that never connected."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def web_page(  # noqa: PLR0913 - all named but two
 ) -> list[BaseRoute]:
     """Serve the HTML *document* at *path*, and the folder *assets*, from which it loads, below `{path}/assets`.
 
-    Everybody may load them. The document is read once; browsers keep the assets and ask whether they have changed.
+    Anyone may load them. The document is read once; browsers keep the assets and ask whether they have changed.
     """
     content = document.read_bytes()
 
