@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import pytest
@@ -31,6 +32,11 @@ async def longest_ms(work: Coroutine[Any, Any, None]) -> float:
 
 @pytest.mark.parametrize("users", [500, 2000])
 async def test_a_process_with_many_users_may_come_and_go(users: int) -> None:
+    """By the median of five, as the other bounds of the loop."""
+    assert median([await _longest_of_coming_and_going(users) for _ in range(5)]) < MOST_MS
+
+
+async def _longest_of_coming_and_going(users: int) -> float:
     with capture_logs():
         async with direct() as chat:
             people = [await (await chat.client()).join("r", f"here{number}") for number in range(LISTENERS)]
@@ -40,8 +46,7 @@ async def test_a_process_with_many_users_may_come_and_go(users: int) -> None:
             dying = await longest_ms(chat.hub.tell(gossip.expire(HOST_SECONDS + 1)))
             assert [LISTENERS] * LISTENERS == [each.heard("online-users")[-1]["total"] for each in people]
             assert not [each for each in people if each.ended or each.heard("user-left")]
-
-    assert max(appearing, dying) < MOST_MS
+    return max(appearing, dying)
 
 
 async def _appear(chat: Direct, gossip: Gossip, users: int) -> None:
