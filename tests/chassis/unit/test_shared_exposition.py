@@ -12,10 +12,10 @@ pytestmark = pytest.mark.anyio
 
 
 class Counted:
-    """An exposition that takes a while, and says which one it is."""
+    """An exposition that takes a while, or works for it, and says which one it is."""
 
-    def __init__(self, seconds: float = 0.02) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float = 0.02, *, works: bool = False) -> None:
+        self.seconds, self.works = seconds, works
         self.made = self.at_once = self.most_at_once = 0
         self._lock = threading.Lock()
 
@@ -25,12 +25,19 @@ class Counted:
             number = self.made
             self.at_once += 1
             self.most_at_once = max(self.at_once, self.most_at_once)
-        time.sleep(self.seconds)
+        self._take()
         with self._lock:
             self.at_once -= 1
         if number == 3:
             raise ValueError("the third one fails")
         return b"%d" % number
+
+    def _take(self) -> None:
+        if not self.works:
+            time.sleep(self.seconds)
+        ends = time.thread_time() + self.seconds
+        while self.works and time.thread_time() < ends:
+            pass
 
 
 async def test_all_who_wait_share_the_next_exposition() -> None:
@@ -80,7 +87,7 @@ async def test_a_failure_is_raised_to_all_who_waited_and_the_next_works() -> Non
 
 
 async def test_however_many_scrape_half_of_the_time_is_left() -> None:
-    counted = Counted(0.02)
+    counted = Counted(0.02, works=True)
     shared = SharedExposition(counted)
     ends = time.monotonic() + 0.4
 
@@ -92,3 +99,12 @@ async def test_however_many_scrape_half_of_the_time_is_left() -> None:
     await asyncio.gather(*(scrape() for _ in range(10)))
 
     assert time.monotonic() - started > 3 * 0.02 + 2 * 0.02
+
+
+async def test_the_time_in_which_the_process_was_stopped_is_not_rested() -> None:
+    shared = SharedExposition(Counted(0.5))
+    await shared()
+    started = time.monotonic()
+    await shared()
+
+    assert time.monotonic() - started < 0.5 + 0.4

@@ -10,7 +10,7 @@ import asyncio
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Any
 
 from prometheus_client import (
@@ -260,8 +260,9 @@ class Metrics:
 class SharedExposition:
     """Makes one exposition at a time: all requests that wait get the next one, so none is older than its request.
 
-    It shares the interpreter with the event loop. So it rests as long as it took before the next, and however many
-    scrape take at most half of the time.
+    It shares the interpreter with the event loop. So it rests as long as its thread ran before the next, and however
+    many scrape take at most half of the time. By the wall clock a process that was stopped meanwhile, or a machine that
+    slept, would rest for as long.
     """
 
     def __init__(self, exposition: Callable[[], bytes]) -> None:
@@ -280,8 +281,11 @@ class SharedExposition:
         async with self._turn:
             await asyncio.sleep(self._free_at - monotonic())
             self._next = None
-            started = monotonic()
-            try:
-                return await asyncio.to_thread(self._exposition)
-            finally:
-                self._free_at = 2 * monotonic() - started
+            return await asyncio.to_thread(self._make_timed)
+
+    def _make_timed(self) -> bytes:
+        started = thread_time()
+        try:
+            return self._exposition()
+        finally:
+            self._free_at = monotonic() + thread_time() - started
