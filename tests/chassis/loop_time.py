@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from asyncio.events import Handle
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
 from typing import Any
@@ -21,7 +22,8 @@ PIECE_BYTES = 65_536
 def measured() -> Iterator[list[float]]:
     """The milliseconds of the thread in each callback of the loop, by `time.thread_time`: others' load does not count.
 
-    asyncio's own loop calls `_run` of each of its handles; no other loop does.
+    asyncio's own loop calls `_run` of each of its handles; no other loop does. What was there before is kept from the
+    garbage collector meanwhile: to look through all that the tests have made takes longer than what is measured.
     """
     found: list[float] = []
     original = Handle._run  # noqa: SLF001 - the loop has no other place to look from
@@ -31,10 +33,12 @@ def measured() -> Iterator[list[float]]:
         original(handle)
         found.append((time.thread_time() - started) * 1000)
 
+    gc.freeze()
     Handle._run = run  # type: ignore[method-assign, assignment]  # noqa: SLF001 - as above
     try:
         yield found
     finally:
+        gc.unfreeze()
         Handle._run = original  # type: ignore[method-assign]  # noqa: SLF001 - as above
 
 
@@ -59,12 +63,25 @@ async def request_ms(app: ASGIApp, scope: dict[str, Any], body: bytes = b"") -> 
     return max(found), status
 
 
+async def usual_ms(measure: Callable[[], Awaitable[float]]) -> float:
+    """What *measure* finds the first time if that is good, and else the median of five times."""
+    if (first := await measure()) <= MOST_MS:
+        return first
+    return median([first, *[await measure() for _ in range(RUNS - 1)]])
+
+
 async def median_ms(app: ASGIApp, scope: dict[str, Any], body: bytes = b"") -> tuple[float, int]:
-    """As `request_ms`: the first time if it is good, and else the median of five."""
-    first, status = await request_ms(app, scope, body)
-    if first <= MOST_MS:
-        return first, status
-    return median([first, *[(await request_ms(app, scope, body))[0] for _ in range(RUNS - 1)]]), status
+    """As `request_ms`, by `usual_ms`."""
+    statuses = set[int]()
+
+    async def measure() -> float:
+        longest, status = await request_ms(app, scope, body)
+        statuses.add(status)
+        return longest
+
+    longest = await usual_ms(measure)
+    (status,) = statuses
+    return longest, status
 
 
 ORDINARY: dict[str, Any] = {

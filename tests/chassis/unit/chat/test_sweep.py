@@ -15,7 +15,7 @@ from acme_service.chassis.chat.sweep import ASKED_AT_ONCE, IDLE_SECONDS, Sweep, 
 from acme_service.chassis.errors import DatabaseUnavailable, ServiceError
 from acme_service.chassis.lifecycle import Lifecycle, Phase
 
-from ...loop_time import MOST_MS, measured
+from ...loop_time import MOST_MS, measured, usual_ms
 
 pytestmark = pytest.mark.anyio
 
@@ -90,14 +90,16 @@ async def test_an_expired_token_needs_no_question() -> None:
 
 
 async def test_thousands_of_tokens_that_expire_at_once_hold_up_nobody() -> None:
-    swept = Swept(2000, expires_in=-1)
-    for place in range(2000):
-        swept.add(f"valid {place}")
-    with measured() as found:
-        await asyncio.create_task(swept.sweep.sweep())
+    async def sweep() -> float:
+        swept = Swept(2000, expires_in=-1)
+        for place in range(2000):
+            swept.add(f"valid {place}")
+        with measured() as found:
+            await asyncio.create_task(swept.sweep.sweep())
+        assert 2000 == len(swept.ended)
+        return max(found)
 
-    assert 2000 == len(swept.ended)
-    assert max(found) < MOST_MS
+    assert await usual_ms(sweep) < MOST_MS
 
 
 async def test_nobody_is_ended_because_the_database_is_lost() -> None:
