@@ -48,6 +48,9 @@ SETTINGS_PREFIXES = (
     *("USER_", "UNHANDLED_", "UV_LOCKED", "WEBSOCKET_"),
 )
 
+UNSTEADY = "unsteady"
+"""The property of a test that names what failed in it at first."""
+
 Render = Callable[..., Path]
 
 
@@ -65,6 +68,15 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("few", max_examples=20, deadline=None, database=None)
     settings.register_profile("all", max_examples=150, deadline=None, database=None)
     settings.load_profile(config.getoption("--renders"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what passed at the second try: it is no failure, and not hidden."""
+    reports = terminalreporter.getreports("passed")
+    names = [name for report in reports for key, found in report.user_properties if key == UNSTEADY for name in found]
+    if names:
+        terminalreporter.section("unsteady: failed beside others, passed alone")
+        terminalreporter.write_line("\n".join(names))
 
 
 @pytest.fixture(scope="session")
@@ -153,7 +165,15 @@ def make(folder: Path, *targets: str, **variables: str) -> str:
 
 def run(command: list[str], folder: Path, **variables: str) -> str:
     """Run *command* in *folder* and return what it printed; on failure the test fails with that."""
-    process = subprocess.run(
+    process = finished(command, folder, **variables)
+    if process.returncode != 0:
+        pytest.fail(f"{' '.join(command)} ended with {process.returncode}:\n{process.stdout}", pytrace=False)
+    return process.stdout
+
+
+def finished(command: list[str], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run *command* in *folder* to its end, whatever that is; both of its outputs are one."""
+    return subprocess.run(
         command,
         cwd=folder,
         env=project_environment(**variables),
@@ -163,9 +183,6 @@ def run(command: list[str], folder: Path, **variables: str) -> str:
         text=True,
         check=False,
     )
-    if process.returncode != 0:
-        pytest.fail(f"{' '.join(command)} ended with {process.returncode}:\n{process.stdout}", pytrace=False)
-    return process.stdout
 
 
 def files_below(folder: Path) -> Mapping[str, Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,14 @@ class Command(Service):
     def client(self, listener: str = "main", **options: Any) -> httpx2.Client:
         """A client of one of its listeners."""
         return httpx2.Client(base_url=f"http://127.0.0.1:{self.port(listener)}", timeout=10, **options)
+
+
+def wait_until_ready(client: httpx2.Client, within_seconds: float = 5) -> None:
+    """Fail unless readiness passes in time: a check has 0.6 s, which a busy machine may not give it."""
+    ends = time.monotonic() + within_seconds
+    while (response := client.get("/health/ready")).status_code != 200:
+        assert time.monotonic() < ends, response.text
+        time.sleep(0.05)
 
 
 class TypedCommand(Command):

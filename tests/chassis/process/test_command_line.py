@@ -18,7 +18,7 @@ import pytest
 
 from acme_service import SERVICE_NAME, __version__
 
-from .command import PACKAGE, Command, TypedCommand, environment, run
+from .command import PACKAGE, Command, TypedCommand, environment, run, wait_until_ready
 
 PRODUCTION = {"APP_ENV": "production", "ALLOWED_HOSTS": "127.0.0.1", "DRAIN_DELAY_SECONDS": "0"}
 COMMANDS = ["serve", "migrate", "makemigration", "config", "routes", "healthcheck"]
@@ -250,4 +250,4 @@ def test_nothing_in_the_working_directory_stands_for_a_library_of_the_migration(
         (tmp_path / name).write_text("raise ImportError('a file of the working directory')\n")
     with Installed(tmp_path) as service, service.client() as client:
         assert service.line("schema migrated")["to_revision"]
-        assert 200 == client.get("/health/ready").status_code
+        wait_until_ready(client)

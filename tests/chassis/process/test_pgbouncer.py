@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .command import Command
+from .command import Command, wait_until_ready
 
 
 def test_one_setting_is_enough_for_pgbouncer(tmp_path: Path, postgresql_url: str, pgbouncer_url: str) -> None:
@@ -21,4 +21,4 @@ def test_one_setting_is_enough_for_pgbouncer(tmp_path: Path, postgresql_url: str
             assert [201] * 8 == list(threads.map(create, range(8)))
         with service.client() as client:
             assert 8 == client.get("/api/users").json()["pagination"]["total_items"]
-            assert 200 == client.get("/health/ready").status_code
+            wait_until_ready(client)

@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 
 from acme_service.chassis import exit_codes
 
-from .command import Command
+from .command import Command, wait_until_ready
 
 SLACK_SECONDS = 4
 PLACES = {
@@ -64,7 +64,7 @@ def test_a_thousand_requests_and_messages_that_leave_a_failed_task_leave_the_pro
                 assert "task" == socket.recv(timeout=10)
 
         assert 2000 == _counts_in_time(client, "loop", 2000)
-        assert 200 == client.get("/health/ready").status_code
+        wait_until_ready(client)
     assert served.process.exitcode is None  # type: ignore[union-attr] # it is a fork
 
 
@@ -80,14 +80,14 @@ def test_what_a_request_or_a_message_left_behind_is_counted_once_and_ends_nothin
             time.sleep(0.1)
 
             assert 2 == _counted(client, PLACES[what])
-            assert 200 == client.get("/health/ready").status_code
+            wait_until_ready(client)
 
 
 def test_a_failed_task_that_something_keeps_and_an_ended_thread_end_nothing(served: Leftovers) -> None:
     with served.client() as client:
         for what in ("kept", "exit-thread"):
             assert 204 == client.post(f"/leave/{what}").status_code
-        assert 200 == client.get("/health/ready").status_code
+        wait_until_ready(client)
 
 
 def test_what_is_left_behind_is_logged_with_its_stack(folder: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_declared_task_may_fail_where_the_settings_or_it_says_so(
         service.line("background task failed", task=task)
         time.sleep(0.2)
 
-        assert 200 == client.get("/health/ready").status_code
+        wait_until_ready(client)
         assert (1 if task != "restarted" else 2) <= _counts_in_time(
             client, "background task", 2 - (task != "restarted")
         )
@@ -130,7 +130,7 @@ def test_a_declared_task_may_fail_where_the_settings_or_it_says_so(
 
 def test_a_declared_task_may_return(folder: Path) -> None:
     with Leftovers(folder, TASK="short") as service, service.client() as client:
-        assert 200 == client.get("/health/ready").status_code
+        wait_until_ready(client)
         assert 0 == _counted(client, "background task")
 
 
@@ -142,7 +142,7 @@ def test_a_thread_of_the_chassis_that_dies_ends_the_process_unless_the_settings_
         assert 204 == client.post("/leave/chassis-thread").status_code
         service.line("unhandled exception", place="thread", thread="of-the-test")
         if variables:
-            assert 200 == client.get("/health/ready").status_code
+            wait_until_ready(client)
             return
         service.line("draining")
         service.signalled_at = time.monotonic()
