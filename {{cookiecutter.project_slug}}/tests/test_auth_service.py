@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 from pydantic import SecretStr
-from sqlalchemy import Engine, event, func, select, text, update
+from sqlalchemy import Engine, event, func, insert, select, text, update
 
 from {{ cookiecutter.package_name }}.chassis.access import Caller, current_caller
 from {{ cookiecutter.package_name }}.chassis.auth import MemoryAttempts, Tokens
@@ -41,6 +41,7 @@ from {{ cookiecutter.package_name }}.services import auth_sessions
 from {{ cookiecutter.package_name }}.services.auth import BY_ACCOUNT, Authentication, attempt_limits
 from {{ cookiecutter.package_name }}.services.auth_accounts import CACHE_SECONDS, COMMAND_LINE, Accounts
 from {{ cookiecutter.package_name }}.services.auth_directory import Directory
+from {{ cookiecutter.package_name }}.services.auth_identities import UserIdentities
 from {{ cookiecutter.package_name }}.services.auth_sessions import MAX_SESSIONS, Sessions
 from {{ cookiecutter.package_name }}.services.users import Users
 
@@ -168,6 +169,22 @@ async def test_what_another_process_changes_counts_after_five_seconds(world: Wor
 
     with pytest.raises(Unauthenticated):
         await other.identify(token)
+
+
+async def test_a_connection_that_lasts_is_held_to_what_each_request_is(world: World) -> None:
+    """Also by a session that began while the account was changed, and so outlived the change."""
+    identities = UserIdentities(world.database, world.authentication)
+    held = await identities.identify((await world.log_in())[0], "10.0.0.1")
+    assert held.login in await identities.live([held])
+    async with world.database.transaction() as session:
+        await session.execute(insert(Account).values(user_id=held.user_id, role=Role.USER, active=False, version=0))
+    assert held.login not in await identities.live([held])
+    async with world.database.transaction() as session:
+        await session.execute(update(Account).values(active=True))
+    assert held.login in await identities.live([held])
+    async with world.database.transaction() as session:
+        await session.execute(update(Account).values(version=1))
+    assert held.login not in await identities.live([held])
 
 
 async def test_a_login_of_another_process_is_known_at_once(world: World) -> None:
