@@ -343,6 +343,18 @@ def test_static_files(change: Change, database: Path) -> None:
     assert (folder / "src/acme_service/static/robots.txt").read_bytes() == body
 
 
+def test_a_web_page(change: Change, database: Path) -> None:
+    folder = change("A web page")
+
+    assert ["GET", "/status", "status.page", "public"] in _routes(folder)
+    with Serving(folder, database) as service:
+        found = [service.ask("GET", path)[:2] for path in ("/status", "/status/assets/status.css")]
+
+    assert [200, 200] == [status for status, _ in found]
+    assert ["text/html", "text/css"] == [headers["Content-Type"].partition(";")[0] for _, headers in found]
+    assert "default-src 'self'" in found[0][1]["Content-Security-Policy"]
+
+
 def test_a_log_field(change: Change, database: Path) -> None:
     with Serving(change("A log field"), database) as service:
         service.token()
