@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import pytest
 
@@ -93,9 +93,9 @@ class JavaScript:
         self._process.stdin.flush()
         return self.wait("acknowledged")
 
-    def join(self, name: str) -> dict[str, Any]:
+    def join(self, name: str, room: str = ROOM) -> dict[str, Any]:
         who = {} if IDENTIFIED else {"userId": name, "username": name}
-        answer = self.call("join-room", roomId=ROOM, **who)
+        answer = self.call("join-room", roomId=room, **who)
         assert answer["ok"], answer
         return answer
 
@@ -198,6 +198,54 @@ def test_a_client_comes_back_by_itself_after_a_restart(
                 assert before != ada.wait("connect")["sid"]
                 assert 1 == ada.join("Ada")["lastMessageId"]
                 assert 2 == ada.call("send-message", roomId=ROOM, message="after")["id"]
+
+
+def test_the_client_of_the_documentation_shows_each_message_once_over_a_restart(
+    packages: Path, tmp_path: Path, sqlite_url: str
+) -> None:
+    with contextlib.ExitStack() as stack, serve(tmp_path, DATABASE_URL=sqlite_url) as first:
+        port, (dora_is, bob_is) = first.port, [credentials(first, name) for name in ("Dora", "Bob")]
+        with (
+            documented_client(packages, port, dora_is) as shown,
+            JavaScript(packages, port, transports=["websocket"], **bob_is) as bob,
+        ):
+            for round_ in ("before", "after"):
+                bob.wait("connect")
+                bob.join("Bob", "hall")
+                bob.call("send-message", roomId="hall", message=f"{round_} 1")
+                assert f"Bob {round_} 1" == shown.get(timeout=SECONDS)
+                bob.call("send-message", roomId="hall", message=f"{round_} 2")
+                assert f"Bob {round_} 2" == shown.get(timeout=SECONDS)
+                if round_ == "before":
+                    assert 0 == first.stop()
+                    stack.enter_context(serve(tmp_path, DATABASE_URL=sqlite_url, PORT=str(port)))
+            assert shown.empty()
+
+
+@contextlib.contextmanager
+def documented_client(packages: Path, port: int, identity: dict[str, Any]) -> Iterator[queue.Queue[str]]:
+    """The client that docs/chat.md shows, in Node; what it prints."""
+    found = re.search(r"```js\n(.*?)```", (DOCUMENTS / "chat.md").read_text("utf-8"), re.DOTALL)
+    assert found, "docs/chat.md has lost its client"
+    script = found[1].replace("https://example.com", f"http://127.0.0.1:{port}")
+    if not IDENTIFIED:
+        script = script.replace("const who = {}", 'const who = { userId: "dora", username: "Dora" }')
+    path = packages.parent / "documented.mjs"
+    path.write_text(f"const token = {json.dumps(identity.get('auth', {}).get('token', ''))};\n{script}")
+    printed: queue.Queue[str] = queue.Queue()
+    with subprocess.Popen([str(shutil.which("node")), str(path)], stdout=subprocess.PIPE, text=True) as process:
+        reader = threading.Thread(target=_pass_on, args=(process.stdout, printed), daemon=True)
+        reader.start()
+        try:
+            yield printed
+        finally:
+            process.kill()
+            reader.join()
+
+
+def _pass_on(output: IO[str], lines: queue.Queue[str]) -> None:
+    for line in output:
+        lines.put(line.rstrip())
 
 
 def test_with_redis_a_client_needs_websockets(
