@@ -59,7 +59,10 @@ def signal_during_start(world: World, story: Story) -> None:
             time.sleep(0.15 + number * 0.25)
             process.send_signal(signal.SIGTERM)
             started = time.monotonic()
-            output, _ = process.communicate(timeout=30)
+            try:
+                output, _ = process.communicate(timeout=30)
+            finally:
+                process.kill()
             took = time.monotonic() - started
         told = f"after {0.15 + number * 0.25:.2f} s: code {process.returncode} within {took:.2f} s"
         # Before its first line runs nobody has said yet what the signal means.
