@@ -29,6 +29,8 @@ POLICIES = {
 }
 """Who may call what of the feature over HTTP, where a test compares all of them."""
 SECONDS = 10.0
+SLACK_SECONDS = 3.0
+"""How much later than promised something may come on a machine that does much else."""
 SHARED: dict[str, str] = (
     {
         "JWT_SECRET": secrets.token_urlsafe(48),
@@ -100,6 +102,23 @@ class Talker:
         with self._new:
             assert self._new.wait_for(lambda: found() is not None, seconds), f"no {event} {members}: {self.heard}"
         return found() or {}
+
+    def sees(self, room: str, *people: Talker) -> None:
+        """Wait until exactly *people* are in *room*, as far as it was heard."""
+        until(lambda: self._online(room) == {person.user_id for person in people})
+
+    def _online(self, room: str) -> set[str]:
+        found = set[str]()
+        for event, data in self.heard:
+            if data.get("roomId") != room:
+                continue
+            if event == "online-users":
+                found = {user["userId"] for user in data["users"]}
+            elif event == "user-joined":
+                found.add(data["userId"])
+            elif event == "user-left":
+                found.discard(data["userId"])
+        return found
 
     def all(self, event: str) -> list[dict[str, Any]]:
         return [data for name, data in self.heard if name == event]
