@@ -21,7 +21,8 @@ CHASSIS = PROJECT_FOLDER / "src" / "{{cookiecutter.package_name}}" / "chassis"
 TESTS = TEMPLATE / "tests" / "chassis"
 CONFIG = str(TESTS / "pyproject.toml")
 OLDEST, *NEWER = CHOICES["python_version"]
-SIDES = ("--numprocesses", "3", "--dist", "loadfile")
+# A worker that a test ended is not replaced: by files, the plugin would give the same test to one after the other.
+SIDES = ("--numprocesses", "3", "--dist", "loadfile", "--max-worker-restart", "0")
 TRIED_AGAIN = 3
 """How often a test that failed beside others has to pass alone, and how many may need it."""
 MOST_LINES = 300

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from structlog.testing import capture_logs
 
 from acme_service.chassis.cache.redis import RedisCache, Timing
@@ -381,6 +382,30 @@ async def test_what_was_changed_while_redis_was_frozen_is_not_read_from_it_by_an
     for cache in (one, other):
         for key in keys:
             assert b"after" == await cache.get_or_load(key, returning(b"after"))
+
+
+async def test_an_error_in_place_of_a_cancellation_does_not_keep_the_watch_alive(
+    pair: tuple[RedisCache, RedisCache], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the client raises one when it closes a connection whose server has stalled."""
+    asked: list[str] = []
+
+    async def probe() -> None:
+        asked.append("once")
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise RedisTimeoutError("Timed out closing connection") from None
+
+    cache = pair[0]
+    monkeypatch.setattr(cache, "_probe", probe)
+    watch = asyncio.ensure_future(cache.watch())
+    while not asked:
+        await asyncio.sleep(0.01)
+    watch.cancel()
+    await asyncio.wait({watch}, timeout=5)
+
+    assert watch.cancelled()
 
 
 async def test_an_invalidation_whose_task_is_cancelled_is_delivered_all_the_same(

@@ -123,6 +123,24 @@ async def test_closing_waits_until_all_have_cleaned_up_whatever_that_raises(task
     assert ["first", "second"] == cleaned
 
 
+async def test_closing_ends_a_task_whose_library_raises_in_place_of_the_cancellation(tasks: BackgroundTasks) -> None:
+    async def listen() -> None:
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if ended:
+                    raise
+                ended.append("once")
+
+    ended: list[str] = []
+    tasks.start("listener", listen())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(tasks.close(), 10)
+
+    assert 0 == len(tasks)
+
+
 async def test_work_that_returns_is_no_failure(tasks: BackgroundTasks, reasons: list[str]) -> None:
     with capture_logs() as events:
         tasks.start("short", asyncio.sleep(0))

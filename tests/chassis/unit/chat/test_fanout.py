@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import redis
 import socketio
+from redis.asyncio.client import Pipeline, PubSub
 from structlog.testing import capture_logs
 
+from acme_service.chassis.background import end
 from acme_service.chassis.chat.fanout import LocalFanOut, RedisFanOut
 from acme_service.chassis.chat.packets import StrictPacket
 
@@ -65,9 +67,7 @@ async def process(url: str, channel: str = "test") -> AsyncIterator[Process]:
     try:
         yield made
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await end(tasks)
         await made.fanout.close()
 
 
@@ -191,6 +191,31 @@ async def test_redis_may_go_and_come_back(redis_server: RedisServer) -> None:
 
     events = [line["event"] for line in logs]
     assert 2 == events.count("chat degraded") == events.count("chat healed")
+
+
+@pytest.mark.parametrize("closes", [PubSub, Pipeline])
+async def test_an_error_in_place_of_a_cancellation_does_not_keep_the_fan_out_alive(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, closes: Any
+) -> None:
+    """As the client raises one when it closes a connection whose server has stalled."""
+    leave, failures = closes.__aexit__, list[object]()
+
+    async def fail(each: Any, kind: Any, *more: Any) -> Any:
+        await leave(each, kind, *more)
+        if kind is asyncio.CancelledError:
+            failures.append(each)
+            raise redis.exceptions.TimeoutError("Timed out closing connection")
+
+    async def stall(_pipeline: Any) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(closes, "__aexit__", fail)
+    async with asyncio.timeout(20), process(redis_server.url) as one:
+        await until(lambda: one.heard(one) > 0)
+        monkeypatch.setattr(Pipeline, "execute", stall)
+        await asyncio.sleep(1.5)  # until a ping waits to be sent
+
+    assert failures
 
 
 async def test_a_redis_that_stalls_keeps_nobody_waiting(redis_server: RedisServer) -> None:

@@ -30,6 +30,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from ..background import raise_if_cancelled
 from .memory import TOMBSTONE_SECONDS, CacheStats, Load
 from .single_flight import Flight, SingleFlight
 
@@ -273,6 +274,7 @@ class RedisCache:
             async with asyncio.timeout(self._timing.command):
                 return await command
         except Exception as error:
+            raise_if_cancelled()
             self._lose(error)
             raise RedisLost from error
 

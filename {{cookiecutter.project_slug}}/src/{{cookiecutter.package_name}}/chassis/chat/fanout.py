@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 from socketio import AsyncManager, AsyncRedisManager
 from socketio.packet import EVENT
 
+from ..background import end, raise_if_cancelled
 from .gossip import ALIVE_SECONDS
 
 REDIS_SECONDS = 1.0
@@ -112,8 +113,7 @@ class RedisFanOut(AsyncRedisManager, LocalFanOut):  # type: ignore[misc] # as ab
             self._note(degraded=silent > SILENT_SECONDS or not self._publishes)
             if silent > SILENT_SECONDS and self.thread is not None:
                 self.restarts += 1
-                self.thread.cancel()
-                await asyncio.wait([self.thread])
+                await end([self.thread])
                 self._echoed_at = time.monotonic() - SILENT_SECONDS + 2 * ALIVE_SECONDS  # time for the new one
 
     async def publish(self) -> None:
@@ -138,8 +138,7 @@ class RedisFanOut(AsyncRedisManager, LocalFanOut):  # type: ignore[misc] # as ab
         finally:
             await redis.aclose()
         if self.thread is not None:
-            self.thread.cancel()
-            await asyncio.wait([self.thread])
+            await end([self.thread])
 
     async def _publish(self, data: dict[str, Any]) -> None:
         """The library's extension point: queue what it has to say, so that no event waits for Redis."""
@@ -160,6 +159,7 @@ class RedisFanOut(AsyncRedisManager, LocalFanOut):  # type: ignore[misc] # as ab
                         if data is not None:
                             yield data
             except Exception as error:  # noqa: BLE001 - whatever it is, there must be a listener
+                raise_if_cancelled()
                 _log.debug("chat listener lost Redis", reason=f"{type(error).__name__}: {error}")
             finally:
                 await redis.aclose()
@@ -196,6 +196,7 @@ class RedisFanOut(AsyncRedisManager, LocalFanOut):  # type: ignore[misc] # as ab
                     pipeline.publish(self.channel, text)
                 await pipeline.execute()
         except Exception as error:  # noqa: BLE001 - whatever it is, what was not published is found by its number
+            raise_if_cancelled()
             self._publishes = False
             self._on_dropped(len(batch))
             self._note(degraded=True, reason=f"{type(error).__name__}: {error}")
