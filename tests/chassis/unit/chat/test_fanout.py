@@ -14,7 +14,7 @@ import socketio
 from redis.asyncio.client import Pipeline, PubSub
 from structlog.testing import capture_logs
 
-from acme_service.chassis.background import end
+from acme_service.chassis.cancellation import end
 from acme_service.chassis.chat.fanout import LocalFanOut, RedisFanOut
 from acme_service.chassis.chat.packets import StrictPacket
 

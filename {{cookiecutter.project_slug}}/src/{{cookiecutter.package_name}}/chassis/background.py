@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
+from .cancellation import end
 from .lifecycle import Phase
 from .service import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from prometheus_client import Counter
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from .service import Restart
 
     Work = Callable[[], Coroutine[object, object, None]]
-
-CANCEL_AGAIN_SECONDS = 2.0
-"""Less than an application has for its end, and long enough for what a task does when it is cancelled."""
 
 _log = structlog.get_logger("chassis.background")
 
@@ -133,25 +131,6 @@ class BackgroundTasks:
         """Cancel what still runs, and wait until it has ended."""
         self._closing = True
         await end(self._tasks)
-
-
-async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel *tasks* until all have ended; once may not do, as `raise_if_cancelled` says."""
-    waiting = set(tasks)
-    while waiting:
-        for task in waiting:
-            task.cancel()
-        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_SECONDS)
-
-
-def raise_if_cancelled() -> None:
-    """Raise CancelledError if the current task is to end; for what goes on after whatever errors.
-
-    A library that is closing a connection when the cancellation comes may raise an error of its own in place of it.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 async def _contained(work: Coroutine[object, object, None]) -> None:

@@ -30,7 +30,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from ..background import raise_if_cancelled
+from ..cancellation import raise_if_cancelled
 from .memory import TOMBSTONE_SECONDS, CacheStats, Load
 from .single_flight import Flight, SingleFlight
 

@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from socketio import AsyncManager, AsyncRedisManager
 from socketio.packet import EVENT
 
-from ..background import end, raise_if_cancelled
+from ..cancellation import end, raise_if_cancelled
 from .gossip import ALIVE_SECONDS
 
 REDIS_SECONDS = 1.0

@@ -1,0 +1,29 @@
+"""Ends tasks, also those that a library keeps from their cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+CANCEL_AGAIN_SECONDS = 2.0
+"""Less than an application has for its end, and long enough for what a task does when it is cancelled."""
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel *tasks* until all have ended; once may not do, as `raise_if_cancelled` says."""
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_SECONDS)
+
+
+def raise_if_cancelled() -> None:
+    """Raise CancelledError if the current task is to end; for what goes on after whatever errors.
+
+    A library that is closing a connection when the cancellation comes may raise an error of its own in place of it.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
