@@ -53,6 +53,16 @@ FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
         "no": (),
     },
+    "csv_import": {
+        "yes": (
+            f"{PACKAGE}/chassis/csv_import",
+            f"{PACKAGE}/chassis/jobs",
+            f"{PACKAGE}/config/jobs.py",
+            f"{PACKAGE}/features/jobs.py",
+            f"{PACKAGE}/models/jobs.py",
+        ),
+        "no": (),
+    },
     "ci": {
         "github": (".github",),
         "gitlab": (".gitlab-ci.yml",),
@@ -69,6 +79,7 @@ FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 ANSWERS: Mapping[str, str] = {
     "auth": "{{ cookiecutter.auth }}",
     "chat": "{{ cookiecutter.chat }}",
+    "csv_import": "{{ cookiecutter.csv_import }}",
     "ci": "{{ cookiecutter.ci }}",
     "license": "{{ cookiecutter.license }}",
 }

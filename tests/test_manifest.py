@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Render
 
-from local_extensions import FEATURES
-from tools.manifest import CHASSIS, module, stale
+from tools.manifest import CHASSIS, FOLDERS, module, stale
 
 
 def test_version_requirements_and_manifests_are_up_to_date() -> None:
@@ -19,7 +18,7 @@ def test_version_requirements_and_manifests_are_up_to_date() -> None:
 
 
 def test_every_feature_with_a_folder_in_the_chassis_lists_it_itself() -> None:
-    assert [feature for feature in FEATURES if (CHASSIS / feature).is_dir()] == module()["features"](CHASSIS)
+    assert [folder for folder in FOLDERS if (CHASSIS / folder).is_dir()] == module()["features"](CHASSIS)
 
 
 @pytest.mark.parametrize("profile", ["minimal", "full"])
@@ -55,8 +54,8 @@ def test_a_feature_without_its_manifest_is_unlisted(render: Render, tmp_path: Pa
 
 def test_a_chassis_without_a_feature_has_no_line_of_it(render: Render) -> None:
     with_it, without = (render(profile=profile) / "src/acme_service/chassis" for profile in ("full", "minimal"))
-    for feature in FEATURES:
-        shutil.rmtree(with_it / feature)
+    for folder in FOLDERS:
+        shutil.rmtree(with_it / folder)
 
     names = {path.relative_to(with_it): path.read_bytes() for path in with_it.rglob("*") if path.is_file()}
     assert names == {path.relative_to(without): path.read_bytes() for path in without.rglob("*") if path.is_file()}

@@ -15,6 +15,11 @@ from local_extensions import FEATURES
 from .rendering import PROJECT_FOLDER, TEMPLATE
 
 CHASSIS = PROJECT_FOLDER / "src/{{cookiecutter.package_name}}/chassis"
+FOLDERS = (*FEATURES, "jobs")
+"""Of the chassis, those that not every project has: a feature's own, and the jobs, which csv_import needs.
+
+The jobs know nothing of an import, and so they stand apart: another feature may come to send some.
+"""
 CONDITION = re.compile(r"# {% if cookiecutter\.(\w+) == 'yes' %}")
 REQUIREMENT = re.compile(r'  "([^"]+)",(?:\s+(# .*))?')
 
@@ -68,7 +73,7 @@ def _facts() -> Mapping[Path, str]:
 
 
 def _features() -> Iterator[str]:
-    yield from (feature for feature in FEATURES if (CHASSIS / feature).is_dir())
+    yield from (folder for folder in FOLDERS if (CHASSIS / folder).is_dir())
 
 
 def _differs(path: Path, text: str, *, write: bool) -> bool:

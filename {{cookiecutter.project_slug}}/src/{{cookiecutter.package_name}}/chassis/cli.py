@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import exit_codes
+from .errors import ConfigurationError
 from .startup import open_standard_streams, report_failed_import
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from .service import Service
     from .settings import Settings
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - it has no public name
 
 
 def run(service: Service | str, arguments: Sequence[str] | None = None) -> int:
@@ -72,7 +75,6 @@ def _imported(module: str) -> Service:
 
 def _parser(service: Service) -> argparse.ArgumentParser:
     from . import commands as chassis_commands
-    from .errors import ConfigurationError
 
     name = service.name
     parser = argparse.ArgumentParser(
@@ -120,19 +122,32 @@ def _parser(service: Service) -> argparse.ArgumentParser:
         "ask the running service if it lives",
         f"{name} healthcheck",
     )
+    groups: dict[str, Commands] = {}
     for feature, command in ((each, command) for each in service.features for command in each.commands):
-        if command.name in commands.choices:
+        group, _, last = command.name.rpartition(" ")
+        among = _group(groups, commands, group) if group else commands
+        if last in among.choices:
             raise ConfigurationError(
                 f"the command {command.name!r} of the feature {feature.name!r} is there: rename it"
             )
         example = f"{name} {command.name} {command.arguments}".rstrip()
         run_it = partial(chassis_commands.run_of_feature, command)
-        command.configure(_add(commands, command.name, run_it, command.purpose, example))
+        command.configure(_add(among, last, run_it, command.purpose, example))
     return parser
 
 
+def _group(groups: dict[str, Commands], commands: Commands, name: str) -> Commands:
+    """Those that begin with the word *name*, such as `users import`."""
+    if name not in groups:
+        if name in commands.choices:
+            raise ConfigurationError(f"{name!r} is a command and cannot be the first word of others: rename one")
+        parser = commands.add_parser(name, help=f"commands of {name}: {name} --help lists them")
+        groups[name] = parser.add_subparsers(required=True, metavar="COMMAND")
+    return groups[name]
+
+
 def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: Commands,
     name: str,
     command: Callable[[Service, Settings, argparse.Namespace], int],
     purpose: str,

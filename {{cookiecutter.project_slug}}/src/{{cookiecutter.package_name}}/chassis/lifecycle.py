@@ -6,7 +6,8 @@ One instance per process, handed down by constructor. It knows neither signals n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import TypeVar
 
@@ -42,6 +43,9 @@ class Lifecycle:
         self._streams: set[asyncio.Timeout] = set()
         """One for each stream that waits for its next item."""
         self._on_failure: Callable[[str], None] | None = None
+        self._unfinished = 0
+        self._finished = asyncio.Event()
+        self._finished.set()
 
     @property
     def ready(self) -> bool:
@@ -66,6 +70,22 @@ class Lifecycle:
     async def wait_until_stopping(self) -> None:
         """Return when endless streams should send their last event and end."""
         await self._stopping.wait()
+
+    @contextmanager
+    def unfinished(self) -> Iterator[None]:
+        """The end of the process waits for the block as for a request: until the deadline of the shutdown."""
+        self._unfinished += 1
+        self._finished.clear()
+        try:
+            yield
+        finally:
+            self._unfinished -= 1
+            if not self._unfinished:
+                self._finished.set()
+
+    async def wait_until_finished(self) -> None:
+        """Return when no work is left that the end has to wait for."""
+        await self._finished.wait()
 
     async def until_stopping(self, items: AsyncIterable[T]) -> AsyncIterator[T]:
         """Yield *items* until there are no more, or until endless streams should end; then *items* are closed.

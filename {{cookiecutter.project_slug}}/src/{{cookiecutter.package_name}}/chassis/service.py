@@ -128,6 +128,7 @@ class Command:
     """
 
     name: str
+    """One word, or two for one of a group: `users import`."""
     purpose: str
     run: Callable[[Core, argparse.Namespace], Awaitable[int]]
     arguments: str = ""

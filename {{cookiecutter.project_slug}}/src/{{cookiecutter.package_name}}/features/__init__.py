@@ -9,6 +9,9 @@ from .auth import AUTH
 # {% if cookiecutter.chat == 'yes' %}
 from .chat import CHAT
 # {% endif %}
+# {% if cookiecutter.csv_import == 'yes' %}
+from .jobs import JOBS
+# {% endif %}
 
 FEATURES: tuple[Feature, ...] = (
     # In the order in which they start; they close the other way round.
@@ -17,5 +20,8 @@ FEATURES: tuple[Feature, ...] = (
     # {% endif %}
     # {% if cookiecutter.chat == 'yes' %}
     CHAT,
+    # {% endif %}
+    # {% if cookiecutter.csv_import == 'yes' %}
+    JOBS,
     # {% endif %}
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +23,7 @@ from .engines import (
     Limits,
     follow_file,
     is_sqlite,
+    make_file,
     parse_url,
     sqlite_reader,
     sqlite_writer,
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 AnyRow = Row[*tuple[Any, ...]]
 Result = TypeVar("Result")
+
+_transaction: ContextVar[AsyncSession | None] = ContextVar("transaction", default=None)
 
 
 class Database:
@@ -110,7 +114,7 @@ class Database:
         """Make the file of SQLite; nothing connects yet. Raises StartupFailed if it cannot be made."""
         if is_sqlite(self._url):
             try:
-                _make_file(Path(self._url.database or ""))
+                make_file(Path(self._url.database or ""))
             except OSError as error:
                 raise self._unusable(reason_of(error)) from error
 
@@ -193,6 +197,7 @@ class Database:
 
         Raises DatabaseUnavailable; other errors of the database, such as a broken constraint, pass unchanged.
         """
+        outer = _transaction.get()
         async with AsyncSession(self._writer, expire_on_commit=False) as session:
             started = perf_counter()
             try:
@@ -201,6 +206,7 @@ class Database:
                 raise_unavailable(error)
             finally:
                 self._waited(started)
+            _transaction.set(session)
             try:
                 yield session
                 wrote = self._degradation and await self._degradation.has_written(session)
@@ -210,6 +216,14 @@ class Database:
             except DRIVER_ERRORS as error:
                 raise_if_transient(error)
                 raise
+            finally:
+                _transaction.set(outer)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the current task, or the one that started it, is inside a transaction; one of SQLite waits for it."""
+        session = _transaction.get()
+        return session is not None and session.in_transaction()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -275,16 +289,6 @@ async def _cancelled_once(reading: Coroutine[Any, Any, Result]) -> Result:
         task.cancel()
         await asyncio.wait([task])
         raise
-
-
-def _make_file(path: Path) -> None:
-    """Make an empty file, which to SQLite is an empty database, and its folder; leave a file that is there alone.
-
-    Only its owner may read it; SQLite gives the files beside it the same mode.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        path.touch(0o600)
 
 
 def _pool(engine: AsyncEngine) -> QueuePool:

@@ -109,6 +109,16 @@ def sqlite_reader(url: URL, limits: Limits) -> AsyncEngine:
     return engine
 
 
+def make_file(path: Path) -> None:
+    """Make an empty file, which to SQLite is an empty database, and its folder; leave a file that is there alone.
+
+    Only its owner may read it; SQLite gives the files beside it the same mode.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.touch(0o600)
+
+
 def follow_file(engine: AsyncEngine, url: URL) -> None:
     """Let no connection be used once its file was deleted or replaced, and none be opened while there is no file.
 

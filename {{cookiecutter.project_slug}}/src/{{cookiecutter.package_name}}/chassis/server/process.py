@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -211,7 +212,7 @@ class Process:
         started = asyncio.get_running_loop().time()
         await self._drain()
         self._lifecycle.advance(Phase.STOPPING)
-        cut_off = await self._main.end(self._options.shutdown_deadline_seconds)
+        cut_off, _ = await asyncio.gather(self._main.end(self._options.shutdown_deadline_seconds), self._finish_work())
         if self._operations is not None:
             await self._operations.end(OPERATIONS_DEADLINE_SECONDS)
         code = await self._tear_down()
@@ -229,6 +230,12 @@ class Process:
         log.info("draining", cause=cause, drain_delay_seconds=delay, in_flight=self._main.in_flight)
         await asyncio.sleep(delay)
         log.info("drain delay over", waited_seconds=delay, in_flight=self._main.in_flight)
+
+    async def _finish_work(self) -> None:
+        """Wait for what is no request until the deadline; then it is cancelled, and gives back what it has begun."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._options.shutdown_deadline_seconds):
+                await self._lifecycle.wait_until_finished()
 
     async def _tear_down(self) -> int:
         """Let the application close what it opened; its part of the exit code."""

@@ -83,9 +83,36 @@ def upgrade() -> None:
         sa.UniqueConstraint("room_id", "user_id", "client_message_id", name="uq_messages_client_id"),
     )
     # {% endif %}
+    # {% if cookiecutter.csv_import == 'yes' %}
+    op.create_table(
+        "jobs",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("payload", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lease_token", sa.String(), nullable=True),
+        sa.Column("unique_key", sa.String(), nullable=True),
+        sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("request_id", sa.String(), nullable=False),
+        sa.Column("trace_id", sa.String(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
+        sa.UniqueConstraint("unique_key", name=op.f("uq_jobs_unique_key")),
+    )
+    op.create_index(op.f("ix_jobs_state"), "jobs", ["state"])
+    op.create_index(op.f("ix_jobs_due_at"), "jobs", ["due_at"])
+    op.create_index(op.f("ix_jobs_ended_at"), "jobs", ["ended_at"])
+    # {% endif %}
 
 
 def downgrade() -> None:
+    # {% if cookiecutter.csv_import == 'yes' %}
+    op.drop_table("jobs")
+    # {% endif %}
     # {% if cookiecutter.chat == 'yes' %}
     op.drop_table("messages")
     op.drop_table("rooms")

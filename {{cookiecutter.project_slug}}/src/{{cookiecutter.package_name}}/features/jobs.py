@@ -1,0 +1,28 @@
+"""Wires background jobs: the table, and what runs them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..chassis import Feature, Parts, Restart, Task
+from ..config.jobs import JobSettings
+
+if TYPE_CHECKING:
+    from ..chassis import Core
+
+
+def build(core: Core) -> Parts:
+    """Build the objects of the feature, bottom up; later features add their jobs."""
+    from ..chassis.jobs import JobOptions, Jobs
+    from ..models.jobs import JobRow
+
+    settings = core.settings.group(JobSettings)
+    options = JobOptions(
+        concurrency=settings.concurrency, lease_seconds=settings.lease_seconds, keep_seconds=settings.keep_seconds
+    )
+    jobs = Jobs(core, JobRow, options)
+    tasks = {"jobs": Task(jobs.work, restart=Restart())} if settings.in_serve else {}
+    return Parts(provides=[jobs], tasks=tasks)
+
+
+JOBS = Feature(name="jobs", build=build, settings=(JobSettings,))
