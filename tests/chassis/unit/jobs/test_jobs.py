@@ -147,7 +147,7 @@ async def test_a_dead_letter_that_is_sent_again_has_all_its_attempts(database: D
         assert ("the file is gone", 1) == (dead.error, dead.attempt)
         assert [] == workshop.reported
         broken = False
-        assert [sent] == await workshop.jobs.store.send_again(None)
+        assert [sent] == await workshop.jobs.send_again(None)
         assert 1 == (await until_state(database, "done")).attempt
 
 

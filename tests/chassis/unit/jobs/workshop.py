@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from sqlalchemy import select
 
 from acme_service.chassis.background import BackgroundTasks
@@ -32,7 +32,8 @@ def job(run: Callable[[JobRun[Note]], Awaitable[None]], **options: Any) -> Job[N
 class Workshop:
     """The jobs of one process."""
 
-    def __init__(self, database: Database, **options: Any) -> None:
+    def __init__(self, database: Database, *, url: str = "sqlite:///polled.db", **options: Any) -> None:
+        """Without the *url* of PostgreSQL it polls, as behind PgBouncer."""
         self.lifecycle = Lifecycle()
         self.metrics = Metrics()
         self.reported: list[BaseException] = []
@@ -44,6 +45,9 @@ class Workshop:
             reporter=reporter,
             tasks=BackgroundTasks(self.lifecycle, self.metrics.unhandled_exceptions, reporter),
             service=SimpleNamespace(name="acme"),
+            settings=SimpleNamespace(
+                database=SimpleNamespace(url=SecretStr(url), direct_url=None, connect_timeout_seconds=3.0)
+            ),
         )
         self.jobs = Jobs(cast("Core", core), JobRow, JobOptions(**options))
 

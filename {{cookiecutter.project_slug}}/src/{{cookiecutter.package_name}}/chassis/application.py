@@ -5,7 +5,7 @@ Importing this module does nothing, and building touches nothing outside the pro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from starlette.applications import Starlette
@@ -17,7 +17,7 @@ from .http.operations import IdentityController, OperationsController, identity_
 from .http.policies import protect
 from .middleware import errors, instrumentation
 from .middleware.order import require_order
-from .wiring import build_core, build_parts, lifespan
+from .wiring import build_core, build_parts, lifespan, working
 
 if TYPE_CHECKING:
     from starlette.middleware import Middleware
@@ -79,6 +79,20 @@ def create_app(service: Service, settings: Settings, process: Process) -> Applic
         core, parts, process, check=lambda: protect(app.routes, authorizer, settings.server)
     )
     app.operations = _application(operations, [instrumentation(core), errors(core)])
+    return app
+
+
+def create_worker(
+    service: Service, settings: Settings, process: Process, run: Callable[[Core], Awaitable[int]]
+) -> Application:
+    """Build *service* to do nothing but *run*, with health and metrics; raises as `create_app`."""
+    core = build_core(service, settings, process)
+    parts = build_parts(core)
+    readiness = Readiness(_checks(core, parts), core.lifecycle)
+    routes = operations_routes(OperationsController(readiness, core.metrics))
+    app = _application(routes, [instrumentation(core), errors(core)])
+    app.router.lifespan_context = working(core, parts, run)
+    app.operations = app
     return app
 
 

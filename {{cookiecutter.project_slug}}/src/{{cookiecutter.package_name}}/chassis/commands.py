@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from . import exit_codes
@@ -10,7 +11,7 @@ from .startup import configure_log, report_failed_import
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import MutableMapping
+    from collections.abc import Awaitable, Callable, MutableMapping
     from typing import Any
 
     from starlette.applications import Starlette
@@ -28,6 +29,11 @@ LOG_FLUSH_SECONDS = 2.0
 
 def serve(service: Service, settings: Settings, _options: argparse.Namespace) -> int:
     """Serve requests until a signal comes."""
+    return _serve(service, settings)
+
+
+def _serve(service: Service, settings: Settings, work: Callable[[Core], Awaitable[int]] | None = None) -> int:
+    """Serve requests until a signal comes, or do *work* instead, with health and metrics alone."""
     writer = configure_log(service, settings)
     import structlog
 
@@ -35,7 +41,7 @@ def serve(service: Service, settings: Settings, _options: argparse.Namespace) ->
     for warning in settings.warnings:
         log.warning("setting warning", problem=warning)
     try:
-        from .application import create_app
+        from .application import create_app, create_worker
         from .server.process import serve as run_server
     except Exception as error:
         hint = "the frames in this line lead to the import that fails"
@@ -44,10 +50,15 @@ def serve(service: Service, settings: Settings, _options: argparse.Namespace) ->
     process = new_process(service, settings, writer)
 
     def build() -> tuple[Application, Starlette]:
-        app = create_app(service, settings, process)
+        if work is not None:
+            app = create_worker(service, settings, process, work)
+        else:
+            app = create_app(service, settings, process)
         return app, app.operations
 
     options = server_options(service, settings, process)
+    if work is not None:  # no balancer sends it anything
+        options = replace(options, drain_delay_seconds=0.0)
     try:
         return run_server(build, options, process.lifecycle, flush=writer.flush)
     except Exception as error:  # noqa: BLE001 - the last frame of the main thread
@@ -254,6 +265,8 @@ def healthcheck(_service: Service, settings: Settings, _options: argparse.Namesp
 
 def run_of_feature(command: Command, service: Service, settings: Settings, options: argparse.Namespace) -> int:
     """Run a feature's command on the opened core; an expected failure is one line on stderr."""
+    if command.long_running:
+        return _serve(service, settings, lambda core: command.run(core, options))
     import asyncio
 
     from .errors import ConfigurationError, SchemaOutdated, ServiceError, StartupFailed

@@ -135,6 +135,10 @@ class Command:
     """After the name, as in the example that `--help` shows."""
     configure: Callable[[argparse.ArgumentParser], object] = lambda _parser: None
     """Adds the arguments."""
+    long_running: bool = False
+    """Whether it goes on until a signal, drains and ends as `serve` does, with health and metrics on PORT.
+
+    *run* then returns when the lifecycle drains, or is cancelled after the deadline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

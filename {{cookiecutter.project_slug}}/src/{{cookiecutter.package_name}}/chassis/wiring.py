@@ -107,6 +107,26 @@ def lifespan(
     return run
 
 
+def working(
+    core: Core, parts: Sequence[Parts], run: Callable[[Core], Awaitable[int]]
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """What a long-running command does between its start and its end: *run*, on the opened core."""
+
+    async def work() -> None:
+        if code := await run(core):
+            raise RuntimeError(f"the command returned {code}")
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with opened(core, parts), AsyncExitStack() as stack:
+            stack.push_async_callback(_closed, "background tasks", core.tasks.close)
+            core.tasks.start_declared("event loop lag", lambda: measure_loop_lag(core.metrics.event_loop_lag.observe))
+            core.tasks.start_declared("command", work)
+            yield
+
+    return lifespan
+
+
 @asynccontextmanager
 async def opened(
     core: Core, parts: Sequence[Parts], *, migrate: Callable[[], Awaitable[None]] | None = None

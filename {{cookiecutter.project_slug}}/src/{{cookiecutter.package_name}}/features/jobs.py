@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..chassis import Feature, Parts, Restart, Task
+from ..chassis.jobs import COMMANDS
 from ..config.jobs import JobSettings
 
 if TYPE_CHECKING:
@@ -25,4 +26,4 @@ def build(core: Core) -> Parts:
     return Parts(provides=[jobs], tasks=tasks)
 
 
-JOBS = Feature(name="jobs", build=build, settings=(JobSettings,))
+JOBS = Feature(name="jobs", build=build, settings=(JobSettings,), commands=COMMANDS)

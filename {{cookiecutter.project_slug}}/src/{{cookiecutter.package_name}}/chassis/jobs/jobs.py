@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import BaseModel
-from sqlalchemy import event
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import event, func, select
 
 from ..context import request_id, trace_id
 from ..errors import ConfigurationError
 from ..shapes import new_id
+from .cron import Cron, parse
 from .declarations import AnyJob, Job, JobId
+from .listening import direct_address, listen
 from .metrics import JobMetrics
 from .runner import Runner
 from .sources import TableSource, Wakeups
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound=BaseModel)
 
 TIDY_SECONDS = 600.0
+CRON_SECONDS = 5.0
+CRON_CATCH_UP = timedelta(minutes=30)
+"""How late a scheduled job is still sent; less than the least time for which done jobs are kept."""
 _WAKES = "wakes jobs"
 """In the `info` of a session whose commit wakes the runners."""
 
@@ -53,6 +58,9 @@ class Jobs:
         self._core = core
         self._options = options
         self._jobs: dict[str, AnyJob] = {}
+        self._crons: dict[str, Cron] = {}
+        self._channel = f"{core.service.name}:jobs"
+        self._listens_at = direct_address(core.settings.database)
         self._wakeups = Wakeups()
         self.store = JobStore(core.database, table, lease_seconds=options.lease_seconds)
         self._metrics = JobMetrics(core.metrics)
@@ -62,6 +70,9 @@ class Jobs:
         for job in jobs:
             if job.name in self._jobs:
                 raise ConfigurationError(f"two jobs are called {job.name!r}: rename one")
+            if job.cron:
+                self._crons[job.name] = parse(job.cron)
+                _require_defaults(job)
             self._jobs[job.name] = job
 
     async def send(
@@ -87,7 +98,7 @@ class Jobs:
         }
         async with self._transaction(session, "send") as open_session:
             await self.store.insert(open_session, values)
-            self._wake_at_commit(open_session)
+            await self._wake_at_commit(open_session)
         return job_id
 
     async def cancel(self, job_id: str, *, session: AsyncSession | None = None) -> bool:
@@ -97,6 +108,13 @@ class Jobs:
         """
         async with self._transaction(session, "cancel") as open_session:
             return await self.store.cancel(open_session, job_id)
+
+    async def send_again(self, job_id: str | None) -> list[str]:
+        """Send the dead letter *job_id* again, or all of them, with all of their attempts; the ids."""
+        async with self._transaction(None, "send_again") as session:
+            sent = await self.store.send_again(session, job_id)
+            await self._wake_at_commit(session)
+        return sent
 
     async def work(self) -> None:
         """Run jobs until the process drains, and keep the table; a task for `Parts(tasks=...)`."""
@@ -115,7 +133,24 @@ class Jobs:
                 helper.cancel()
 
     def _helpers(self) -> Sequence[Coroutine[object, object, None]]:
-        return [self._metrics.measure(self.store), self._tidy()]
+        helpers = [self._metrics.measure(self.store), self._tidy()]
+        if self._crons:
+            helpers.append(self._core.tasks.every(CRON_SECONDS, self._send_what_cron_says)())
+        if self._listens_at is not None:
+            seconds = self._core.settings.database.connect_timeout_seconds
+            helpers.append(listen(self._listens_at, self._channel, self._wakeups, timeout_seconds=seconds))
+        return helpers
+
+    async def _send_what_cron_says(self) -> None:
+        """Send each scheduled job whose time has come, once for all processes; also one that was missed lately."""
+        for name, cron in self._crons.items():
+            if (due := cron.latest(datetime.now(UTC), CRON_CATCH_UP)) is None:
+                continue
+            key = f"{name} {due:%Y-%m-%dT%H:%MZ}"
+            payload = self._jobs[name].payload().model_dump_json()
+            values = {"id": new_id(), "name": name, "payload": payload, "unique_key": key}
+            if not await self.store.exists(key) and await self.store.insert_once(values):
+                self._wakeups.wake()
 
     async def _tidy(self) -> None:
         await self._core.tasks.every(TIDY_SECONDS, lambda: self.store.tidy(self._options.keep_seconds))()
@@ -127,8 +162,21 @@ class Jobs:
             raise RuntimeError(f"Jobs.{what} inside a transaction: pass its session, {what}(..., session=session)")
         return self._core.database.transaction()
 
-    def _wake_at_commit(self, session: AsyncSession) -> None:
+    async def _wake_at_commit(self, session: AsyncSession) -> None:
+        """Wake the runners of this process, and on PostgreSQL those of others, once however much is sent."""
         if _WAKES in session.info:
             return
         session.info[_WAKES] = True
+        if self._listens_at is not None:
+            await session.execute(select(func.pg_notify(self._channel, "")))
         event.listen(session.sync_session, "after_commit", lambda _session: self._wakeups.wake(), once=True)
+
+
+def _require_defaults(job: AnyJob) -> None:
+    try:
+        job.payload()
+    except ValidationError as error:
+        fields = ", ".join(str(each["loc"][0]) for each in error.errors())
+        raise ConfigurationError(
+            f"the job {job.name!r} has a schedule, and no default in {job.payload.__name__} for: {fields}"
+        ) from None

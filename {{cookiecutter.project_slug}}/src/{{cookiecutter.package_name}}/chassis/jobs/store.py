@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from .clock import Clock
 from .declarations import JobId, State
@@ -51,6 +52,20 @@ class JobStore:
         row = {"due_at": Clock(delay_seconds), "request_id": "", "trace_id": "", **values}
         statement = insert(self._table).values(state=State.QUEUED, attempt=0, created_at=Clock(), **row)
         await session.execute(statement)
+
+    async def insert_once(self, values: Mapping[str, Any]) -> bool:
+        """Add a queued job unless one has its unique key; False if one has."""
+        try:
+            async with self.database.transaction() as session:
+                await self.insert(session, values)
+        except IntegrityError:
+            return False
+        return True
+
+    async def exists(self, unique_key: str) -> bool:
+        """Whether a job has *unique_key*."""
+        t = self._table
+        return await self.database.fetch_value(select(t.c.id).where(t.c.unique_key == unique_key)) is not None
 
     async def claim(self, names: Sequence[str], job_id: str | None = None) -> Claimed | None:
         """Lease the job of *names* that is due for longest, or *job_id* if that is due; None if there is none.
@@ -107,15 +122,14 @@ class JobStore:
         values = {"state": State.CANCELLED, "due_at": None, "lease_token": None, "ended_at": Clock()}
         return _rows(await session.execute(waiting.values(**values))) == 1
 
-    async def send_again(self, job_id: str | None) -> list[str]:
+    async def send_again(self, session: AsyncSession, job_id: str | None) -> list[str]:
         """Queue the dead letter *job_id*, or all of them, with no failure counted; the ids."""
         t = self._table
         dead = update(t).where(t.c.state == State.FAILED)
         if job_id is not None:
             dead = dead.where(t.c.id == job_id)
         statement = dead.values(attempt=0, ended_at=None, error=None, **_queued(0.0)).returning(t.c.id)
-        async with self.database.transaction() as session:
-            return [row.id for row in await session.execute(statement)]
+        return [row.id for row in await session.execute(statement)]
 
     async def listing(self, state: str | None, limit: int) -> Sequence[AnyRow]:
         """The newest *limit* jobs, of *state* if it is given."""
