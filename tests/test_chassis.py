@@ -57,7 +57,7 @@ EXPORTED: Mapping[str, str] = {
         read_if_match read_query static_files version_headers web_page websocket
     """,
     "idempotency": "EffectKey IdempotencyColumns NO_KEY",
-    "jobs": "COMMANDS Job JobColumns JobId JobOptions JobRun Jobs LeaseLost NonRetryable",
+    "jobs": "COMMANDS Job JobColumns JobId JobOptions JobRun Jobs LeaseLost NatsUrl NonRetryable",
     "middleware": """
         allowed_hosts body_size_limit concurrency_limit cors errors instrumentation proxies rate_limit time_limit
     """,

@@ -10,6 +10,7 @@ import acme_service
 sys.path.append(str(Path(acme_service.__file__).parents[2]))
 
 pytest_plugins = ["tests.databases", "chassis.databases", "chassis.pgbouncer_server", "chassis.redis_server"]
+pytest_plugins += ["chassis.nats_server"]
 FEATURES = ("auth", "chat", "jobs")
 CHAT_CLIENTS = ("integration/test_chat_javascript.py", "integration/test_chat_page.py")
 collect_ignore = ["open", *(f"unit/{name}" for name in FEATURES if not find_spec(f"acme_service.chassis.{name}"))]

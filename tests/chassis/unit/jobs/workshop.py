@@ -18,6 +18,7 @@ from acme_service.chassis.lifecycle import Lifecycle
 from acme_service.chassis.metrics import Metrics
 from acme_service.chassis.reports import ErrorReporter
 from acme_service.chassis.service import Core
+from acme_service.chassis.settings import SecretUrl
 from acme_service.models.jobs import JobRow
 
 
@@ -32,7 +33,9 @@ def job(run: Callable[[JobRun[Note]], Awaitable[None]], **options: Any) -> Job[N
 class Workshop:
     """The jobs of one process."""
 
-    def __init__(self, database: Database, *, url: str = "sqlite:///polled.db", **options: Any) -> None:
+    def __init__(
+        self, database: Database, *, url: str = "sqlite:///polled.db", broker: str = "", **options: Any
+    ) -> None:
         """Without the *url* of PostgreSQL it polls, as behind PgBouncer."""
         self.lifecycle = Lifecycle()
         self.metrics = Metrics()
@@ -46,10 +49,11 @@ class Workshop:
             tasks=BackgroundTasks(self.lifecycle, self.metrics.unhandled_exceptions, reporter),
             service=SimpleNamespace(name="acme"),
             settings=SimpleNamespace(
-                database=SimpleNamespace(url=SecretStr(url), direct_url=None, connect_timeout_seconds=3.0)
+                server=SimpleNamespace(app_env="test"),
+                database=SimpleNamespace(url=SecretStr(url), direct_url=None, connect_timeout_seconds=3.0),
             ),
         )
-        self.jobs = Jobs(cast("Core", core), JobRow, JobOptions(**options))
+        self.jobs = Jobs(cast("Core", core), JobRow, JobOptions(url=SecretUrl(broker) if broker else None, **options))
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[asyncio.Task[None]]:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from ..chassis.jobs import NatsUrl
 from ..chassis.settings import SettingsGroup
 
 
 class JobSettings(SettingsGroup):
     """Background jobs."""
 
+    url: NatsUrl | None = Field(
+        default=None,
+        validation_alias="JOBS_URL",
+        description="NATS with JetStream, which carries jobs to workers on many machines; unset means that they ask "
+        "the database.",
+    )
     in_serve: bool = Field(
         default=True,
         validation_alias="JOBS_IN_SERVE",

@@ -19,11 +19,14 @@ def build(core: Core) -> Parts:
 
     settings = core.settings.group(JobSettings)
     options = JobOptions(
-        concurrency=settings.concurrency, lease_seconds=settings.lease_seconds, keep_seconds=settings.keep_seconds
+        url=settings.url,
+        concurrency=settings.concurrency,
+        lease_seconds=settings.lease_seconds,
+        keep_seconds=settings.keep_seconds,
     )
     jobs = Jobs(core, JobRow, options)
-    tasks = {"jobs": Task(jobs.work, restart=Restart())} if settings.in_serve else {}
-    return Parts(provides=[jobs], tasks=tasks)
+    tasks = {"jobs": jobs.work} if settings.in_serve else jobs.relaying()
+    return Parts(provides=[jobs], tasks={name: Task(work, restart=Restart()) for name, work in tasks.items()})
 
 
 JOBS = Feature(name="jobs", build=build, settings=(JobSettings,), commands=COMMANDS)

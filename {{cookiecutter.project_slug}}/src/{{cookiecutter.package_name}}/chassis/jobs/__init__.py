@@ -9,14 +9,32 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .addresses import NatsUrl
     from .columns import JobColumns
     from .commands import COMMANDS
     from .declarations import Job, JobId, JobRun, LeaseLost, NonRetryable
     from .jobs import JobOptions, Jobs
 
-__all__ = ["COMMANDS", "Job", "JobColumns", "JobId", "JobOptions", "JobRun", "Jobs", "LeaseLost", "NonRetryable"]
+__all__ = [
+    "COMMANDS",
+    "Job",
+    "JobColumns",
+    "JobId",
+    "JobOptions",
+    "JobRun",
+    "Jobs",
+    "LeaseLost",
+    "NatsUrl",
+    "NonRetryable",
+]
 
-_MODULES = {"COMMANDS": "commands", "JobColumns": "columns", "JobOptions": "jobs", "Jobs": "jobs"}
+_MODULES = {
+    "COMMANDS": "commands",
+    "JobColumns": "columns",
+    "JobOptions": "jobs",
+    "Jobs": "jobs",
+    "NatsUrl": "addresses",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,13 +20,15 @@ from .declarations import AnyJob, Job, JobId
 from .listening import direct_address, listen
 from .metrics import JobMetrics
 from .runner import Runner
-from .sources import TableSource, Wakeups
+from .sources import Source, TableSource, Wakeups
 from .store import JobStore
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from ..service import Core
+    from ..settings import SecretUrl
+    from .broker import Broker
     from .columns import JobColumns
 
 P = TypeVar("P", bound=BaseModel)
@@ -47,6 +49,8 @@ class JobOptions:
     """How many run in this process at a time."""
     lease_seconds: float = 30.0
     """After a worker is lost, its job runs again when this time is over."""
+    url: SecretUrl | None = None
+    """Of NATS, which carries the ids to workers; without it they ask the table."""
     keep_seconds: float = 86_400.0
     """How long done and cancelled jobs stay in the table."""
 
@@ -63,7 +67,16 @@ class Jobs:
         self._listens_at = direct_address(core.settings.database)
         self._wakeups = Wakeups()
         self.store = JobStore(core.database, table, lease_seconds=options.lease_seconds)
-        self._metrics = JobMetrics(core.metrics)
+        self._to_relay = Wakeups()
+        self._broker: Broker | None = None
+        if options.url is not None:
+            from .broker import Broker  # noqa: PLC0415 - the client is loaded where it is used
+
+            name = f"{core.service.name}-{core.settings.server.app_env}-jobs"
+            self._broker = Broker(options.url.get_secret_value(), name, ack_wait_seconds=options.lease_seconds)
+        broker = self._broker
+        degraded = None if broker is None else lambda: not broker.connected
+        self._metrics = JobMetrics(core.metrics, degraded=degraded)
 
     def add(self, *jobs: AnyJob) -> None:
         """Declare *jobs*, while the service is built. Raises ConfigurationError for a name that is taken."""
@@ -125,21 +138,47 @@ class Jobs:
             metrics=self._metrics,
             reporter=self._core.reporter,
         )
-        source = TableSource(self.store, self._jobs, self._wakeups)
+        source = self._source()
         async with asyncio.TaskGroup() as group:
             helpers = [group.create_task(helper) for helper in self._helpers()]
             await asyncio.wait([group.create_task(runner.work(source)) for _ in range(self._options.concurrency)])
             for helper in helpers:
                 helper.cancel()
 
+    def _source(self) -> Source:
+        table = TableSource(self.store, self._jobs, self._wakeups)
+        if self._broker is None:
+            return table
+        from .broker import BrokerSource  # noqa: PLC0415 - as above
+
+        return BrokerSource(self._broker, table)
+
+    def _wake(self) -> None:
+        self._wakeups.wake()
+        self._to_relay.wake()
+
     def _helpers(self) -> Sequence[Coroutine[object, object, None]]:
         helpers = [self._metrics.measure(self.store), self._tidy()]
+        if self._broker is not None:
+            helpers.append(self._relay())
         if self._crons:
             helpers.append(self._core.tasks.every(CRON_SECONDS, self._send_what_cron_says)())
-        if self._listens_at is not None:
+        if self._listens_at is not None and self._broker is None:
             seconds = self._core.settings.database.connect_timeout_seconds
             helpers.append(listen(self._listens_at, self._channel, self._wakeups, timeout_seconds=seconds))
         return helpers
+
+    def relaying(self) -> Mapping[str, Callable[[], Coroutine[object, object, None]]]:
+        """Tasks for `Parts(tasks=...)` of a process that sends jobs, and runs none: they take them to the broker."""
+        return {} if self._broker is None else {"jobs relay": self._relay}
+
+    async def _relay(self) -> None:
+        from .broker import relay  # noqa: PLC0415 - as above
+
+        if self._broker is not None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._broker.run())
+                group.create_task(relay(self.store, self._broker, self._to_relay))
 
     async def _send_what_cron_says(self) -> None:
         """Send each scheduled job whose time has come, once for all processes; also one that was missed lately."""
@@ -150,7 +189,7 @@ class Jobs:
             payload = self._jobs[name].payload().model_dump_json()
             values = {"id": new_id(), "name": name, "payload": payload, "unique_key": key}
             if not await self.store.exists(key) and await self.store.insert_once(values):
-                self._wakeups.wake()
+                self._wake()
 
     async def _tidy(self) -> None:
         await self._core.tasks.every(TIDY_SECONDS, lambda: self.store.tidy(self._options.keep_seconds))()
@@ -169,7 +208,7 @@ class Jobs:
         session.info[_WAKES] = True
         if self._listens_at is not None:
             await session.execute(select(func.pg_notify(self._channel, "")))
-        event.listen(session.sync_session, "after_commit", lambda _session: self._wakeups.wake(), once=True)
+        event.listen(session.sync_session, "after_commit", lambda _session: self._wake(), once=True)
 
 
 def _require_defaults(job: AnyJob) -> None:

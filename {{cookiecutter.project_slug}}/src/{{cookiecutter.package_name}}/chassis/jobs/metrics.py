@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from prometheus_client import Histogram
@@ -21,9 +22,8 @@ _BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0, 7200.0)
 class JobMetrics:
     """The figures, and their names."""
 
-    def __init__(self, metrics: Metrics, *, degraded: bool | None = None) -> None:
+    def __init__(self, metrics: Metrics, *, degraded: Callable[[], bool] | None = None) -> None:
         """*degraded* is None without a broker."""
-        self.degraded = degraded
         self._ended: Counter[str] = Counter(dict.fromkeys(("done", "retried", "failed", "lost", "returned"), 0))
         self._states: dict[str, int] = {}
         self._oldest_seconds = 0.0
@@ -39,7 +39,7 @@ class JobMetrics:
             metrics.read_gauge(
                 "jobs_degraded",
                 "1 while the broker is lost and the table is polled.",
-                lambda: float(self.degraded or 0),
+                lambda: float(degraded()),
             )
 
     def ended(self, job: str, outcome: str, seconds: float) -> None:

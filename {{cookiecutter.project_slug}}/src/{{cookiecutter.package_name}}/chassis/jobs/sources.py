@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -18,11 +17,11 @@ POLL_SECONDS = 1.0
 _log = structlog.get_logger("chassis.jobs")
 
 
-@dataclass(frozen=True, slots=True)
 class Delivery:
     """A job that was claimed; a broker hears by the two methods how it goes on."""
 
-    claimed: Claimed
+    def __init__(self, claimed: Claimed) -> None:
+        self.claimed = claimed
 
     async def in_progress(self) -> None:
         """The run still has its lease."""
@@ -69,6 +68,13 @@ class TableSource:
             return Delivery(claimed)
         await self._wakeups.wait(POLL_SECONDS)
         return None
+
+    async def is_due(self, job_id: str) -> bool:
+        """Whether *job_id* waits for a run; True also while the database is lost."""
+        try:
+            return await self._store.is_due(job_id)
+        except DatabaseUnavailable:
+            return True
 
     async def claim(self, job_id: str | None = None) -> Claimed | None:
         """The job that is due for longest, or *job_id*; None also while the database is lost, which is logged once."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from .clock import Clock
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_ERROR_CHARACTERS = 2000
 _BATCH = 1000
+_PUBLISHED_AT_ONCE = 100
 _LISTED = ("id", "name", "state", "attempt", "due_at", "created_at", "ended_at", "request_id", "error")
 
 
@@ -76,8 +77,9 @@ class JobStore:
         due = select(t.c.id).where(t.c.due_at <= Clock(), t.c.name.in_(names)).order_by(t.c.due_at).limit(1)
         if job_id is not None:
             due = due.where(t.c.id == job_id)
-        # A scalar subquery, which PostgreSQL runs once; as the rows of an IN it might be run once for each row.
-        chosen = due.with_for_update(skip_locked=True).scalar_subquery()
+        # A scalar subquery, which PostgreSQL runs once; as the rows of an IN it might be run once for each row. The one
+        # job that a message names is waited for: the relay may be marking it as published.
+        chosen = due.with_for_update(skip_locked=job_id is None).scalar_subquery()
         values = {"state": State.RUNNING, "attempt": t.c.attempt + 1, "lease_token": token}
         claim = update(t).where(t.c.id == chosen).values(due_at=self._lease_end, published_at=None, **values)
         found = claim.returning(t.c.id, t.c.name, t.c.payload, t.c.attempt, t.c.request_id, t.c.trace_id)
@@ -154,15 +156,23 @@ class JobStore:
             return 0.0
         return max(0.0, float((row.now - row.due_at).total_seconds()))
 
-    async def unpublished(self, session: AsyncSession) -> Sequence[AnyRow]:
-        """Id and attempt of jobs that are due and not with the broker, locked until the end of the transaction."""
+    async def is_due(self, job_id: str) -> bool:
+        """Whether *job_id* waits for a run, of whatever name it is."""
         t = self._table
-        due = select(t.c.id, t.c.attempt).where(t.c.due_at <= Clock(), t.c.published_at.is_(None))
-        return (await session.execute(due.order_by(t.c.due_at).limit(100).with_for_update(skip_locked=True))).all()
+        due = select(t.c.id).where(t.c.id == job_id, t.c.due_at <= Clock())
+        return await self.database.fetch_value(due) is not None
 
-    async def mark_published(self, session: AsyncSession, ids: Sequence[str]) -> None:
-        """Say that the broker has *ids*."""
-        await session.execute(update(self._table).where(self._table.c.id.in_(ids)).values(published_at=Clock()))
+    async def unpublished(self) -> Sequence[AnyRow]:
+        """Id and due time of jobs that are due and not with the broker, the most urgent hundred."""
+        t = self._table
+        due = select(t.c.id, t.c.due_at).where(t.c.due_at <= Clock(), t.c.published_at.is_(None))
+        return await self.database.fetch_all(due.order_by(t.c.due_at).limit(_PUBLISHED_AT_ONCE))
+
+    async def mark_published(self, jobs: Sequence[AnyRow]) -> None:
+        """Say that the broker has *jobs*, less those that were claimed meanwhile."""
+        t = self._table
+        same = tuple_(t.c.id, t.c.due_at).in_([(job.id, job.due_at) for job in jobs])
+        await self._change(update(t).where(same).values(published_at=Clock()))
 
     async def tidy(self, keep_seconds: float) -> int:
         """Delete done and cancelled jobs that ended *keep_seconds* ago, a thousand in each transaction; how many."""
