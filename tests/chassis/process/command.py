@@ -24,10 +24,16 @@ sys.path.append({str(Path(__file__).parents[2])!r})
 from {PACKAGE}.chassis.server.signals import exit_at_once_on_signals
 exit_at_once_on_signals()
 from {PACKAGE}.chassis import run
-sys.exit(run({SAMPLE!r}))
+sys.exit(run("SERVICE"))
 """
-CORE = [sys.executable, "-c", PROGRAM]
-"""The command line of the sample, as `__main__` runs that of the service."""
+
+
+def typed(service: str) -> list[str]:
+    """The command line of *service*, as `__main__` runs that of a project."""
+    return [sys.executable, "-c", PROGRAM.replace("SERVICE", service)]
+
+
+CORE = typed(SAMPLE)
 
 
 def environment(folder: Path, **variables: str) -> dict[str, str]:
@@ -40,10 +46,10 @@ def environment(folder: Path, **variables: str) -> dict[str, str]:
     }
 
 
-def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str, service: str = SAMPLE, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     return subprocess.run(
-        [*CORE, *arguments],
+        [*typed(service), *arguments],
         cwd=folder,
         env=environment(folder, **variables),
         capture_output=True,
@@ -58,13 +64,14 @@ class Command(Service):
 
     service: ChassisService | str = SAMPLE
     """What is served, or the module that holds it."""
+    command = "serve"
 
     def __init__(self, folder: Path, **variables: str) -> None:
         self.environment = environment(folder, **variables)
         self.serve(folder)
 
     def serve(self, folder: Path) -> None:
-        wishes = {"folder": folder, "environment": self.environment, "service": self.service}
+        wishes = {"folder": folder, "environment": self.environment, "service": self.service, "command": self.command}
         self.fork(command_in_fork.serve, wishes)
 
     def client(self, listener: str = "main", **options: Any) -> httpx2.Client:

@@ -10,8 +10,8 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-import nats
 import structlog
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
@@ -23,7 +23,6 @@ from .sources import POLL_SECONDS, Delivery, TableSource, Wakeups
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
 
@@ -55,6 +54,7 @@ class Broker:
         self._stream: JetStreamContext | None = None
         self._inbox: JetStreamContext.PullSubscription | None = None
         self._told = False
+        self._reason = ""
 
     @property
     def connected(self) -> bool:
@@ -63,24 +63,23 @@ class Broker:
     async def run(self) -> None:
         """Stay connected, for ever; while there is no connection that is logged once."""
         while True:
-            client: Client | None = None
-            reason = "the connection was closed"
+            client, closed = Client(), asyncio.Event()
+            self._reason = "the connection was closed"
             try:
-                closed = asyncio.Event()
-                client = await self._connect(closed)
-                await self._prepare(client)
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await self._connect(client, closed)
+                    await self._prepare(client)
                 _log.info("broker connected", stream=self._name)
                 self._told = False
                 await closed.wait()
             except _FAILURES as error:
-                reason = str(error) or type(error).__name__
+                self._reason = str(error) or self._reason
             finally:
                 self._stream = self._inbox = None
-                if client is not None:
-                    with suppress(*_FAILURES):
-                        await client.close()
+                with suppress(*_FAILURES):
+                    await client.close()
             if not self._told:
-                _log.warning("broker lost, the table of jobs is polled", reason=reason)
+                _log.warning("broker lost, the table of jobs is polled", reason=self._reason)
             self._told = True
             await asyncio.sleep(RECONNECT_SECONDS)
 
@@ -101,18 +100,19 @@ class Broker:
             return None
         return cast("list[Msg]", found)[0]
 
-    async def _connect(self, closed: asyncio.Event) -> Client:
+    async def _connect(self, client: Client, closed: asyncio.Event) -> None:
+        """The client tries a server again for minutes, without a word; its errors are heard of here alone."""
+
         async def on_closed() -> None:
             closed.set()
 
-        async def on_error(_error: Exception) -> None:
-            """It is the end of the connection, or of no interest."""
+        async def on_error(error: Exception) -> None:
+            self._reason = str(error) or type(error).__name__
 
-        return await nats.connect(
+        await client.connect(
             self._servers,
             name=self._name,
             allow_reconnect=False,  # here it is tried for ever, and logged once
-            connect_timeout=CONNECT_SECONDS,
             ping_interval=5,
             max_outstanding_pings=2,
             closed_cb=on_closed,
