@@ -60,6 +60,7 @@ FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             f"{PACKAGE}/config/jobs.py",
             f"{PACKAGE}/features/jobs.py",
             f"{PACKAGE}/models/jobs.py",
+            "docs/jobs.md",
         ),
         "no": (),
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -39,3 +40,17 @@ async def test_streams_wait_until_the_drain_is_over() -> None:
 
     lifecycle.advance(Phase.STOPPING)
     await asyncio.wait_for(waiting, 1)
+
+
+async def test_the_end_waits_for_all_unfinished_work() -> None:
+    lifecycle = Lifecycle()
+    await asyncio.wait_for(lifecycle.wait_until_finished(), 1)
+    waiting = []
+    with lifecycle.unfinished():
+        with suppress(ZeroDivisionError), lifecycle.unfinished():
+            raise ZeroDivisionError
+        waiting.append(asyncio.create_task(lifecycle.wait_until_finished()))
+        await asyncio.sleep(0.01)
+        assert not waiting[0].done()
+
+    await asyncio.wait_for(waiting[0], 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,7 +22,7 @@ from .workshop import Note, Workshop, job, row, until_state
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
+@contextmanager
 def in_request() -> Iterator[None]:
     tokens = request_id.set("r-1"), trace_id.set("t-1")
     yield
@@ -83,7 +83,6 @@ async def test_two_jobs_of_one_name_are_refused(database: Database) -> None:
         Workshop(database).jobs.add(job(do_nothing), job(do_nothing))
 
 
-@pytest.mark.usefixtures("in_request")
 async def test_a_job_runs_at_once_with_what_was_sent_and_whose_request_it_was(database: Database) -> None:
     seen: list[tuple[str, int, str, str]] = []
 
@@ -95,7 +94,8 @@ async def test_a_job_runs_at_once_with_what_was_sent_and_whose_request_it_was(da
     async with workshop.working():
         await asyncio.sleep(0.2)
         started = asyncio.get_running_loop().time()
-        await workshop.jobs.send(note, Note(text="b"))
+        with in_request():
+            await workshop.jobs.send(note, Note(text="b"))
         done = await until_state(database, "done")
 
     assert [("b", 1, "r-1", "t-1")] == seen

@@ -8,7 +8,7 @@ from ..chassis.jobs import NatsUrl
 from ..chassis.settings import SettingsGroup
 
 
-class JobSettings(SettingsGroup):
+class JobsSettings(SettingsGroup):
     """Background jobs."""
 
     url: NatsUrl | None = Field(

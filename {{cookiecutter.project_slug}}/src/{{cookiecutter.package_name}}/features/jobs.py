@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..chassis import Feature, Parts, Restart, Task
 from ..chassis.jobs import COMMANDS
-from ..config.jobs import JobSettings
+from ..config.jobs import JobsSettings
 
 if TYPE_CHECKING:
     from ..chassis import Core
@@ -17,7 +17,7 @@ def build(core: Core) -> Parts:
     from ..chassis.jobs import JobOptions, Jobs
     from ..models.jobs import JobRow
 
-    settings = core.settings.group(JobSettings)
+    settings = core.settings.group(JobsSettings)
     options = JobOptions(
         url=settings.url,
         concurrency=settings.concurrency,
@@ -29,4 +29,4 @@ def build(core: Core) -> Parts:
     return Parts(provides=[jobs], tasks={name: Task(work, restart=Restart()) for name, work in tasks.items()})
 
 
-JOBS = Feature(name="jobs", build=build, settings=(JobSettings,), commands=COMMANDS)
+JOBS = Feature(name="jobs", build=build, settings=(JobsSettings,), commands=COMMANDS)

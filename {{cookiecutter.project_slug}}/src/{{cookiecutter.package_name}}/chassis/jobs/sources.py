@@ -62,6 +62,8 @@ class TableSource:
         self._names = names
         self._wakeups = wakeups
         self._lost = False
+        self._busy = False
+        """After a job there is probably another: it is claimed without a look."""
 
     async def next(self) -> Delivery | None:
         if (claimed := await self.claim()) is not None:
@@ -80,8 +82,9 @@ class TableSource:
         """The job that is due for longest, or *job_id*; None also while the database is lost, which is logged once."""
         names = sorted(self._names)
         try:
-            found = job_id is not None or await self._store.next_due_exists(names)
+            found = self._busy or job_id is not None or await self._store.next_due_exists(names)
             claimed = await self._store.claim(names, job_id) if found else None
+            self._busy = claimed is not None
         except DatabaseUnavailable as error:
             if not self._lost:
                 _log.warning("jobs wait for the database", reason=str(error))
