@@ -6,6 +6,8 @@ import os
 import re
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from sqlalchemy import exc
@@ -116,3 +118,17 @@ def _of_system(error: OSError) -> str:
         reasons += " (HOME is a folder of another user, and there the driver looks for passwords and certificates; "
         reasons += "set HOME to one that this user can read)"
     return f"{reasons}: {error.filename}" if error.filename else reasons.splitlines()[0]
+
+
+@contextmanager
+def raise_driver_error() -> Iterator[None]:
+    """Raise what the driver itself raises, called past SQLAlchemy, as an error of SQLAlchemy's: a DBAPIError."""
+    try:
+        yield
+    except (exc.SQLAlchemyError, OSError, TimeoutError):
+        raise
+    except Exception as error:
+        if not hasattr(error, "sqlstate") and not type(error).__module__.startswith("asyncpg"):
+            raise
+        lost = state_of(error).startswith("08") or not state_of(error)
+        raise DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=lost) from error

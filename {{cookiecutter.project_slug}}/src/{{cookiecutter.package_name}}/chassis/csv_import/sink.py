@@ -1,0 +1,150 @@
+"""Rows into a table: COPY on PostgreSQL, executemany on SQLite, and what becomes of those that are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Table, bindparam, select, update
+
+from ..database.failures import raise_driver_error
+from .errors import CsvRejected
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+_ROWS = "csv_import_rows"
+
+
+class OnConflict(StrEnum):
+    """What is done with a record whose key is in the table already."""
+
+    SKIP = "skip"
+    UPDATE = "update"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of the rows of a batch; the three add up to their number."""
+
+    inserted: int
+    updated: int = 0
+    skipped: int = 0
+
+
+Forget = Callable[[Sequence[str]], Awaitable[None]]
+"""Forgets what is cached of the rows with these ids."""
+
+
+class TableSink:
+    """Inserts into *table*, in which *key* is unique; `update` changes *changes* alone, of a row with another value.
+
+    *touch* are the columns that an update sets too, to the record's own value, as `updated_at`.
+    """
+
+    def __init__(self, table: Table, *, key: str, changes: Sequence[str], touch: Sequence[str] = ()) -> None:
+        self._table = table
+        self._key = key
+        self._changes = tuple(changes)
+        self._present = select(table.c.id, table.c[key], *(table.c[name] for name in changes))
+        written = (*changes, *touch)
+        self._written = written
+        # Prefixed, because SQLAlchemy keeps the names of columns for the values that it sets.
+        self._update = (
+            update(table)
+            .where(table.c.id == bindparam("_id"))
+            .values({table.c[name]: bindparam(f"_{name}") for name in written})
+        )
+
+    async def store(  # noqa: PLR0913 - one value for each thing that decides
+        self,
+        session: AsyncSession,
+        columns: Sequence[str],
+        rows: Sequence[tuple[Any, ...]],
+        lines: Sequence[int],
+        *,
+        on_conflict: OnConflict,
+        forget: Forget,
+    ) -> Stored:
+        """Insert *rows*, of *columns*, from *lines* of the file; *forget* gets the ids of those that are updated.
+
+        Raises CsvRejected for the first row that is there already, if *on_conflict* is FAIL.
+        """
+        connection = await session.connection()
+        insert = _copied if connection.dialect.name == "postgresql" else _executed
+        inserted = await insert(connection, self._table, self._key, columns, rows)
+        there = len(rows) - inserted
+        if not there or on_conflict is OnConflict.SKIP:
+            return Stored(inserted, skipped=there)
+        place = {name: columns.index(name) for name in ("id", self._key, *self._written)}
+        present = await self._found(session, [row[place[self._key]] for row in rows])
+        conflicts = {
+            line: (row, before)
+            for row, line in zip(rows, lines, strict=True)
+            if (before := present.get(row[place[self._key]])) is not None and before.id != row[place["id"]]
+        }
+        if on_conflict is OnConflict.FAIL:
+            line = min(conflicts, default=lines[0])
+            raise CsvRejected(f"the {self._key} is taken: it was in the database before", line=line)
+        changed = [
+            {"_id": before.id, **{f"_{name}": row[place[name]] for name in self._written}}
+            for row, before in conflicts.values()
+            if any(getattr(before, name) != row[place[name]] for name in self._changes)
+        ]
+        if changed:
+            await forget([change["_id"] for change in changed])
+            await connection.execute(self._update, changed)
+        return Stored(inserted, updated=len(changed), skipped=there - len(changed))
+
+    async def _found(self, session: AsyncSession, keys: list[Any]) -> dict[Any, Any]:
+        """The rows that have one of *keys*, locked until *session* ends."""
+        column = self._table.c[self._key]
+        statement = self._present.where(column.in_(keys)).order_by(self._table.c.id).with_for_update()
+        return {row[1]: row for row in await session.execute(statement)}
+
+
+async def _copied(
+    connection: AsyncConnection, table: Table, key: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> int:
+    """By COPY into a temporary table, from which what is new is inserted.
+
+    The table ends with the transaction, because PgBouncer gives each transaction another session.
+    """
+    quote = connection.dialect.identifier_preparer.quote
+    names = ", ".join(map(quote, columns))
+    of_table = connection.dialect.identifier_preparer.format_table(table)
+    select_none = f"SELECT {names} FROM {of_table} WITH NO DATA"  # noqa: S608 - names of our own, as below
+    await connection.exec_driver_sql(f"CREATE TEMP TABLE {_ROWS} ON COMMIT DROP AS {select_none}")
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None  # noqa: S101 - it was used just now
+    with raise_driver_error():
+        await driver.copy_records_to_table(_ROWS, records=rows, columns=columns)
+    insert = f"INSERT INTO {of_table} ({names}) SELECT {names} FROM {_ROWS}"  # noqa: S608
+    return (await connection.exec_driver_sql(f"{insert} ON CONFLICT ({quote(key)}) DO NOTHING")).rowcount
+
+
+async def _executed(
+    connection: AsyncConnection, table: Table, key: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> int:
+    """By executemany of the driver: SQLAlchemy's own would build a dict for each row."""
+    preparer = connection.dialect.identifier_preparer
+    names, places = ", ".join(map(preparer.quote, columns)), ", ".join("?" * len(columns))
+    insert = f"INSERT INTO {preparer.format_table(table)} ({names}) VALUES ({places})"  # noqa: S608
+    statement = f"{insert} ON CONFLICT ({preparer.quote(key)}) DO NOTHING"
+    return (await connection.exec_driver_sql(statement, _bound(connection, table, columns, rows))).rowcount
+
+
+def _bound(
+    connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> list[tuple[Any, ...]]:
+    """*rows* as the driver takes them: each column's type converts its values, of which many are the same."""
+    fields: list[Sequence[Any]] = list(zip(*rows, strict=True))
+    for index, name in enumerate(columns):
+        convert = table.c[name].type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+        if convert is not None:
+            converted = {value: convert(value) for value in set(fields[index])}
+            fields[index] = [converted[value] for value in fields[index]]
+    return list(zip(*fields, strict=True))
