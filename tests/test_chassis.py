@@ -32,7 +32,7 @@ OF_A_SERVICE = re.compile(r"__tablename__|/api/|[\"']admin[\"']|superadmin|acme|
 EXPORTED: Mapping[str, str] = {
     "": "Command Core Feature Logging Parts Restart Service Task asgi run",
     "access": """
-        ANONYMOUS AUTHENTICATED BEARER_SUBPROTOCOL Caller Identities Identity PUBLIC Policy current_caller owner_or
+        ANONYMOUS AUTHENTICATED Administration BEARER_SUBPROTOCOL Caller Identities Identity PUBLIC Policy current_caller owner_or
         roles
     """,
     "auth": """
@@ -56,12 +56,17 @@ EXPORTED: Mapping[str, str] = {
         ApiRoute Authorizer BodyLimits Idempotency allow describe json_response mount read_body read_id
         read_if_match read_query static_files version_headers web_page websocket
     """,
+    "csv_import": """
+        Batch Column CsvRejected EMAIL ImportChunkColumns ImportColumns ImportRejectColumns ImportTables Importer
+        Imports ImportsController Kind Moments NAME OnConflict Parser Reject TableSink Target Text configure_import
+        csv_of run_import
+    """,
     "idempotency": "EffectKey IdempotencyColumns NO_KEY",
-    "jobs": "COMMANDS Job JobColumns JobId JobOptions JobRun Jobs LeaseLost NatsUrl NonRetryable",
+    "jobs": "COMMANDS Job JobColumns JobId JobOptions JobRun Jobs LeaseLost NatsUrl NonRetryable Returned",
     "middleware": """
         allowed_hosts body_size_limit concurrency_limit cors errors instrumentation proxies rate_limit time_limit
     """,
-    "passwords": "Checked HASHING_NICE Passwords Result salt_of",
+    "passwords": "Checked HASHING_NICE NO_PASSWORD Passwords Result salt_of",
     "rate_limits": "RateLimit UNKNOWN_PROXY behind_unknown_proxy networks report_limit subscriber",
     "settings": """
         Accepts AppEnv CHASSIS_GROUPS DatabaseSettings DatabaseUrl Generated Hosts Insecure Listener

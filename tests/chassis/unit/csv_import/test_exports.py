@@ -6,7 +6,8 @@ import csv
 
 import pytest
 
-from acme_service.chassis.csv_import import Reject, csv_of, csv_of_rejects
+from acme_service.chassis.csv_import import Reject, csv_of
+from acme_service.chassis.csv_import.exports import csv_of_rejects
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1"])

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acme_service.chassis.csv_import import EMAIL, NAME, RecordReader
+from acme_service.chassis.csv_import import EMAIL, NAME
 from acme_service.chassis.csv_import.columns import Text
+from acme_service.chassis.csv_import.reading import RecordReader
 from acme_service.chassis.csv_import.seen import SeenKeys
 from acme_service.chassis.shapes.credentials import Email, Name
 

@@ -76,6 +76,14 @@ class Identities:
         raise NotImplementedError
 
 
+@dataclass(frozen=True, slots=True)
+class Administration:
+    """What a feature that identifies callers provides for routes that are not for every one of them."""
+
+    policy: Policy
+    """Who may call what is for admins alone."""
+
+
 BEARER_SUBPROTOCOL = "bearer."
 """A browser sends no Authorization with a websocket's handshake: there the token may follow this, as a subprotocol."""
 

@@ -10,6 +10,7 @@ from .auth import AUTH
 from .chat import CHAT
 # {% endif %}
 # {% if cookiecutter.csv_import == 'yes' %}
+from .csv_import import CSV_IMPORT
 from .jobs import JOBS
 # {% endif %}
 
@@ -23,5 +24,6 @@ FEATURES: tuple[Feature, ...] = (
     # {% endif %}
     # {% if cookiecutter.csv_import == 'yes' %}
     JOBS,
+    CSV_IMPORT,
     # {% endif %}
 )

@@ -23,8 +23,10 @@ MISUSED = 2
 
 def build(core: Core) -> Parts:
     """Build the objects of the feature, bottom up; nothing is opened yet."""
+    from ..chassis.access import Administration
     from ..chassis.auth import BearerAuthorizer, SealedCache, Tokens, new_attempts
     from ..controllers.auth import AdminController, AuthController
+    from ..models.auth import ADMINS
     from ..routes.auth import admin_routes, auth_routes
     from ..services.auth import Authentication, attempt_limits
     from ..services.auth_accounts import Accounts
@@ -70,7 +72,7 @@ def build(core: Core) -> Parts:
         ],
         authorizer=BearerAuthorizer(authentication, hint="POST /api/auth/login returns one."),
         lifespan={"attempts": lambda: aclosing(attempts)},
-        provides=[accounts, directory, UserIdentities(core.database, authentication)],
+        provides=[accounts, directory, UserIdentities(core.database, authentication), Administration(ADMINS)],
     )
 
 

@@ -79,6 +79,38 @@ class TableSink:
         there = len(rows) - inserted
         if not there or on_conflict is OnConflict.SKIP:
             return Stored(inserted, skipped=there)
+        change = await self._changed(session, columns, rows, lines, on_conflict)
+        if change:
+            await forget([values["_id"] for values in change])
+            await connection.execute(self._update, change)
+        return Stored(inserted, updated=len(change), skipped=there - len(change))
+
+    async def preview(
+        self,
+        session: AsyncSession,
+        columns: Sequence[str],
+        rows: Sequence[tuple[Any, ...]],
+        lines: Sequence[int],
+        *,
+        on_conflict: OnConflict,
+    ) -> Stored:
+        """What `store` would return, or raise, without a change of the table."""
+        key = columns.index(self._key)
+        there = len(await self._found(session, [row[key] for row in rows]))
+        change = []
+        if there and on_conflict is not OnConflict.SKIP:
+            change = await self._changed(session, columns, rows, lines, on_conflict)
+        return Stored(len(rows) - there, updated=len(change), skipped=there - len(change))
+
+    async def _changed(
+        self,
+        session: AsyncSession,
+        columns: Sequence[str],
+        rows: Sequence[tuple[Any, ...]],
+        lines: Sequence[int],
+        on_conflict: OnConflict,
+    ) -> list[dict[str, Any]]:
+        """The values of each update; raises CsvRejected if there is a row to update and *on_conflict* is FAIL."""
         place = {name: columns.index(name) for name in ("id", self._key, *self._written)}
         present = await self._found(session, [row[place[self._key]] for row in rows])
         conflicts = {
@@ -89,15 +121,11 @@ class TableSink:
         if on_conflict is OnConflict.FAIL:
             line = min(conflicts, default=lines[0])
             raise CsvRejected(f"the {self._key} is taken: it was in the database before", line=line)
-        changed = [
+        return [
             {"_id": before.id, **{f"_{name}": row[place[name]] for name in self._written}}
             for row, before in conflicts.values()
             if any(getattr(before, name) != row[place[name]] for name in self._changes)
         ]
-        if changed:
-            await forget([change["_id"] for change in changed])
-            await connection.execute(self._update, changed)
-        return Stored(inserted, updated=len(changed), skipped=there - len(changed))
 
     async def _found(self, session: AsyncSession, keys: list[Any]) -> dict[Any, Any]:
         """The rows that have one of *keys*, locked until *session* ends."""

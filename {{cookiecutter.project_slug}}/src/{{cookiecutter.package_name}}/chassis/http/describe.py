@@ -18,8 +18,9 @@ Handler = TypeVar("Handler", bound=Callable[..., object])
 class Operation:
     """One method of one path. `problems` are the statuses of the problem details it may return.
 
-    `text_type` is the media type of a response whose shape is `str`. An `idempotent` one takes Idempotency-Key. A
-    `versioned` one has an ETag with each body that it returns; PUT, PATCH and DELETE then take If-Match.
+    `text_type` is the media type of a response whose shape is `str`, `body_type` that of a body
+    other than JSON. An `idempotent` one takes Idempotency-Key. A `versioned` one has an ETag with each body that it
+    returns; PUT, PATCH and DELETE then take If-Match.
     """
 
     summary: str
@@ -32,6 +33,7 @@ class Operation:
     text_type: str
     idempotent: bool = False
     versioned: bool = False
+    body_type: str = ""
 
 
 def describe(  # noqa: PLR0913 - the parts of an OpenAPI operation, all named
@@ -46,6 +48,7 @@ def describe(  # noqa: PLR0913 - the parts of an OpenAPI operation, all named
     text_type: str = "text/plain",
     idempotent: bool = False,
     versioned: bool = False,
+    body_type: str = "",
 ) -> Callable[[Handler], Handler]:
     """Give the decorated handler an `operation` attribute and leave it as it is."""
     operation = Operation(
@@ -59,6 +62,7 @@ def describe(  # noqa: PLR0913 - the parts of an OpenAPI operation, all named
         text_type,
         idempotent,
         versioned,
+        body_type,
     )
 
     def attach(handler: Handler) -> Handler:

@@ -174,6 +174,9 @@ def _operation(route: ApiRoute, method: str, operation: Operation, schemas: _Sch
     if operation.body:
         content = {"application/json": {"schema": schemas.reference(operation.body, "validation")}}
         described["requestBody"] = {"required": True, "content": content}
+    elif operation.body_type:
+        content = {operation.body_type: {"schema": {"type": "string"}}}
+        described["requestBody"] = {"required": True, "content": content}
     return described
 
 

@@ -52,6 +52,8 @@ class Endpoint:
     """Whether a request without If-Match is rejected with 428."""
     long_poll: bool = False
     """Whether requests wait here until something happens: they count as streams, against MAX_STREAMS."""
+    upload: bool = False
+    """Whether bodies may take longer than REQUEST_TIMEOUT_SECONDS, as they come: those count as streams, too."""
     call: AsyncHandler = field(init=False, repr=False, compare=False)
     """*handler* as a coroutine function."""
 
@@ -60,20 +62,22 @@ class Endpoint:
         object.__setattr__(self, "call", call)
 
 
-def allow(
+def allow(  # noqa: PLR0913 - the parts of an endpoint, all named
     policy: Policy,
     handler: Handler,
     *,
     limits: BodyLimits | None = None,
     if_match_required: bool = False,
     long_poll: bool = False,
+    upload: bool = False,
 ) -> Endpoint:
     """Declare that *handler* serves the callers whom *policy* admits; *limits* replace the settings' for its bodies.
 
     With *if_match_required*, a change that does not say which version it is of gets 428. Requests of a *long_poll*
-    count against MAX_STREAMS while they wait.
+    count against MAX_STREAMS while they wait, and so do those of an *upload*, whose handler reads `request.stream()`:
+    the server's pace for bodies holds for them in place of REQUEST_TIMEOUT_SECONDS.
     """
-    return Endpoint(policy, handler, limits, if_match_required, long_poll)
+    return Endpoint(policy, handler, limits, if_match_required, long_poll, upload)
 
 
 class ApiRoute(Route):
@@ -127,8 +131,10 @@ class ApiRoute(Route):
             raise HTTPException(405, headers={"Allow": self._allow})
         if endpoint.limits is not None:
             _limit(scope, endpoint.limits)
-        if endpoint.long_poll:
+        if endpoint.long_poll or endpoint.upload:
             count_as_stream(scope)
+        if endpoint.upload and (exchange := scope.get("exchange")) is not None:
+            exchange.upload = True
         request = BoundedRequest(scope, receive, send)
         if not endpoint.policy.public:
             await self._handle_authorized(endpoint, request, send)

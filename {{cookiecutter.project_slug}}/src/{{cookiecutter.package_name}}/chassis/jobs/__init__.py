@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .addresses import NatsUrl
     from .columns import JobColumns
     from .commands import COMMANDS
-    from .declarations import Job, JobId, JobRun, LeaseLost, NonRetryable
+    from .declarations import Job, JobId, JobRun, LeaseLost, NonRetryable, Returned
     from .jobs import JobOptions, Jobs
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "LeaseLost",
     "NatsUrl",
     "NonRetryable",
+    "Returned",
 ]
 
 _MODULES = {

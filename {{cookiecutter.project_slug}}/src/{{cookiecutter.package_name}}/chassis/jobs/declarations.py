@@ -36,6 +36,10 @@ class NonRetryable(Exception):
     """Raised by a job whose next attempt would fail alike: it becomes a dead letter at once, without a stack."""
 
 
+class Returned(Exception):
+    """Raised by a job between two commits when its process drains: it is given back, for another process to go on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(Generic[P]):
     """A kind of job. It runs at least once: its function stores with `JobRun.commit`, or can be repeated."""

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ..context import request_id, trace_id
 from ..errors import DatabaseUnavailable
 from ..lifecycle import Phase
-from .declarations import AnyJob, JobRun, LeaseLost, NonRetryable, State, Work
+from .declarations import AnyJob, JobRun, LeaseLost, NonRetryable, Returned, State, Work
 
 if TYPE_CHECKING:
     from ..lifecycle import Lifecycle
@@ -127,6 +127,8 @@ class Runner:
                 await job.run(run)
         except LeaseLost:
             return LOST
+        except Returned:
+            return RETURNED
         except NonRetryable as error:
             return _Outcome("failed", str(error) or "the job gave up")
         except asyncio.CancelledError as error:

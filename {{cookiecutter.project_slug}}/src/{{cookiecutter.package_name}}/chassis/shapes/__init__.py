@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from .changes import Changes
     from .credentials import Email, GivenPassword, Name, Password, is_own_email
     from .emails import MAX_EMAIL_CHARACTERS, canonical_email
-    from .ids import ID_PATTERN, new_id
+    from .ids import ID_PATTERN, new_id, new_ids
     from .page import CursorPage, Items, ListQuery, Page, PageQuery, Pagination, cursor_after, id_at
 
 _MODULES = {
     "changes": ("Changes",),
     "credentials": ("Email", "GivenPassword", "Name", "Password", "is_own_email"),
     "emails": ("MAX_EMAIL_CHARACTERS", "canonical_email"),
-    "ids": ("ID_PATTERN", "new_id"),
+    "ids": ("ID_PATTERN", "new_id", "new_ids"),
     "page": ("CursorPage", "Items", "ListQuery", "Page", "PageQuery", "Pagination", "cursor_after", "id_at"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
@@ -42,6 +42,7 @@ __all__ = [
     "id_at",
     "is_own_email",
     "new_id",
+    "new_ids",
 ]
 
 

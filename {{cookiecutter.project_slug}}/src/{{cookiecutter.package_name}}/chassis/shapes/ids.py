@@ -51,3 +51,4 @@ class IdSource:
 
 
 new_id = IdSource()
+new_ids = new_id.many

@@ -106,11 +106,60 @@ def upgrade() -> None:
     op.create_index(op.f("ix_jobs_state"), "jobs", ["state"])
     op.create_index(op.f("ix_jobs_due_at"), "jobs", ["due_at"])
     op.create_index(op.f("ix_jobs_ended_at"), "jobs", ["ended_at"])
+    op.create_table(
+        "imports",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("caller", sa.String(), nullable=False),
+        sa.Column("sha256", sa.String(), nullable=True),
+        sa.Column("content_key", sa.String(), nullable=True),
+        sa.Column("job_id", sa.String(), nullable=True),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("read_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("encoding", sa.String(), nullable=True),
+        sa.Column("delimiter", sa.String(), nullable=True),
+        sa.Column("on_conflict", sa.String(), nullable=False),
+        sa.Column("records", sa.BigInteger(), nullable=False),
+        sa.Column("inserted", sa.BigInteger(), nullable=False),
+        sa.Column("updated", sa.BigInteger(), nullable=False),
+        sa.Column("skipped", sa.BigInteger(), nullable=False),
+        sa.Column("rejected", sa.BigInteger(), nullable=False),
+        sa.Column("failure", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_imports")),
+        sa.UniqueConstraint("content_key", name=op.f("uq_imports_content_key")),
+    )
+    op.create_index(op.f("ix_imports_ended_at"), "imports", ["ended_at"])
+    op.create_table(
+        "import_rejects",
+        sa.Column("import_id", sa.String(), nullable=False),
+        sa.Column("line", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("reasons", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["import_id"], ["imports.id"], name=op.f("fk_import_rejects_import_id_imports"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("import_id", "line", name=op.f("pk_import_rejects")),
+    )
+    op.create_table(
+        "import_chunks",
+        sa.Column("import_id", sa.String(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["import_id"], ["imports.id"], name=op.f("fk_import_chunks_import_id_imports"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("import_id", "number", name=op.f("pk_import_chunks")),
+    )
     # {% endif %}
 
 
 def downgrade() -> None:
     # {% if cookiecutter.csv_import == 'yes' %}
+    op.drop_table("import_chunks")
+    op.drop_table("import_rejects")
+    op.drop_table("imports")
     op.drop_table("jobs")
     # {% endif %}
     # {% if cookiecutter.chat == 'yes' %}

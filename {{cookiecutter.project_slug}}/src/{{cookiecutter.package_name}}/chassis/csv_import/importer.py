@@ -1,0 +1,197 @@
+"""A file into a table: batch by batch, each with its counters in one transaction, and from any batch on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .batches import Batch, Parser
+from .columns import Column
+from .errors import CsvRejected
+from .sink import OnConflict, Stored, TableSink
+from .store import ImportStore, Progress, progress_of
+from .tables import ImportState
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from ..database import AnyRow
+
+Rows = list[tuple[Any, ...]]
+Commit = Callable[[Callable[["AsyncSession"], Awaitable[None]]], Awaitable[None]]
+"""Commits what a function does in a transaction of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What the records of a file become: rows of a table."""
+
+    columns: Sequence[Column]
+    """Of the file."""
+    row_columns: Sequence[str]
+    """Of the table, `id` among them."""
+    rows: Callable[[Batch], Rows]
+    """The rows of a batch's clean records, in their order; called in a thread."""
+    sink: TableSink
+    forget: Callable[[Sequence[str]], Awaitable[None]]
+    """Forgets what is cached of the rows with these ids; called before and after they are updated."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    batch: Batch
+    rows: Rows
+    read_bytes: int
+
+
+class Importer:
+    """Imports files into *target*."""
+
+    def __init__(self, store: ImportStore, target: Target) -> None:
+        self.store = store
+        self._target = target
+
+    async def run(
+        self,
+        row: AnyRow,
+        source: AsyncIterator[bytes],
+        commit: Commit,
+        *,
+        on_progress: Callable[[Progress], object] = lambda _progress: None,
+    ) -> None:
+        """Import the rest of the file that *row* stands for; *source* is all of it, from its first byte.
+
+        Raises ImportTaken if it was cancelled or another process imports it, what *commit* raises, and
+        DatabaseUnavailable: what is committed stands, and a later run goes on behind it.
+        """
+        progress, on_conflict = progress_of(row), OnConflict(row.on_conflict)
+        state, failure = ImportState.DONE, None
+        try:
+            async with aclosing(self._steps(self._parser(row.encoding, row.delimiter), source, progress)) as steps:
+                following = _Following(steps)
+                try:
+                    while (step := await following.get()) is not None:
+                        progress = await self._commit(row.id, step, progress, on_conflict, commit, following)
+                        on_progress(progress)
+                finally:
+                    await following.close()
+        except CsvRejected as error:
+            state, failure = ImportState.FAILED, str(error)
+
+        async def end(session: AsyncSession) -> None:
+            done = {"read_bytes": row.size_bytes} if failure is None else {}
+            await self.store.end(session, row.id, state, failure, **done)
+
+        await commit(end)
+
+    async def preview(
+        self,
+        source: AsyncIterator[bytes],
+        *,
+        encoding: str | None,
+        delimiter: str | None,
+        on_conflict: OnConflict,
+        on_batch: Callable[[Batch, Progress], object],
+    ) -> Progress:
+        """What `run` would count; nothing is stored. Raises CsvRejected and DatabaseUnavailable."""
+        progress, target = Progress(), self._target
+        async with aclosing(self._steps(self._parser(encoding, delimiter), source, progress)) as steps:
+            async for step in steps:
+                async with self.store.database.transaction() as session:
+                    stored = await target.sink.preview(
+                        session, target.row_columns, step.rows, step.batch.lines, on_conflict=on_conflict
+                    )
+                progress = progress.after(step.batch, stored, step.read_bytes)
+                on_batch(step.batch, progress)
+        return progress
+
+    def _parser(self, encoding: str | None, delimiter: str | None) -> Parser:
+        return Parser(self._target.columns, encoding=encoding, delimiter=delimiter)
+
+    async def _commit(  # noqa: PLR0913, PLR0917 - one value for each thing that a batch is committed with
+        self,
+        import_id: str,
+        step: _Step,
+        before: Progress,
+        on_conflict: OnConflict,
+        commit: Commit,
+        following: _Following,
+    ) -> Progress:
+        target, batch, after = self._target, step.batch, before
+        changed: list[str] = []
+
+        async def forget(ids: Sequence[str]) -> None:
+            changed.extend(ids)
+            await target.forget(ids)
+
+        async def work(session: AsyncSession) -> None:
+            nonlocal after
+            stored = Stored(0)
+            if step.rows:
+                stored = await target.sink.store(
+                    session, target.row_columns, step.rows, batch.lines, on_conflict=on_conflict, forget=forget
+                )
+            after = before.after(batch, stored, step.read_bytes)
+            await self.store.advance(session, import_id, before, after, batch.rejects)
+            # The next batch is read while this one is committed: during statements, two threads would only take the
+            # interpreter from each other.
+            following.start()
+
+        try:
+            await commit(work)
+        finally:
+            if changed:
+                await target.forget(changed)
+        return after
+
+    async def _steps(self, parser: Parser, source: AsyncIterator[bytes], done: Progress) -> AsyncGenerator[_Step, None]:
+        """Each batch behind *done*, read in a thread; the ones before it are read too, to know what they hold."""
+        read_bytes, begin = 0, done.records
+
+        def following(batches: Iterator[Batch]) -> tuple[Batch, Rows] | None:
+            for batch in batches:
+                if batch.records > begin:
+                    return batch, self._target.rows(batch)
+            return None
+
+        async for piece in _with_end(source):
+            read_bytes += len(piece)
+            batches = parser.feed(piece, final=not piece)
+            while (found := await asyncio.to_thread(following, batches)) is not None:
+                yield _Step(*found, read_bytes)
+
+
+class _Following:
+    """The next step, which may be made in the background once the one before it is out."""
+
+    def __init__(self, steps: AsyncIterator[_Step]) -> None:
+        self._steps = steps
+        self._task: asyncio.Task[_Step | None] | None = None
+
+    def start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._next())
+
+    async def get(self) -> _Step | None:
+        self.start()
+        task, self._task = self._task, None
+        return None if task is None else await task
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _next(self) -> _Step | None:
+        return await anext(self._steps, None)
+
+
+async def _with_end(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces of *source*, and an empty one behind them."""
+    async for piece in source:
+        if piece:
+            yield piece
+    yield b""
