@@ -16,4 +16,4 @@ def serve(wishes: dict[str, Any]) -> int:
     os.chdir(wishes["folder"])
     os.environ.clear()
     os.environ.update(wishes["environment"])
-    return run(wishes["service"], [wishes.get("command", "serve")])
+    return run(wishes["service"], wishes.get("command", "serve").split())

@@ -156,7 +156,7 @@ class Parser:
             if reasons:
                 keys = [None if index in reasons else key for index, key in enumerate(keys)]
             for index, line in seen.add(keys, lines).items():
-                reasons[index] = [f"{name} is a duplicate of line {line:,}"]
+                reasons[index] = [f"{name} is a duplicate of line {line}"]
 
 
 def _move(batch: Batch, reasons: dict[int, list[str]]) -> None:

@@ -10,7 +10,7 @@ class CsvRejected(Exception):
     """
 
     def __init__(self, problem: str, *, line: int | None = None) -> None:
-        super().__init__(problem if line is None else f"line {line:,}: {problem}")
+        super().__init__(problem if line is None else f"line {line}: {problem}")
         self.line = line
 
 

@@ -23,6 +23,8 @@ from .store import CHUNK_BYTES, ImportStore, ImportTables, ImportTaken, NewImpor
 from .tables import ENDED, ImportState
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     from ..database import AnyRow
     from ..jobs import Jobs
     from ..service import Core
