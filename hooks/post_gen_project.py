@@ -66,6 +66,7 @@ FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             f"{PACKAGE}/routes/csv_import.py",
             f"{PACKAGE}/services/csv_import.py",
             "docs/jobs.md",
+            "tests/test_jobs.py",
         ),
         "no": (),
     },

@@ -194,24 +194,34 @@ def test_two_workers_share_the_jobs(folder: Path, database_url: str) -> None:
 def test_dead_letters_are_listed_and_sent_again(folder: Path, database_url: str) -> None:
     variables = options(database_url)
     with Server(folder, **variables) as server, server.client() as client:
-        sent = send(client, fails=True)
+        sent, other = (send(client, fails=True) for _ in range(2))
         server.line("job failed", job_id=sent)
-        [dead] = listed(folder, "--state", "failed", **variables)
-        assert (sent, "work", 5, "ValueError: as was wished", "r-1") == (
-            dead["id"],
-            dead["name"],
-            dead["attempt"],
-            dead["error"],
-            dead["request_id"],
+        server.line("job failed", job_id=other)
+        dead = listed(folder, "--state", "failed", **variables)
+        assert [other, sent] == [each["id"] for each in dead]
+        assert ("work", 5, "ValueError: as was wished", "r-1") == (
+            dead[0]["name"],
+            dead[0]["attempt"],
+            dead[0]["error"],
+            dead[0]["request_id"],
         )
         assert [] == listed(folder, "--state", "done", **variables)
+        assert [other] == [each["id"] for each in listed(folder, "--limit", "1", **variables)]
         assert f"{sent}\n" == command(folder, "jobs", "retry", sent, **variables)
-        until(lambda: len(runs(folder)) == 10, 10)
-        server.line("job failed", job_id=sent)
-        assert f"{sent}\n" == command(folder, "jobs", "retry", "--all", **variables)
+        until(lambda: len(runs(folder)) == 15, 10)
+        until(lambda: len(listed(folder, "--state", "failed", **variables)) == 2, 10)
+        assert {sent, other} == set(command(folder, "jobs", "retry", "--all", **variables).split())
         unknown = run(folder, "jobs", "retry", "unknown", service=SERVICE, **variables)
         assert (2, "") == (unknown.returncode, unknown.stdout)
         assert "no dead letter has the id 'unknown'" in unknown.stderr
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "100001"])
+def test_a_limit_that_is_none_is_refused(folder: Path, limit: str) -> None:
+    result = run(folder, "jobs", "list", "--limit", limit, service=SERVICE)
+
+    assert 2 == result.returncode
+    assert f"'{limit}' is not a number from 1 to 100000" in result.stderr
 
 
 def test_with_nats_a_worker_runs_what_another_process_sent_and_goes_on_without_it(

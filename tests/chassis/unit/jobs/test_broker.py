@@ -132,10 +132,11 @@ async def test_a_stream_that_lost_its_messages_loses_no_job(database: Database, 
 
     note = job(run)
     worker = workshop(database, nats_server, note)
-    await worker.jobs.send(note, Note())
-    async with database.transaction() as session:
-        await session.execute(update(JobRow).values(published_at=JobRow.created_at))
     async with worker.working():
+        await until_degraded(worker, 0.0)
+        async with database.transaction() as session:
+            await worker.jobs.send(note, Note(), session=session)
+            await session.execute(update(JobRow).values(published_at=JobRow.created_at))
         await until_state(database, "done", seconds=9)
 
 
@@ -176,6 +177,7 @@ async def test_a_job_of_a_newer_release_goes_to_a_worker_that_knows_it(
         await new.jobs.send(note, Note())
         await asyncio.sleep(1.5)
         assert "queued" == (await row(database)).state
+        assert 1 == await messages(nats_server)
         async with new.working():
             await until_state(database, "done", seconds=12)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,10 @@ from .. import exit_codes
 from ..service import Command
 
 if TYPE_CHECKING:
-    import argparse
-
     from ..service import Core
 
 STATES = ("queued", "running", "done", "failed", "cancelled")
+_MOST_LISTED = 100_000
 _MISUSED = 2
 """As argparse ends a command line that it does not understand."""
 
@@ -27,8 +27,14 @@ async def _work(core: Core, _options: argparse.Namespace) -> int:
 
 def _configure_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", choices=STATES, help="only these; `failed` are the dead letters")
-    parser.add_argument("--limit", type=int, default=100, help="the newest so many (default: 100)")
+    parser.add_argument("--limit", type=_positive, default=100, help="the newest so many (default: 100)")
     parser.add_argument("--format", choices=["text", "json"], default="text", help="json prints one object a line")
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= _MOST_LISTED:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {_MOST_LISTED}")
+    return int(text)
 
 
 async def _list(core: Core, options: argparse.Namespace) -> int:
