@@ -32,8 +32,8 @@ OF_A_SERVICE = re.compile(r"__tablename__|/api/|[\"']admin[\"']|superadmin|acme|
 EXPORTED: Mapping[str, str] = {
     "": "Command Core Feature Logging Parts Restart Service Task asgi run",
     "access": """
-        ANONYMOUS AUTHENTICATED Administration BEARER_SUBPROTOCOL Caller Identities Identity PUBLIC Policy current_caller owner_or
-        roles
+        ANONYMOUS AUTHENTICATED Administration BEARER_SUBPROTOCOL Caller Identities Identity PUBLIC Policy
+        current_caller owner_or roles
     """,
     "auth": """
         Attempts BearerAuthorizer CHALLENGE Claims Count MAX_TOKEN_CHARACTERS MemoryAttempts Reservation
