@@ -77,7 +77,7 @@ EXPORTED: Mapping[str, str] = {
     "shapes": """
         Changes CursorPage Email GivenPassword ID_PATTERN Items ListQuery MAX_EMAIL_CHARACTERS Name Page
         PageQuery Pagination Password canonical_email cursor_after id_at
-        is_own_email new_id
+        is_own_email new_id new_ids
     """,
 }
 """What a service may import: the names of each public module."""

@@ -148,6 +148,28 @@ def test_the_chat_comes_to_a_service_with_data(render: Render, open_folder: Path
     make(project, "test", "ARGS=tests/test_service.py tests/test_chat_service.py")
 
 
+def test_the_import_comes_to_a_service_with_data(render: Render, open_folder: Path) -> None:
+    folder = open_folder / "import-later"
+    folder.mkdir()
+    project = render(output=folder, profile="minimal")
+    with running(project, "acme-service") as (base, _):
+        ada = get(f"{base}/api/users", body=_person("Ada"))
+    commit(project)
+
+    make(TEMPLATE, "feature", f"PROJECT={project}", "ADD=csv_import")
+    versions = project / "src/acme_service/migrations/versions"
+    assert (versions / "0002_create_the_tables_of_csv_import.py").exists()
+    make(project, "migrate")
+    (folder / "users.csv").write_text("name,email\nAda,ada@example.com\nGrace,grace@example.com\n")
+    output = run([".venv/bin/acme-service", "users", "import", str(folder / "users.csv"), "--format=json"], project)
+    counted = json.loads(output.splitlines()[-1])
+    assert (1, 1, 0) == (counted["inserted"], counted["skipped"], counted["rejected"])
+    with running(project, "acme-service") as (base, _):
+        assert [ada["email"], "grace@example.com"] == [user["email"] for user in get(f"{base}/api/users")["items"]]
+    make(project, "check")
+    make(project, "test", "ARGS=tests/test_service.py tests/test_jobs.py")
+
+
 def test_tables_that_are_there_already_need_no_migration(minimal: Path) -> None:
     _change(minimal, "--add", "auth")
     commit(minimal)
