@@ -221,7 +221,7 @@ def _tested(folder: Path, tests: Sequence[str]) -> tuple[str, list[str]]:
     if done.returncode == 0:
         return done.stdout, []
     failed = list(json.loads((cache / "v" / "cache" / "lastfailed").read_text("utf-8")))
-    if not 0 < len(failed) <= TRIED_AGAIN:
+    if not 0 < len(failed) <= TRIED_AGAIN or not all("::" in name for name in failed):  # or files did not load
         pytest.fail(done.stdout, pytrace=False)
     for _ in range(TRIED_AGAIN):
         again = finished([*command, *failed], TESTS)

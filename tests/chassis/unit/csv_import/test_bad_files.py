@@ -42,7 +42,7 @@ def zipped() -> bytes:
         (HEADER.encode(), "line 1: the file has a header and no records"),
         (b"name,email", "line 1: the file has a header and no records"),
         (zipped(), "the file is a zip archive, as .xlsx and .ods are, not CSV: save it as CSV in UTF-8"),
-        (gzip.compress(HEADER.encode()), "the file is compressed with gzip, not CSV: save it as CSV in UTF-8"),
+        (gzip.compress(HEADER.encode(), mtime=0), "the file is compressed with gzip, not CSV: save it as CSV in UTF-8"),
         (
             "name,email\nA,a@b.cc\n".encode("utf-16"),
             "the file is in UTF-16: give that as its encoding, or save it as CSV in UTF-8",
