@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import exit_codes
-from .errors import ConfigurationError
 from .startup import open_standard_streams, report_failed_import
 
 if TYPE_CHECKING:
@@ -75,6 +74,7 @@ def _imported(module: str) -> Service:
 
 def _parser(service: Service) -> argparse.ArgumentParser:
     from . import commands as chassis_commands
+    from .errors import ConfigurationError
 
     name = service.name
     parser = argparse.ArgumentParser(
@@ -138,6 +138,8 @@ def _parser(service: Service) -> argparse.ArgumentParser:
 
 def _group(groups: dict[str, Commands], commands: Commands, name: str) -> Commands:
     """Those that begin with the word *name*, such as `users import`."""
+    from .errors import ConfigurationError
+
     if name not in groups:
         if name in commands.choices:
             raise ConfigurationError(f"{name!r} is a command and cannot be the first word of others: rename one")

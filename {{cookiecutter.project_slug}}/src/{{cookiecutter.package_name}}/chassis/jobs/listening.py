@@ -32,21 +32,25 @@ async def listen(address: PostgresqlAddress, channel: str, wakeups: Wakeups, *, 
 
     settings = {"application_name": f"{channel} listener", **address.settings}
     connect = Connector(address, {"timeout": timeout_seconds, "server_settings": settings})
+    connection, told = None, False
     while True:
-        connection = None
         try:
             connection = await connect()
-            await _hear(connection, channel, wakeups)
+            await connection.add_listener(channel, lambda *_notification: wakeups.wake())
+            told = False
+            await _stay(connection, wakeups)
         except Exception as error:  # noqa: BLE001 - whatever the driver raises, polling goes on
-            _log.warning("jobs are polled each second", reason=f"no notifications: {type(error).__name__}")
+            if not told:
+                _log.warning("no notifications, jobs are polled each second", reason=type(error).__name__)
+            told = True
         finally:
             if connection is not None:
                 connection.terminate()
+                connection = None
         await asyncio.sleep(RECONNECT_SECONDS)
 
 
-async def _hear(connection: Any, channel: str, wakeups: Wakeups) -> None:
-    await connection.add_listener(channel, lambda *_notification: wakeups.wake())
+async def _stay(connection: Any, wakeups: Wakeups) -> None:
     wakeups.wake()  # for what was sent before
     while True:
         await asyncio.sleep(PING_SECONDS)
