@@ -93,16 +93,23 @@ class Runner:
         await delivery.settled()
 
     async def _keep(self, delivery: Delivery, running: asyncio.Task[_Outcome]) -> None:
-        """Renew the lease every third of it; a run that has lost it is cancelled, and can store nothing anyway."""
-        loop = asyncio.get_running_loop()
-        renewed = loop.time()
+        """Renew the lease every third of it; a run that has lost it, or is about to, is cancelled.
+
+        It could store nothing anyway. But what it does outside of the database should end before another run begins.
+        """
+        loop, lease_seconds = asyncio.get_running_loop(), self._store.lease_seconds
+        ends = loop.time() + lease_seconds
         while True:
-            await asyncio.sleep(self._store.lease_seconds / 3)
+            await asyncio.sleep(lease_seconds / 3)
+            asked = loop.time()
             try:
-                held = await self._store.renew(delivery.claimed)
-                renewed = loop.time() if held else renewed
+                async with asyncio.timeout_at(ends):
+                    held = await self._store.renew(delivery.claimed)
+                ends = asked + lease_seconds
+            except TimeoutError:
+                held = False
             except DatabaseUnavailable:
-                held = loop.time() - renewed < self._store.lease_seconds
+                held = loop.time() + lease_seconds / 3 < ends  # another attempt would come in time
             if not held:
                 running.cancel()
                 return
