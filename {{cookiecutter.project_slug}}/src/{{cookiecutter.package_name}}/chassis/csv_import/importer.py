@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from threading import get_native_id
 from typing import TYPE_CHECKING, Any
 
 from .batches import Batch, Parser
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from ..database import AnyRow
+
+READING_NICE = 10
+SWITCH_SECONDS = 0.0005
 
 Rows = list[tuple[Any, ...]]
 Commit = Callable[[Callable[["AsyncSession"], Awaitable[None]]], Awaitable[None]]
@@ -44,6 +51,8 @@ class Target:
 class _Step:
     batch: Batch
     rows: Rows
+    bound: Sequence[tuple[Any, ...]]
+    """The rows as the driver takes them."""
     read_bytes: int
 
 
@@ -132,7 +141,13 @@ class Importer:
             stored = Stored(0)
             if step.rows:
                 stored = await target.sink.store(
-                    session, target.row_columns, step.rows, batch.lines, on_conflict=on_conflict, forget=forget
+                    session,
+                    target.row_columns,
+                    step.rows,
+                    batch.lines,
+                    bound=step.bound,
+                    on_conflict=on_conflict,
+                    forget=forget,
                 )
             after = before.after(batch, stored, step.read_bytes)
             await self.store.advance(session, import_id, before, after, batch.rejects)
@@ -149,19 +164,26 @@ class Importer:
 
     async def _steps(self, parser: Parser, source: AsyncIterator[bytes], done: Progress) -> AsyncGenerator[_Step, None]:
         """Each batch behind *done*, read in a thread; the ones before it are read too, to know what they hold."""
-        read_bytes, begin = 0, done.records
+        read_bytes, begin, target = 0, done.records, self._target
+        dialect = self.store.database.engines[0].dialect
 
-        def following(batches: Iterator[Batch]) -> tuple[Batch, Rows] | None:
+        def following(batches: Iterator[Batch]) -> _Step | None:
             for batch in batches:
                 if batch.records > begin:
-                    return batch, self._target.rows(batch)
+                    rows = target.rows(batch)
+                    return _Step(batch, rows, target.sink.bound(dialect, target.row_columns, rows), read_bytes)
             return None
 
-        async for piece in _with_end(source):
-            read_bytes += len(piece)
-            batches = parser.feed(piece, final=not piece)
-            while (found := await asyncio.to_thread(following, batches)) is not None:
-                yield _Step(*found, read_bytes)
+        loop = asyncio.get_running_loop()
+        thread = ThreadPoolExecutor(1, thread_name_prefix="csv import", initializer=_give_way)
+        try:
+            async for piece in _with_end(source):
+                read_bytes += len(piece)
+                batches = parser.feed(piece, final=not piece)
+                while (step := await loop.run_in_executor(thread, following, batches)) is not None:
+                    yield step
+        finally:
+            thread.shutdown(wait=False, cancel_futures=True)
 
 
 class _Following:
@@ -187,6 +209,23 @@ class _Following:
 
     async def _next(self) -> _Step | None:
         return await anext(self._steps, None)
+
+
+def _give_way() -> None:
+    if sys.platform == "linux":
+        # There a thread has a nice value of its own (setpriority(2)), and the event loop goes first.
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), READING_NICE)
+
+
+@contextmanager
+def quick_switches() -> Iterator[None]:
+    """Let the event loop wait less for a thread of Python that computes: 5 ms is the interpreter's default."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, SWITCH_SECONDS))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 async def _with_end(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

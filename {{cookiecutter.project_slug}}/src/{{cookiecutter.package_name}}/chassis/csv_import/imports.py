@@ -17,7 +17,7 @@ from ..jobs.declarations import State
 from ..lifecycle import Phase
 from .decoding import reject_magic
 from .errors import CsvRejected
-from .importer import Importer, Target
+from .importer import Importer, Target, quick_switches
 from .shapes import ImportOut
 from .store import CHUNK_BYTES, ImportStore, ImportTables, ImportTaken, NewImport, is_content_taken
 from .tables import ENDED, ImportState
@@ -133,7 +133,8 @@ class Imports:
             await run.commit(work)
 
         try:
-            await self.importer.run(row, self.store.chunks(import_id), commit)
+            with quick_switches():
+                await self.importer.run(row, self.store.chunks(import_id), commit)
         except ImportTaken:
             _log.info("import taken", import_id=import_id)
 

@@ -13,9 +13,12 @@ from ..database.failures import raise_driver_error
 from .errors import CsvRejected
 
 if TYPE_CHECKING:
+    from sqlalchemy import Dialect
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 _ROWS = "csv_import_rows"
+_COPIED_AT_ONCE = 250
+"""Rows that asyncpg encodes without a break for other requests: half a millisecond."""
 
 
 class OnConflict(StrEnum):
@@ -66,16 +69,19 @@ class TableSink:
         rows: Sequence[tuple[Any, ...]],
         lines: Sequence[int],
         *,
+        bound: Sequence[tuple[Any, ...]],
         on_conflict: OnConflict,
         forget: Forget,
     ) -> Stored:
         """Insert *rows*, of *columns*, from *lines* of the file; *forget* gets the ids of those that are updated.
 
+        *bound* are the rows as `bound` returns them.
+
         Raises CsvRejected for the first row that is there already, if *on_conflict* is FAIL.
         """
         connection = await session.connection()
         insert = _copied if connection.dialect.name == "postgresql" else _executed
-        inserted = await insert(connection, self._table, self._key, columns, rows)
+        inserted = await insert(connection, self._table, self._key, columns, bound)
         there = len(rows) - inserted
         if not there or on_conflict is OnConflict.SKIP:
             return Stored(inserted, skipped=there)
@@ -127,6 +133,23 @@ class TableSink:
             if any(getattr(before, name) != row[place[name]] for name in self._changes)
         ]
 
+    def bound(
+        self, dialect: Dialect, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+    ) -> Sequence[tuple[Any, ...]]:
+        """*rows* as the driver takes them; may be called in any thread.
+
+        Each column's type converts its values, each of them once: many are the same.
+        """
+        if dialect.name == "postgresql":
+            return rows
+        fields: list[Sequence[Any]] = list(zip(*rows, strict=True))
+        for index, name in enumerate(columns[: len(fields)]):
+            convert = self._table.c[name].type.dialect_impl(dialect).bind_processor(dialect)
+            if convert is not None:
+                converted = {value: convert(value) for value in set(fields[index])}
+                fields[index] = [converted[value] for value in fields[index]]
+        return list(zip(*fields, strict=True))
+
     async def _found(self, session: AsyncSession, keys: list[Any]) -> dict[Any, Any]:
         """The rows that have one of *keys*, locked until *session* ends."""
         column = self._table.c[self._key]
@@ -149,7 +172,8 @@ async def _copied(
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None  # noqa: S101 - it was used just now
     with raise_driver_error():
-        await driver.copy_records_to_table(_ROWS, records=rows, columns=columns)
+        for begin in range(0, len(rows), _COPIED_AT_ONCE):
+            await driver.copy_records_to_table(_ROWS, records=rows[begin : begin + _COPIED_AT_ONCE], columns=columns)
     insert = f"INSERT INTO {of_table} ({names}) SELECT {names} FROM {_ROWS}"  # noqa: S608
     return (await connection.exec_driver_sql(f"{insert} ON CONFLICT ({quote(key)}) DO NOTHING")).rowcount
 
@@ -162,17 +186,4 @@ async def _executed(
     names, places = ", ".join(map(preparer.quote, columns)), ", ".join("?" * len(columns))
     insert = f"INSERT INTO {preparer.format_table(table)} ({names}) VALUES ({places})"  # noqa: S608
     statement = f"{insert} ON CONFLICT ({preparer.quote(key)}) DO NOTHING"
-    return (await connection.exec_driver_sql(statement, _bound(connection, table, columns, rows))).rowcount
-
-
-def _bound(
-    connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
-) -> list[tuple[Any, ...]]:
-    """*rows* as the driver takes them: each column's type converts its values, of which many are the same."""
-    fields: list[Sequence[Any]] = list(zip(*rows, strict=True))
-    for index, name in enumerate(columns):
-        convert = table.c[name].type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
-        if convert is not None:
-            converted = {value: convert(value) for value in set(fields[index])}
-            fields[index] = [converted[value] for value in fields[index]]
-    return list(zip(*fields, strict=True))
+    return (await connection.exec_driver_sql(statement, list(rows))).rowcount
