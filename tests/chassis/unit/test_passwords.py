@@ -10,7 +10,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from acme_service.chassis.errors import Unavailable
-from acme_service.chassis.passwords import Checked, Passwords, salt_of
+from acme_service.chassis.passwords import NO_PASSWORD, Checked, Passwords, salt_of
 
 pytestmark = pytest.mark.anyio
 
@@ -72,6 +72,22 @@ async def test_what_is_no_hash_verifies_nothing() -> None:
     passwords = Passwords(memory_kib=8, iterations=1)
 
     assert not await passwords.verify("correct horse", "!")
+    passwords.close()
+
+
+async def test_a_user_without_a_password_matches_none_at_the_cost_of_one() -> None:
+    passwords = Passwords()
+    hashed = await passwords.hash("correct horse")
+    for _ in range(2):
+        assert not await passwords.verify("!", NO_PASSWORD)
+    taken = []
+    for stored in (hashed, NO_PASSWORD):
+        began = perf_counter()
+        for _ in range(5):
+            assert not await passwords.verify("correct house", stored)
+        taken.append(perf_counter() - began)
+
+    assert taken[0] / 3 < taken[1] < taken[0] * 3
     passwords.close()
 
 

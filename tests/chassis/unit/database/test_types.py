@@ -28,6 +28,15 @@ def test_ids_sort_in_the_order_of_their_making() -> None:
     assert ids == sorted(set(ids))
 
 
+def test_ids_made_at_once_are_like_those_made_one_by_one() -> None:
+    source = IdSource()
+    before, many, after = source(), source.many(5000), source()
+
+    assert sorted({before, *many, after}) == [before, *many, after]
+    assert {(7, uuid.RFC_4122)} == {(uuid.UUID(made).version, uuid.UUID(made).variant) for made in many}
+    assert many == [str(uuid.UUID(made)) for made in many]
+
+
 @pytest.mark.parametrize("step", [0, -1, -1_000_000_000], ids=["standing", "creeping back", "set back"])
 def test_ids_keep_their_order_when_the_clock_is(step: int) -> None:
     source = IdSource(itertools.count(time.time_ns(), step).__next__)
