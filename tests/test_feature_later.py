@@ -162,7 +162,7 @@ def test_the_import_comes_to_a_service_with_data(render: Render, open_folder: Pa
     make(project, "migrate")
     (folder / "users.csv").write_text("name,email\nAda,ada@example.com\nGrace,grace@example.com\n")
     output = run([".venv/bin/acme-service", "users", "import", str(folder / "users.csv"), "--format=json"], project)
-    counted = json.loads(output.splitlines()[-1])
+    counted = next(json.loads(line) for line in output.splitlines() if '"inserted"' in line)
     assert (1, 1, 0) == (counted["inserted"], counted["skipped"], counted["rejected"])
     with running(project, "acme-service") as (base, _):
         assert [ada["email"], "grace@example.com"] == [user["email"] for user in get(f"{base}/api/users")["items"]]

@@ -197,7 +197,7 @@ def test_fail_stops_at_the_first_conflict_and_keeps_the_batches_before(
     ("content", "headers", "rejected"),
     [
         (b"", CSV, (422, "The body is wrong.")),
-        (gzip.compress(b"name,email\n"), CSV, (415, "compressed with gzip")),
+        (gzip.compress(b"name,email\n", mtime=0), CSV, (415, "compressed with gzip")),
         (b"PK\x03\x04" + b"x" * 100, CSV, (415, "a zip archive")),
         (b"name,email\nA,a@b.cc\n", {"Content-Type": "application/json"}, (415, "text/csv")),
         (b"name,email\nA,a@b.cc\n", CSV | {"Content-Encoding": "gzip"}, (415, "must not be compressed")),
