@@ -54,7 +54,7 @@ async def run_import(imports: Imports, options: argparse.Namespace) -> int:
             return FAILED
         finally:
             bar.end()
-    result["seconds"] = round(perf_counter() - started, 1)
+    result["seconds"] = round(perf_counter() - started, 3)
     sys.stdout.write(json.dumps(result) + "\n" if options.format == "json" else _text(result, options))
     return FAILED if result["failure"] else DONE
 
@@ -154,7 +154,7 @@ def _result(import_id: str, state: str, failure: str | None, progress: Progress)
 
 def _text(result: dict[str, Any], options: argparse.Namespace) -> str:
     counts = ", ".join(f"{result[name]:,} {name}" for name in ("inserted", "updated", "skipped", "rejected"))
-    lines = [f"{options.file}: {result['state']}, {result['records']:,} records in {result['seconds']} s: {counts}"]
+    lines = [f"{options.file}: {result['state']}, {result['records']:,} records in {result['seconds']:.1f} s: {counts}"]
     if result["failure"]:
         lines.append(f"{options.file}: {result['failure']}")
     if result["rejected"] and not options.rejects:
