@@ -83,11 +83,8 @@ async def postgresql(url: str, names: tuple[str, ...], batches: list[Rows]) -> d
 
     everything = [[row for rows in batches for row in rows]]
     figures = {}
-    for name, store, groups in (
-        ("batches", merge, batches),
-        ("at once", merge, everything),
-        ("copy", copy, everything),
-    ):
+    ways = {"batches": (merge, batches), "at once": (merge, everything), "copy": (copy, everything)}
+    for name, (store, groups) in ways.items():
         await connection.execute("TRUNCATE users CASCADE")
         started = time.perf_counter()
         for rows in groups:

@@ -1,8 +1,8 @@
 """`make bench`: measure all that the README promises, print its rows in Markdown, and draw docs/benchmark.svg.
 
 Takes the folder of a rendered default project that `make setup` has been run in, that of an environment with the
-packages of the usual stack, and that of a project with the feature `chat`. The sides of a comparison run in turn within
-this run. Nothing here passes or fails.
+packages of the usual stack, and those of projects with the features `chat` and `csv_import`. The sides of a comparison
+run in turn within this run. Nothing here passes or fails.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import plot
 from chat_comparison import BARE as BARE_CHAT
 from chat_comparison import CONNECTIONS, LIMIT_MS, ROOMS, compare_chat, idle_chat
 from comparison import ROUNDS, SERVICE, compare, versions
+from imports import imports
 from lifetime import Row, logins, memory, shutdown, signals
 from project import HERE, Project
 from users_comparison import BARE, REQUESTS, compare_users
@@ -133,7 +134,7 @@ def _seconds(command: list[str]) -> float:
     return time.perf_counter() - started
 
 
-def rows(project: Project, chat: Project) -> Iterator[Row]:
+def rows(project: Project, chat: Project, importing: Project) -> Iterator[Row]:
     """Every figure that stands for itself."""
     yield from in_process(project)
     yield from memory(project)
@@ -142,6 +143,7 @@ def rows(project: Project, chat: Project) -> Iterator[Row]:
     yield from shutdown(project)
     yield from signals(project)
     yield from idle_chat(chat)
+    yield from imports(importing)
     yield from generation()
 
 
@@ -151,9 +153,10 @@ def main() -> None:
     parser.add_argument("project", type=Path, help="a rendered project after `make setup`")
     parser.add_argument("usual", type=Path, help="an environment with benchmarks/requirements.txt")
     parser.add_argument("chat", type=Path, help="a rendered project with the feature `chat` after `make setup`")
+    parser.add_argument("imports", type=Path, help="the same with the feature `csv_import`")
     options = parser.parse_args()
     project, usual_python = Project(options.project), options.usual.absolute() / "bin" / "python"
-    chat = Project(options.chat)
+    chat, importing = Project(options.chat), Project(options.imports)
     # What is measured is a machine in use: it has the bytecode of what it started before.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # A .env of whoever measures configures nothing.
@@ -162,7 +165,7 @@ def main() -> None:
         beside_drivers(project, usual_python)
         beside_broadcasts(chat)
         print("\n| what | figure | command |\n|---|---|---|")
-        for what, figure in rows(project, chat):
+        for what, figure in rows(project, chat, importing):
             print(f"| {what} | {figure} | `make bench` |", flush=True)
 
 

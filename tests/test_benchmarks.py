@@ -11,6 +11,7 @@ import plot
 import pytest
 from chat_comparison import POSTGRESQL, SQLITE, compare_chat, idle_chat
 from conftest import PROJECT_FOLDER, TEMPLATE, Render, make
+from imports import imports
 from project import Project
 from users_comparison import BARE, ORM, REQUESTS, SERVICE, compare_users
 
@@ -111,3 +112,14 @@ def test_connections_that_say_nothing_are_held_and_weighed(chat: Project) -> Non
 
     assert "held of 60" in what
     assert figure.startswith("60; ")
+
+
+def test_an_import_is_measured_beside_the_bare_drivers(render: Render, open_folder: Path) -> None:
+    folder = render(output=open_folder / "imports", profile="minimal", csv_import="yes")
+    make(folder, "setup")
+    figures = list(imports(Project(folder), many=5_000, few=1_000, seconds=0.5))
+
+    assert 6 == len(figures)
+    for what, figure in figures:
+        assert "import" in what
+        assert re.search(r"[1-9]", figure)

@@ -203,6 +203,7 @@ def test_fail_stops_at_the_first_conflict_and_keeps_the_batches_before(
         (b"name,email\nA,a@b.cc\n", CSV | {"Content-Encoding": "gzip"}, (415, "must not be compressed")),
         (b"name,email\n" + b"A,a@b.cc\n" * 300_000, CSV, (413, "2000000 bytes")),
     ],
+    ids=["empty", "gzip", "zip", "of another type", "encoded", "too large"],
 )
 def test_what_is_no_upload_is_rejected_at_once(
     client: httpx2.Client, database_url: str, content: bytes, headers: dict[str, str], rejected: tuple[int, str]

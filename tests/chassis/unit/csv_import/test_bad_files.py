@@ -68,6 +68,10 @@ def zipped() -> bytes:
         ),
         (("a," * 1001 + "\n").encode(), "line 1: the header has 1,002 columns; at most 1,000 are read"),
     ],
+    ids=[
+        *("empty", "blank lines", "mark alone", "header", "header without an end", "zip", "gzip", "utf-16", "nul"),
+        *("windows-1252", "no header", "column missing", "column twice", "open quote", "too many columns"),
+    ],
 )
 def test_a_file_that_is_none_is_named_with_its_line(data: bytes, expected: str) -> None:
     assert expected == message(data)
@@ -99,7 +103,11 @@ def test_an_open_quote_ends_at_the_largest_field() -> None:
     assert "line 3: a field has more than 131,072 characters: is a quote not closed?" == message(data)
 
 
-@pytest.mark.parametrize("end", [b'"C', b"\xff", b"C\x00,", b'"' + b"x" * 200_000, b"x" * 2_000_000])
+@pytest.mark.parametrize(
+    "end",
+    [b'"C', b"\xff", b"C\x00,", b'"' + b"x" * 200_000, b"x" * 2_000_000],
+    ids=["open quote", "bad byte", "nul", "field", "record"],
+)
 @pytest.mark.parametrize("size", [5, 262_144, 10_000_000])
 def test_what_came_before_is_read(end: bytes, size: int) -> None:
     found: list[list[int]] = []
