@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from ..sample import SERVICE
-from .command import PROGRAM, SAMPLE, Command, environment
+from .command import Command, environment, typed
 
 OWN = "chassis.process.own_schema"
-PROGRAM_HERE = PROGRAM.replace(SAMPLE, OWN)
+HERE = typed(OWN)
 PRODUCTION = {"APP_ENV": "production", "ALLOWED_HOSTS": "127.0.0.1", "DRAIN_DELAY_SECONDS": "0"}
 BROKEN = """
 revision = "0002"
@@ -38,7 +37,7 @@ class OwnCommand(Command):
 
 def command(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM_HERE, *arguments],
+        [*HERE, *arguments],
         cwd=folder,
         env=environment(folder, **variables),
         capture_output=True,
