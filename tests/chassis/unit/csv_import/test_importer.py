@@ -160,7 +160,7 @@ async def test_pieces_are_removed_a_day_after_the_end_and_what_never_came_whole_
         await store.end(session, ids[0], ImportState.DONE)
         await store.end(session, ids[1], ImportState.FAILED)
         await session.execute(update(Import).where(Import.id == ids[0]).values(ended_at=old))
-        await session.execute(update(Import).where(Import.id == ids[2]).values(created_at=old))
+        await session.execute(update(Import).where(Import.id.in_(ids[1:3])).values(created_at=old))
 
     await store.tidy()
 
