@@ -185,3 +185,23 @@ async def test_an_import_whose_job_is_a_dead_letter_has_failed(database: Databas
     found = shown(await store.get(import_id))
 
     assert ("failed", "its job failed: no luck") == (found.state, found.failure)
+
+
+async def test_a_connection_that_is_lost_amid_a_copy_is_a_lost_database(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 - not on SQLite
+
+    database = Database(postgresql_url)
+    imported, copy = Imported(database, lines(10)), asyncpg.Connection.copy_records_to_table
+
+    async def lost(connection: Any, *arguments: Any, **options: Any) -> None:
+        connection.terminate()
+        await copy(connection, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "copy_records_to_table", lost)
+        with pytest.raises(DatabaseUnavailable):
+            await imported.run()
+    assert (10, 10, 0, 0, 0) == counted(await imported.run())
+    await database.close()

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Table, bindparam, select, update
+from sqlalchemy.exc import DBAPIError
 
 from ..database.failures import raise_driver_error
 from .errors import CsvRejected
@@ -171,9 +172,15 @@ async def _copied(
     await connection.exec_driver_sql(f"CREATE TEMP TABLE {_ROWS} ON COMMIT DROP AS {select_none}")
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None  # noqa: S101 - it was used just now
-    with raise_driver_error():
-        for begin in range(0, len(rows), _COPIED_AT_ONCE):
-            await driver.copy_records_to_table(_ROWS, records=rows[begin : begin + _COPIED_AT_ONCE], columns=columns)
+    try:
+        with raise_driver_error():
+            for begin in range(0, len(rows), _COPIED_AT_ONCE):
+                records = rows[begin : begin + _COPIED_AT_ONCE]
+                await driver.copy_records_to_table(_ROWS, records=records, columns=columns)
+    except DBAPIError as error:
+        if error.connection_invalidated:  # SQLAlchemy, which was passed by, would try to roll back
+            await connection.invalidate(error)
+        raise
     insert = f"INSERT INTO {of_table} ({names}) SELECT {names} FROM {_ROWS}"  # noqa: S608
     return (await connection.exec_driver_sql(f"{insert} ON CONFLICT ({quote(key)}) DO NOTHING")).rowcount
 
