@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 262_144
 KEPT_AFTER_END = timedelta(days=1)
-PAGE = 1_000
+PAGE = 100
+"""Rejects that are read and written without a break for other requests: at most a megabyte of text."""
 _COUNTERS = ("records", "inserted", "updated", "skipped", "rejected", "read_bytes")
 
 
