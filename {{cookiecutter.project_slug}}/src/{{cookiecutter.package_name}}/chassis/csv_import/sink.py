@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 _ROWS = "csv_import_rows"
-_COPIED_AT_ONCE = 250
-"""Rows that asyncpg encodes without a break for other requests: half a millisecond."""
+_COPIED_AT_ONCE = 500
+"""Rows that asyncpg encodes without a break for other requests: a millisecond."""
 
 
 class OnConflict(StrEnum):
