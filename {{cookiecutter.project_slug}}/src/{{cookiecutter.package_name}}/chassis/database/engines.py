@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
@@ -78,7 +79,7 @@ def sqlite_writer(url: URL, limits: Limits, *, foreign_keys: bool = True) -> Asy
     """
     engine = create_async_engine(
         url.set(drivername="sqlite+aiosqlite"),
-        connect_args={"isolation_level": None, "timeout": limits.pool_timeout_seconds},
+        connect_args={"isolation_level": None, "timeout": limits.pool_timeout_seconds, **_OPENED_WHOLE},
         pool_size=1,
         max_overflow=0,
         pool_timeout=limits.pool_timeout_seconds,
@@ -98,7 +99,7 @@ def sqlite_reader(url: URL, limits: Limits) -> AsyncEngine:
     """Connections that cannot write and hold no transaction: readers never wait for the writer, nor it for them."""
     engine = create_async_engine(
         url.set(drivername="sqlite+aiosqlite"),
-        connect_args={"timeout": limits.pool_timeout_seconds},
+        connect_args={"timeout": limits.pool_timeout_seconds, **_OPENED_WHOLE},
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
         hide_parameters=True,
@@ -149,6 +150,23 @@ def _identity(path: Path) -> tuple[int, int] | None:
         return None
     return status.st_dev, status.st_ino
 
+
+async def _opened(*arguments: Any, **options: Any) -> Any:
+    """A connection of SQLite's driver; one whose opening is cancelled is closed, where the driver would forget it."""
+    import aiosqlite  # noqa: PLC0415 - a service on PostgreSQL never loads it
+
+    connection = aiosqlite.connect(*arguments, **options)
+    connection._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does for those that it opens
+    opening = asyncio.ensure_future(connection)  # noqa: TID251 - it ends within this call
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await (await opening).close()
+        raise
+
+
+_OPENED_WHOLE: dict[str, Any] = {"async_creator_fn": _opened}
+"""For `connect_args`."""
 
 _PROGRESS_HANDLER_OPCODES = 100_000
 
