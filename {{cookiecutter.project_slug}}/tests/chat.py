@@ -29,8 +29,6 @@ POLICIES = {
 }
 """Who may call what of the feature over HTTP, where a test compares all of them."""
 SECONDS = 10.0
-SLACK_SECONDS = 3.0
-"""How much later than promised something may come on a machine that does much else."""
 SHARED: dict[str, str] = (
     {
         "JWT_SECRET": secrets.token_urlsafe(48),

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from .application import PASSWORD, new_user
-from .chat import IDENTIFIED, SHARED, SLACK_SECONDS, Talk, Talker, identified, log_in, metric, opened_to_all, until
+from .chat import IDENTIFIED, SHARED, Talk, Talker, identified, log_in, metric, opened_to_all, until
 from .process import ServiceProcess, run
 
 ROOM = "tea-room"
@@ -215,7 +215,7 @@ def test_a_login_that_ends_ends_its_connections_and_no_other(
 
     assert 401 == ada.wait("session-ended")["error"]["status"]
     ada.wait("disconnected")
-    assert time.monotonic() - started < ENDED_SECONDS + SLACK_SECONDS
+    assert time.monotonic() - started < ENDED_SECONDS
     bob.wait("user-left", userId=ada.user_id)
     bob.say(room, "Bye.")
 
@@ -245,7 +245,7 @@ def test_whatever_ends_a_session_or_a_user_ends_the_connection_in_time(
     for person in leaving:
         assert 401 == person.wait("session-ended")["error"]["status"]
         person.wait("disconnected")
-        assert time.monotonic() - started < ENDED_SECONDS + SLACK_SECONDS
+        assert time.monotonic() - started < ENDED_SECONDS
         bob.wait("user-left", userId=person.user_id)
         assert refused_with(chat_service, person.token) in {401, 403}
     bob.say(room, "I am alone.")
@@ -400,7 +400,7 @@ def test_ten_thousand_events_at_once_keep_nobody_waiting(chat_service: ServicePr
         heard, seconds = len(bob.all("new-message")), time.monotonic() - flooded
     thread.join()
 
-    assert sorted(waited)[10] < 0.5, "the median; a flood that is served first takes seconds"
+    assert sorted(waited)[10] < 0.1
     assert [answer for answer in answers if '"status":429' in answer and '"retryAfterSeconds":1' in answer]
     assert heard <= 10 * (seconds + 2)
 
@@ -523,7 +523,7 @@ def test_when_the_process_drains_sessions_go_on_then_move_and_none_begins(folder
             moved_after = time.monotonic() - started
         service.line("stopped", exit_code=0)
 
-    assert 0 < moved_after < 3 + SLACK_SECONDS
+    assert 0 < moved_after < 3
     assert [frame for frame in frames if '"ok":true' in frame]
     assert not [frame for frame in frames if frame.startswith("41")], "a disconnect keeps clients from coming back"
 
