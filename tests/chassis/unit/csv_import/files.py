@@ -21,7 +21,7 @@ def pieces(data: bytes, size: int) -> Iterator[bytes]:
         yield data[begin : begin + size]
 
 
-def batches(data: bytes | str, *, size: int = 262_144, **options: str) -> Iterator[Batch]:
+def batches(data: bytes | str, *, size: int = 262_144, **options: Any) -> Iterator[Batch]:
     """The batches of a file that comes in pieces of *size* bytes."""
     parser = Parser(COLUMNS, **options)
     for piece in pieces(data.encode() if isinstance(data, str) else data, size):

@@ -12,6 +12,7 @@ from sqlalchemy import Table, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from acme_service.chassis.csv_import import Importer, ImportTables, OnConflict, TableSink, Target
+from acme_service.chassis.csv_import.pace import Pace
 from acme_service.chassis.csv_import.store import ImportStore, ImportTaken, NewImport
 from acme_service.chassis.csv_import.tables import ImportState
 from acme_service.chassis.database import Database
@@ -30,14 +31,16 @@ TABLES = ImportTables(imports=Import, rejects=ImportReject, chunks=ImportChunk, 
 class Imported:
     """One import of *content*, and who was forgotten for it."""
 
-    def __init__(self, database: Database, content: str, on_conflict: OnConflict = OnConflict.SKIP) -> None:
+    def __init__(
+        self, database: Database, content: str, on_conflict: OnConflict = OnConflict.SKIP, pace: Pace | None = None
+    ) -> None:
         self.database = database
         self.content = content.encode()
         self.on_conflict = on_conflict
         self.forgotten: list[str] = []
         sink = TableSink(cast("Table", User.__table__), key="email", changes=["name"], touch=["updated_at"])
         target = Target(columns=COLUMNS, row_columns=ROW, rows=users_of, sink=sink, forget=self.forget)
-        self.importer = Importer(ImportStore(database, TABLES), target)
+        self.importer = Importer(ImportStore(database, TABLES), target, pace)
         self.import_id = ""
 
     async def forget(self, ids: Sequence[str]) -> None:

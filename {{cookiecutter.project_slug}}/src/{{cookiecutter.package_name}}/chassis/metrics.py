@@ -64,11 +64,11 @@ class _Series:
 class RequestMetrics(Collector):
     """`http_requests_total`, `http_request_duration_seconds`, `http_requests_in_progress`, and those of websockets.
 
-    `observe` and `in_progress` belong to the event loop's thread; `collect` may run in any.
+    `observe`, `begun` and `ended` belong to the event loop's thread; they may be read in any.
     """
 
     def __init__(self) -> None:
-        self.in_progress = 0
+        self.begun = self.ended = 0
         self.websockets = WebSocketMetrics()
         self._series: dict[tuple[str, str, int], _Series] = {}
 
@@ -97,7 +97,7 @@ class RequestMetrics(Collector):
             duration.add_metric(labels, buckets, series.seconds)
         yield requests
         yield duration
-        yield GaugeMetricFamily("http_requests_in_progress", "Requests being served.", value=self.in_progress)
+        yield GaugeMetricFamily("http_requests_in_progress", "Requests being served.", value=self.begun - self.ended)
         yield from self.websockets.collect()
 
 

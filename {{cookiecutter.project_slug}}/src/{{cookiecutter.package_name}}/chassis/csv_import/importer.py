@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from dataclasses import dataclass
-from threading import get_native_id
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from .batches import Batch, Parser
 from .columns import Column
 from .errors import CsvRejected
+from .pace import Pace, give_way
 from .sink import OnConflict, Stored, TableSink
 from .store import ImportStore, Progress, progress_of
 from .tables import ImportState
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 
     from ..database import AnyRow
 
-READING_NICE = 10
-SWITCH_SECONDS = 0.0005
+SLICE_BYTES = 65_536
+"""Taken apart without a break for other threads: a millisecond."""
 
 Rows = list[tuple[Any, ...]]
 Commit = Callable[[Callable[["AsyncSession"], Awaitable[None]]], Awaitable[None]]
@@ -57,11 +56,12 @@ class _Step:
 
 
 class Importer:
-    """Imports files into *target*."""
+    """Imports files into *target*, at *pace*."""
 
-    def __init__(self, store: ImportStore, target: Target) -> None:
+    def __init__(self, store: ImportStore, target: Target, pace: Pace | None = None) -> None:
         self.store = store
         self._target = target
+        self.pace = pace or Pace()
 
     async def run(
         self,
@@ -83,7 +83,9 @@ class Importer:
                 following = _Following(steps)
                 try:
                     while (step := await following.get()) is not None:
+                        begun = perf_counter()
                         progress = await self._commit(row.id, step, progress, on_conflict, commit, following)
+                        await self.pace.rest_after(perf_counter() - begun)
                         on_progress(progress)
                 finally:
                     await following.close()
@@ -118,7 +120,7 @@ class Importer:
         return progress
 
     def _parser(self, encoding: str | None, delimiter: str | None) -> Parser:
-        return Parser(self._target.columns, encoding=encoding, delimiter=delimiter)
+        return Parser(self._target.columns, encoding=encoding, delimiter=delimiter, rest=self.pace.rest)
 
     async def _commit(  # noqa: PLR0913, PLR0917 - one value for each thing that a batch is committed with
         self,
@@ -171,13 +173,14 @@ class Importer:
             for batch in batches:
                 if batch.records > begin:
                     rows = target.rows(batch)
+                    self.pace.rest()
                     return _Step(batch, rows, target.sink.bound(dialect, target.row_columns, rows), read_bytes)
             return None
 
         loop = asyncio.get_running_loop()
-        thread = ThreadPoolExecutor(1, thread_name_prefix="csv import", initializer=_give_way)
+        thread = ThreadPoolExecutor(1, thread_name_prefix="csv import", initializer=give_way)
         try:
-            async for piece in _with_end(source):
+            async for piece in _slices(source):
                 read_bytes += len(piece)
                 batches = parser.feed(piece, final=not piece)
                 while (step := await loop.run_in_executor(thread, following, batches)) is not None:
@@ -211,26 +214,9 @@ class _Following:
         return await anext(self._steps, None)
 
 
-def _give_way() -> None:
-    if sys.platform == "linux":
-        # There a thread has a nice value of its own (setpriority(2)), and the event loop goes first.
-        os.setpriority(os.PRIO_PROCESS, get_native_id(), READING_NICE)
-
-
-@contextmanager
-def quick_switches() -> Iterator[None]:
-    """Let the event loop wait less for a thread of Python that computes: 5 ms is the interpreter's default."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, SWITCH_SECONDS))
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
-
-
-async def _with_end(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The pieces of *source*, and an empty one behind them."""
+async def _slices(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """*source* in slices of SLICE_BYTES at most, and an empty one behind them."""
     async for piece in source:
-        if piece:
-            yield piece
+        for begin in range(0, len(piece), SLICE_BYTES):
+            yield piece[begin : begin + SLICE_BYTES]
     yield b""

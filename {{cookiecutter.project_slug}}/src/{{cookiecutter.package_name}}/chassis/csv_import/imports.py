@@ -17,7 +17,8 @@ from ..jobs.declarations import State
 from ..lifecycle import Phase
 from .decoding import reject_magic
 from .errors import CsvRejected
-from .importer import Importer, Target, quick_switches
+from .importer import Importer, Target
+from .pace import Pace, quick_switches
 from .shapes import ImportOut
 from .store import CHUNK_BYTES, ImportStore, ImportTables, ImportTaken, NewImport, is_content_taken
 from .tables import ENDED, ImportState
@@ -45,7 +46,7 @@ class Imports:
 
     def __init__(self, core: Core, jobs: Jobs, tables: ImportTables, target: Target) -> None:
         self.store = ImportStore(core.database, tables)
-        self.importer = Importer(self.store, target)
+        self.importer = Importer(self.store, target, Pace(lambda: core.metrics.requests.begun))
         self.lifecycle = core.lifecycle
         self._jobs = jobs
         self._job = Job(name="csv_import", payload=ImportPayload, run=self._run, time_limit_seconds=TIME_LIMIT_SECONDS)

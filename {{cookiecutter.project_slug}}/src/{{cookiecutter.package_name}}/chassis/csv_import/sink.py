@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Table, bindparam, select, update
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _ROWS = "csv_import_rows"
 _COPIED_AT_ONCE = 500
 """Rows that asyncpg encodes without a break for other requests: a millisecond."""
+_VALUES_AT_ONCE = 900
+"""In one statement of SQLite, of which older ones take 999."""
 
 
 class OnConflict(StrEnum):
@@ -188,9 +191,25 @@ async def _copied(
 async def _executed(
     connection: AsyncConnection, table: Table, key: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
 ) -> int:
-    """By executemany of the driver: SQLAlchemy's own would build a dict for each row."""
+    """By executemany of the driver: SQLAlchemy's own would build a dict for each row.
+
+    The driver takes the interpreter for each execution, so each inserts many rows.
+    """
     preparer = connection.dialect.identifier_preparer
-    names, places = ", ".join(map(preparer.quote, columns)), ", ".join("?" * len(columns))
-    insert = f"INSERT INTO {preparer.format_table(table)} ({names}) VALUES ({places})"  # noqa: S608
-    statement = f"{insert} ON CONFLICT ({preparer.quote(key)}) DO NOTHING"
-    return (await connection.exec_driver_sql(statement, list(rows))).rowcount
+    names, places = ", ".join(map(preparer.quote, columns)), f"({', '.join('?' * len(columns))})"
+    insert = f"INSERT INTO {preparer.format_table(table)} ({names}) VALUES "  # noqa: S608
+    nothing = f" ON CONFLICT ({preparer.quote(key)}) DO NOTHING"
+    together = max(1, _VALUES_AT_ONCE // len(columns))
+    inserted = 0
+    for count, values in _grouped(rows, together):
+        statement = insert + ", ".join([places] * count) + nothing
+        inserted += (await connection.exec_driver_sql(statement, values)).rowcount
+    return inserted
+
+
+def _grouped(rows: Sequence[tuple[Any, ...]], together: int) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:
+    """The values of *together* rows in each tuple, and of the rest in one more; each with the number of its rows."""
+    whole = len(rows) - len(rows) % together
+    for count, part in ((together, rows[:whole]), (len(rows) - whole, rows[whole:])):
+        if part:
+            yield count, [tuple(chain.from_iterable(part[at : at + count])) for at in range(0, len(part), count)]

@@ -75,7 +75,7 @@ class InstrumentationMiddleware:
             scope["extensions"] = _without_pathsend(scope["extensions"])
         current_request_id.set(exchange.request_id)
         current_trace_id.set(origin.trace_id)
-        self._metrics.in_progress += 1
+        self._metrics.begun += 1
         try:
             await self.app(scope, receive, _observed(exchange, scope, send, self._problems))
             if exchange.pending is not None:
@@ -89,7 +89,7 @@ class InstrumentationMiddleware:
         finally:
             if exchange.places is not None:
                 exchange.places.leave(exchange)
-            self._metrics.in_progress -= 1
+            self._metrics.ended += 1
             self._record(scope, exchange, perf_counter() - exchange.started)
 
     def _record(self, scope: Scope, exchange: Exchange, seconds: float) -> None:
