@@ -12,7 +12,7 @@ import pytest
 from acme_service.app import SERVICE
 from acme_service.chassis.cli import read_settings
 from acme_service.chassis.csv_import import Imports
-from acme_service.chassis.csv_import.pace import MAX_REST_SECONDS, REST_FACTOR, Pace
+from acme_service.chassis.csv_import.pace import MAX_REST_SECONDS, REST_FACTOR, REST_SECONDS, Pace
 from acme_service.chassis.database import Database
 from acme_service.chassis.wiring import build_core, build_parts
 
@@ -54,22 +54,27 @@ async def test_without_a_request_nothing_rests(sleeps: Sleeps) -> None:
     assert sleeps.in_threads == sleeps.on_the_loop == []
 
 
-async def test_after_a_request_a_rest_is_as_long_as_the_work_was(sleeps: Sleeps) -> None:
-    begun = 1
+async def test_after_many_requests_a_rest_is_as_long_as_the_work_was(sleeps: Sleeps) -> None:
+    begun = 100
     pace = Pace(lambda: begun)
     pace.rest()
     compute()
-    begun += 1
+    begun += 100
     pace.rest()
     assert sleeps.in_threads[1] >= REST_FACTOR * 0.002
-    begun += 1
+    begun += 100
     await pace.rest_after(0.01)
     await pace.rest_after(0.01)
     assert sleeps.on_the_loop == [REST_FACTOR * 0.01]
 
 
+async def test_after_few_requests_a_rest_is_as_long_as_they_take(sleeps: Sleeps) -> None:
+    await Pace(lambda: 2).rest_after(0.1)
+    assert sleeps.on_the_loop == [2 * REST_SECONDS]
+
+
 async def test_no_rest_is_endless(sleeps: Sleeps) -> None:
-    await Pace(lambda: 1).rest_after(3600)
+    await Pace(lambda: 1_000_000).rest_after(3600)
     assert sleeps.on_the_loop == [MAX_REST_SECONDS]
 
 
@@ -89,4 +94,4 @@ async def test_a_service_rests_for_its_own_requests(sleeps: Sleeps, tmp_path: Pa
     assert sleeps.on_the_loop == []
     core.metrics.requests.begun += 1
     await pace.rest_after(0.01)
-    assert sleeps.on_the_loop == [REST_FACTOR * 0.01]
+    assert sleeps.on_the_loop == [REST_SECONDS]
