@@ -81,6 +81,7 @@ def open_log(service: Service, settings: Settings, *, results_on_stdout: bool = 
             secrets=secret_values(settings),
             own=service.logging,
             stream=sys.stderr.buffer if results_on_stdout and sys.stderr is not None else None,
+            own_threads=service.background,
         )
     except OSError as error:
         raise OSError(f"LOG_FILE: {str(file)!r} cannot be opened for writing: {error.strerror}") from error

@@ -14,35 +14,42 @@ Processor = Callable[[Any, str, Any], Any]
 """As structlog calls them: logger, level, event dictionary."""
 
 
+_configured: list[tuple[LogWriter, Sequence[Processor]]] = []
+"""One, and for loggers too that were used before: structlog keeps what it made of them at their first line."""
+
+
 def configure_structlog(writer: LogWriter, level: str, processors: Sequence[Processor] = ()) -> None:
     """Let every structlog logger write to *writer*, from *level* on, what *processors* make of an event."""
-
-    def render(output: _Output, method_name: str, event_dict: MutableMapping[str, Any]) -> bytes:
-        return writer.lines.line(method_name, output.name, event_dict)
-
+    _configured[:] = [(writer, processors)]
     structlog.configure(
-        processors=[*processors, render],
+        processors=[_rendered],
         wrapper_class=_bound_logger(level),
         context_class=dict,
-        logger_factory=lambda *names: _Output(writer, str(names[0]) if names else "root"),
+        logger_factory=lambda *names: _Output(str(names[0]) if names else "root"),
         cache_logger_on_first_use=True,
     )
+
+
+def _rendered(output: _Output, method_name: str, event_dict: MutableMapping[str, Any]) -> bytes:
+    writer, processors = _configured[-1]
+    for process in processors:
+        event_dict = process(output, method_name, event_dict)
+    return writer.lines.line(method_name, output.name, event_dict)
 
 
 class _Output:
     """What structlog calls a logger: it knows its name and takes finished lines."""
 
-    def __init__(self, writer: LogWriter, name: str) -> None:
-        self.writer = writer
+    def __init__(self, name: str) -> None:
         self.name = name
 
     def debug(self, line: bytes) -> None:
-        self.writer.write(line)
+        _configured[-1][0].write(line)
 
     info = warning = debug
 
     def error(self, line: bytes) -> None:
-        self.writer.write(line, error=True)
+        _configured[-1][0].write(line, error=True)
 
     critical = error
 

@@ -65,12 +65,14 @@ def configure_logging(  # noqa: PLR0913 - one value for each setting
     secrets: Iterable[str] = (),
     own: Logging | None = None,
     stream: IO[bytes] | None = None,
+    own_threads: bool = True,
 ) -> LogWriter:
     """Send every log line of the process to *stream* (stdout if `None`) and *file*, and return what writes them.
 
     *own* is what the service adds to the lines. *file* is in JSON whatever *json_lines* says, and `FILE.error` holds
     the lines of level error and above. What is queued is written when the interpreter ends; code that ends the process
-    by `os._exit` calls `flush` before. What an earlier call returned is closed: a process has one log.
+    by `os._exit` calls `flush` before. Without *own_threads*, lines are written by `flush` alone. What an earlier call
+    returned is closed: a process has one log.
 
     Raises OSError if *file* cannot be opened, except on a full disk.
     """
@@ -85,13 +87,18 @@ def configure_logging(  # noqa: PLR0913 - one value for each setting
         fields=own.fields if own else None,
     )
     finish = lines.finished if json_lines else console_format(lines, colours=destination.is_terminal)
-    writer = _open_writer(lines, LogQueue("stdout", destination, finish=finish), file)
+    writer = _open_writer(lines, LogQueue("stdout", destination, finish=finish, own_thread=own_threads), file)
     atexit.register(writer.flush, _EXIT_FLUSH_SECONDS)
     configure_structlog(writer, level, own.processors() if own and own.processors else ())
     _configure_standard_library(writer, LEVELS[level])
     UnhandledExceptionHooks().install()  # so that a failing import is logged too; `serve` counts as well
     _close_earlier(writer)
     return writer
+
+
+def process_log() -> LogWriter | None:
+    """What writes the log of the process; None before it is open."""
+    return _opened[-1] if _opened else None
 
 
 def _close_earlier(writer: LogWriter) -> None:

@@ -45,7 +45,8 @@ class LogQueue:
     """A queue of at most *max_messages* lines and *max_bytes* bytes, and the thread that empties it.
 
     *finish* makes bytes of a queued line; one that it fails on is dropped. *on_failure* gets the reason why the
-    destination takes no more, once until it does again.
+    destination takes no more, once until it does again. Without *own_thread*, `request_flush` writes what is queued,
+    which may block: for a process that stands still when it is done with a request.
     """
 
     def __init__(  # noqa: PLR0913 - one value for each property of a queue
@@ -57,6 +58,7 @@ class LogQueue:
         on_failure: Callable[[str], None] = lambda _reason: None,
         max_messages: int = _MAX_MESSAGES,
         max_bytes: int = _MAX_BYTES,
+        own_thread: bool = True,
     ) -> None:
         self.dropped = 0
         self._destination = destination
@@ -73,8 +75,9 @@ class LogQueue:
         self._bytes = 0
         self._queue: SimpleQueue[Line | Notice] = SimpleQueue()
         self._hurry: Notice = SimpleQueue()
-        self._thread = ChassisThread(target=self._run, name=f"log-{name}")
-        self._thread.start()
+        self._has_thread = own_thread
+        if own_thread:
+            ChassisThread(target=self._run, name=f"log-{name}").start()
 
     def put(self, line: Line) -> None:
         """Queue *line*, or count it as dropped."""
@@ -90,7 +93,10 @@ class LogQueue:
         """Return what gets an item as soon as everything queued until now has been written or dropped."""
         done: Notice = SimpleQueue()
         self._queue.put(done)
-        self._hurry.put(None)
+        if self._has_thread:
+            self._hurry.put(None)
+        else:
+            self._empty(self._queued())
         return done
 
     def close(self) -> None:
@@ -99,16 +105,20 @@ class LogQueue:
         self._is_open = False
         self._hurry.put(None)
         self._queue.put(SimpleQueue())  # which wakes the thread
+        if not self._has_thread:
+            self._run()
 
     def _run(self) -> None:
         while self._is_open or not self._queue.empty():
-            items = self._next_items()
-            self._deliver([item for item in items if not isinstance(item, SimpleQueue)])
-            for item in items:
-                if isinstance(item, SimpleQueue):
-                    item.put(None)
+            self._empty(self._next_items())
         with suppress(OSError):
             self._destination.close()
+
+    def _empty(self, items: list[Line | Notice]) -> None:
+        self._deliver([item for item in items if not isinstance(item, SimpleQueue)])
+        for item in items:
+            if isinstance(item, SimpleQueue):
+                item.put(None)
 
     def _next_items(self) -> list[Line | Notice]:
         """Wait for a line, then a moment more, so that a busy service wakes this thread a hundred times a second.
@@ -118,7 +128,10 @@ class LogQueue:
         first = self._queue.get()
         with suppress(Empty):
             self._hurry.get(timeout=_BATCH_SECONDS)
-        return [first, *[self._queue.get() for _ in range(self._queue.qsize())]]
+        return [first, *self._queued()]
+
+    def _queued(self) -> list[Line | Notice]:
+        return [self._queue.get() for _ in range(self._queue.qsize())]
 
     def _deliver(self, lines: list[Line]) -> None:
         written = self._written(self._finished(lines))
