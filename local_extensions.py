@@ -31,7 +31,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "profile": ("standard", "minimal", "full"),
     "ci": ("github", "gitlab", "none"),
 }
-FEATURES: tuple[str, ...] = ("auth", "chat", "csv_import")
+FEATURES: tuple[str, ...] = ("auth", "aws_lambda", "chat", "csv_import")
 MAX_CHARACTERS: Mapping[str, int] = {
     "project_name": 100,
     "description": 300,

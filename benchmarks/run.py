@@ -1,8 +1,8 @@
 """`make bench`: measure all that the README promises, print its rows in Markdown, and draw docs/benchmark.svg.
 
 Takes the folder of a rendered default project that `make setup` has been run in, that of an environment with the
-packages of the usual stack, and those of projects with the features `chat` and `csv_import`. The sides of a comparison
-run in turn within this run. Nothing here passes or fails.
+packages of the usual stack, and those of projects with the features `chat`, `csv_import` and `aws_lambda`. The sides of
+a comparison run in turn within this run. Nothing here passes or fails.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import plot
+from aws_lambda import aws_lambda
 from chat_comparison import BARE as BARE_CHAT
 from chat_comparison import CONNECTIONS, LIMIT_MS, ROOMS, compare_chat, idle_chat
 from comparison import ROUNDS, SERVICE, compare, versions
@@ -134,7 +135,7 @@ def _seconds(command: list[str]) -> float:
     return time.perf_counter() - started
 
 
-def rows(project: Project, chat: Project, importing: Project) -> Iterator[Row]:
+def rows(project: Project, chat: Project, importing: Project, function: Project) -> Iterator[Row]:
     """Every figure that stands for itself."""
     yield from in_process(project)
     yield from memory(project)
@@ -144,6 +145,7 @@ def rows(project: Project, chat: Project, importing: Project) -> Iterator[Row]:
     yield from signals(project)
     yield from idle_chat(chat)
     yield from imports(importing)
+    yield from aws_lambda(function)
     yield from generation()
 
 
@@ -154,9 +156,10 @@ def main() -> None:
     parser.add_argument("usual", type=Path, help="an environment with benchmarks/requirements.txt")
     parser.add_argument("chat", type=Path, help="a rendered project with the feature `chat` after `make setup`")
     parser.add_argument("imports", type=Path, help="the same with the feature `csv_import`")
+    parser.add_argument("function", type=Path, help="the default project with the feature `aws_lambda` as well")
     options = parser.parse_args()
     project, usual_python = Project(options.project), options.usual.absolute() / "bin" / "python"
-    chat, importing = Project(options.chat), Project(options.imports)
+    chat, importing, function = (Project(folder) for folder in (options.chat, options.imports, options.function))
     # What is measured is a machine in use: it has the bytecode of what it started before.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # A .env of whoever measures configures nothing.
@@ -165,7 +168,7 @@ def main() -> None:
         beside_drivers(project, usual_python)
         beside_broadcasts(chat)
         print("\n| what | figure | command |\n|---|---|---|")
-        for what, figure in rows(project, chat, importing):
+        for what, figure in rows(project, chat, importing, function):
             print(f"| {what} | {figure} | `make bench` |", flush=True)
 
 

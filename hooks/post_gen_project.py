@@ -34,6 +34,18 @@ FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
         "no": (),
     },
+    "aws_lambda": {
+        "yes": (
+            f"{PACKAGE}/chassis/aws_lambda",
+            f"{PACKAGE}/lambda_handler.py",
+            "aws_lambda.yaml",
+            "docs/aws_lambda.md",
+            "scripts/aws_lambda_bundle.py",
+            "tests/aws_lambda.py",
+            "tests/test_aws_lambda.py",
+        ),
+        "no": (),
+    },
     "chat": {
         "yes": (
             f"{PACKAGE}/chassis/chat",
@@ -88,6 +100,7 @@ FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 ANSWERS: Mapping[str, str] = {
     "auth": "{{ cookiecutter.auth }}",
+    "aws_lambda": "{{ cookiecutter.aws_lambda }}",
     "chat": "{{ cookiecutter.chat }}",
     "csv_import": "{{ cookiecutter.csv_import }}",
     "ci": "{{ cookiecutter.ci }}",

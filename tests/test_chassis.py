@@ -39,6 +39,7 @@ EXPORTED: Mapping[str, str] = {
         Attempts BearerAuthorizer CHALLENGE Claims Count MAX_TOKEN_CHARACTERS MemoryAttempts Reservation
         SealedCache TokenRejected Tokens client_of counts_of guess new_attempts
     """,
+    "aws_lambda": "LambdaHandler",
     "cache": "Cache CacheStats MemoryCache",
     "chat": "Chat ChatLimits ClientMessageId Message NewMessage PAGE_ASSETS RoomId Rooms Stored UserId",
     "database": """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Render, project_environment, run
+from conftest import Render, make, project_environment, run
 
 TOOLS = Path(sys.executable).parent
 PIPELINES = {
@@ -19,8 +19,32 @@ PIPELINES = {
 }
 
 
-def test_the_dockerfile_has_no_finding(default_render: Path) -> None:
-    run([str(TOOLS / "hadolint"), "Dockerfile"], default_render)
+@pytest.mark.parametrize("profile", ["standard", "full"])
+def test_the_dockerfile_has_no_finding(render: Render, profile: str) -> None:
+    run([str(TOOLS / "hadolint"), "Dockerfile"], render(profile=profile))
+
+
+@pytest.mark.parametrize("auth", ["yes", "no"])
+def test_the_template_of_the_function_has_no_finding(render: Render, auth: str) -> None:
+    folder = render(aws_lambda="yes", auth=auth)
+
+    run([str(TOOLS / "cfn-lint"), "aws_lambda.yaml"], folder)
+    template = (folder / "aws_lambda.yaml").read_text()
+    assert "{{resolve:secretsmanager:${SecretName}:SecretString:DATABASE_URL}}" in template
+    assert (auth == "yes") is ("JWT_SECRET" in template)
+
+
+def test_what_is_deployed_to_lambda_is_whole_and_its_size_is_told(render: Render, open_folder: Path) -> None:
+    folder = render(output=open_folder / "lambda", profile="minimal", aws_lambda="yes")
+    told = make(folder, "setup", "lambda")
+
+    assert re.search(r"dist/lambda: [\d.]+ MB of the 250 MB", told)
+    assert re.search(r"import of acme_service.lambda_handler: 0\.\d\d s", told)
+    template = folder / "aws_lambda.yaml"
+    template.write_text(template.read_text().replace("Runtime: python", "Runtime: python9"))
+    process = _made(folder, "lambda")
+    assert process.returncode != 0
+    assert "make both the same" in process.stderr
 
 
 def test_the_dockerfile_needs_no_daemon_of_a_certain_kind(default_render: Path) -> None:
@@ -77,14 +101,7 @@ def test_a_pipeline_tests_the_oldest_and_the_newest_python(render: Render, ci: s
 
 
 def test_a_setup_in_a_pipeline_refuses_to_go_on_without_a_lock(render: Render) -> None:
-    process = subprocess.run(
-        ["make", "setup"],  # noqa: S607 - found on the PATH, as a person does
-        cwd=render(),
-        env=project_environment(UV_LOCKED="1"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    process = _made(render(), "setup", UV_LOCKED="1")
 
     assert process.returncode != 0
     assert "run 'make setup' and commit it" in process.stderr
@@ -96,6 +113,17 @@ def test_every_package_of_a_first_lock_is_one_that_was_tested(project: Path) -> 
     locked = {f"{package['name']}=={package['version']}" for package in packages if "registry" in package["source"]}
 
     assert set() == locked - set(constraints)
+
+
+def _made(folder: Path, target: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", target],  # noqa: S607 - found on the PATH, as a person does
+        cwd=folder,
+        env=project_environment(**variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def _database_url(services: dict[str, dict[str, dict[str, str]]]) -> str:

@@ -21,6 +21,7 @@ WORDS = {
     "auth": r"\bauth\b|authenticat(?!ed\b)|jwt|\blog(?:ged)?[ -]?in\b|log[ -]?out\b|\blogins?\b|bearer|create.admin",
     "chat": r"\bchat|socket\.?io|engine\.?io|\brooms\b",
     "csv_import": r"csv.?import|background jobs?\b|\bjobs_|\bnats\b|jetstream|chassis.jobs",
+    "aws_lambda": r"aws.?lambda|lambda.handler|mangum|cloudformation|\bon Lambda\b",
 }
 """What only a project with the feature speaks of."""
 EXCUSED = {
@@ -101,6 +102,8 @@ def test_a_feature_has_one_name_everywhere(feature: str) -> None:
     names = {Path(path).name for path in MANIFEST[feature]["yes"]}
     if feature == "csv_import":  # brings the jobs, which know nothing of an import: they keep a name of their own
         names = {name for name in names if not re.match(r"(test_)?jobs\b", name)}
+    if feature == "aws_lambda":
+        names -= {"lambda_handler.py"}  # as AWS's own examples call it
 
     assert {"yes", "no"} == set(MANIFEST[feature])
     assert () == MANIFEST[feature]["no"]

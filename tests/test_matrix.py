@@ -38,8 +38,9 @@ from test_text import parse
 from local_extensions import CHOICES, FEATURES
 
 UNRENDERED = re.compile(r"\{\{-?\s*cookiecutter|\bcookiecutter\.\w|# \{%")
-# Two braces are an f-string's own business, and workflow expressions such as ${{ github.ref }} belong to the render.
-LEFT_OVER = re.compile(r"(?<!\$)\{\{|\{#")
+# Two braces are an f-string's own business, and workflow expressions such as ${{ github.ref }} belong to the render, as
+# do the references to secrets in a template of CloudFormation.
+LEFT_OVER = re.compile(r"(?<!\$)\{\{(?!resolve:)|\{#")
 
 Rendered = Callable[[Mapping[str, str]], Path]
 

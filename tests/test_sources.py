@@ -28,6 +28,7 @@ TAGGED = (
     "LICENSE",
     "Makefile",
     "README.md",
+    "aws_lambda.yaml",
     "compose.yaml",
     "docs/architecture.md",
     "docs/configuration.md",

@@ -7,7 +7,8 @@ import re
 import secrets
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+from weakref import WeakSet
 
 from .shapes.limits import DEFAULT_LIMITS
 
@@ -81,9 +82,22 @@ def _origin_of(found: Sequence[tuple[bytes, bytes]]) -> Origin:
 class RequestIds:
     """Cheap ids: a random prefix, then a count; unique as long as prefixes are (96 bits)."""
 
+    _all: ClassVar[WeakSet[RequestIds]] = WeakSet()
+
     def __init__(self) -> None:
+        self._all.add(self)
+        self.renew()
+
+    def renew(self) -> None:
+        """Take another prefix."""
         self._prefix = secrets.token_hex(12)
         self._count = itertools.count(1)
+
+    @classmethod
+    def renew_all(cls) -> None:
+        """Renew each: several processes may go on from one snapshot."""
+        for each in cls._all:
+            each.renew()
 
     def next(self) -> str:
         return f"{self._prefix}-{next(self._count):x}"

@@ -53,6 +53,8 @@ class Core:
     reporter: ErrorReporter
     provided: list[object] = field(default_factory=list)
     """What the parts built so far provide, in that order."""
+    renewals: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """As `Parts.renewals`, of all parts built so far."""
 
     def report_exception(self, error: BaseException, scope: Mapping[str, Any]) -> None:
         """Count an unexpected exception of the request or websocket of *scope*, and report it."""
@@ -116,6 +118,8 @@ class Parts:
     """Background tasks, by name: each is started with the service, supervised, and cancelled at its end.
 
     If one raises, the process drains and ends with 70 (UNHANDLED_ERRORS); a `Task` can say otherwise."""
+    renewals: Sequence[Callable[[], Awaitable[None]]] = ()
+    """Called after the process stood still for a while: each lets go of connections that may be dead."""
     lifespan: Mapping[str, Callable[[], AbstractAsyncContextManager[object]]] = field(default_factory=dict)
     """By name, what is entered before the first request and left, in reverse order, after the last."""
 
@@ -185,5 +189,7 @@ class Service:
     versions: Path
     """The folder of the schema's revisions."""
     logging: Logging = Logging()
+    background: bool = True
+    """Whether the tasks of features run; not where the process stands still between two requests."""
     on_error: OnError | None = None
     """Called with each unexpected exception and what is known of where: the hook of an error tracker."""

@@ -78,6 +78,7 @@ def build_parts(core: Core) -> list[Parts]:
     for feature in core.service.features:
         built = feature.build(core)
         core.provided.extend(built.provides)
+        core.renewals.extend(built.renewals)
         parts.append(built)
     return parts
 
@@ -96,15 +97,20 @@ def lifespan(
                 await _warn_of_unwritten_migration(core)
             stack.push_async_callback(_closed, "background tasks", core.tasks.close)
             core.tasks.start_declared("cache watch", Task(core.cache.watch, restart=Restart()))
-            core.tasks.start("event loop lag", measure_loop_lag(core.metrics.event_loop_lag.observe), critical=True)
-            if core.settings.logging.level == "debug":
-                core.tasks.start_declared("memory", Task(core.tasks.every(MEMORY_SECONDS, memory_report(core.metrics))))
-            for part in parts:
-                for name, task in part.tasks.items():
-                    core.tasks.start_declared(name, task)
+            if core.service.background:
+                _start_tasks(core, parts)
             yield
 
     return run
+
+
+def _start_tasks(core: Core, parts: Sequence[Parts]) -> None:
+    core.tasks.start("event loop lag", measure_loop_lag(core.metrics.event_loop_lag.observe), critical=True)
+    if core.settings.logging.level == "debug":
+        core.tasks.start_declared("memory", Task(core.tasks.every(MEMORY_SECONDS, memory_report(core.metrics))))
+    for part in parts:
+        for name, task in part.tasks.items():
+            core.tasks.start_declared(name, task)
 
 
 def working(

@@ -71,6 +71,7 @@ def build(core: Core) -> Parts:
             *admin_routes(AdminController(accounts, directory)),
         ],
         authorizer=BearerAuthorizer(authentication, hint="POST /api/auth/login returns one."),
+        renewals=[attempts.renew],
         lifespan={"attempts": lambda: aclosing(attempts)},
         provides=[accounts, directory, UserIdentities(core.database, authentication), Administration(ADMINS)],
     )

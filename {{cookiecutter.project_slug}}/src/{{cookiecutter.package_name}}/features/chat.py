@@ -58,7 +58,7 @@ def build(core: Core) -> Parts:
     page = web_page("/chat", PAGE, assets=PAGE_ASSETS, name="chat", summary="Talk in a browser", tags=["chat"])
     return Parts(
         routes=[
-            *chat_routes(ChatController(rooms), chat, readers=readers, polling=polling),
+            *chat_routes(ChatController(rooms), chat, readers=readers),
             *(page if settings.page_enabled else ()),
         ],
         tasks={name: Task(work, restart=Restart()) for name, work in chat.tasks().items()},

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from ..controllers.chat import ChatController
 
 
-def chat_routes(controller: ChatController, chat: Chat, *, readers: Policy, polling: bool) -> list[BaseRoute]:
+def chat_routes(controller: ChatController, chat: Chat, *, readers: Policy) -> list[BaseRoute]:
     """The messages, for *readers*, and Socket.IO, which asks for a token itself: in the packet that connects."""
     return [
         ApiRoute("/api/rooms/{room_id}/messages", {"GET": allow(readers, controller.messages)}, name="chat.messages"),
-        mount("/socket.io", chat.app, policy=PUBLIC, name="chat", long_poll=polling),
+        mount("/socket.io", chat.app, policy=PUBLIC, name="chat", long_poll=True),
     ]

@@ -48,6 +48,9 @@ class Attempts(Protocol):
     async def forget(self, counts: Sequence[Count]) -> None:
         """Start again for each, after a successful login; it never raises."""
 
+    async def renew(self) -> None:
+        """Let go of connections that may be dead after the process stood still."""
+
     async def aclose(self) -> None: ...
 
 
@@ -70,6 +73,9 @@ class MemoryAttempts:
     async def forget(self, counts: Sequence[Count]) -> None:
         for count in counts:
             self._limits[count.kind].forget(count.key)
+
+    async def renew(self) -> None:
+        """Nothing to do."""
 
     async def aclose(self) -> None:
         """Nothing to do."""

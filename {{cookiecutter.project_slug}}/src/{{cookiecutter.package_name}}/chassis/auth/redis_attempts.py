@@ -100,6 +100,9 @@ class RedisAttempts:
         except Exception as error:  # noqa: BLE001 - the window ends by itself soon
             _log.warning("attempts not forgotten", reason=f"{type(error).__name__}: {error}")
 
+    async def renew(self) -> None:
+        await self._redis.connection_pool.disconnect()
+
     async def aclose(self) -> None:
         await self._redis.aclose()
 

@@ -63,6 +63,9 @@ class SealedCache:
     async def watch(self) -> None:
         await self._cache.watch()
 
+    async def renew(self) -> None:
+        await self._cache.renew()
+
     async def close(self) -> None:
         await self._cache.close()
 

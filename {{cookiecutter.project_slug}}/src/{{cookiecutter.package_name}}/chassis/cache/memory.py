@@ -56,6 +56,9 @@ class Cache(Protocol):
     async def watch(self) -> None:
         """Runs in the background from the start to the close, for what the cache has to find out by itself."""
 
+    async def renew(self) -> None:
+        """Let go of what may be too old or dead after the process stood still."""
+
     async def close(self) -> None: ...
 
 
@@ -106,6 +109,10 @@ class MemoryCache:
 
     async def watch(self) -> None:
         """Nothing to watch."""
+
+    async def renew(self) -> None:
+        """Forget all: the clock may have stood still as well."""
+        self._entries.clear()
 
     async def close(self) -> None:
         self._entries.clear()

@@ -107,8 +107,7 @@ class RedisCache:
         self._ttl_seconds = ttl_seconds
         self._timing = timing or Timing()
         self._tombstone_ms = _ms(self._timing.tombstone)
-        self._process = secrets.token_hex(8).encode()
-        self._unique = (b"%b:%d" % (self._process, number) for number in itertools.count())
+        self._name_process()
         # One limit stands around every command, the wait for a connection included; so the client has none of its own.
         pool = BlockingConnectionPool.from_url(
             url,
@@ -122,6 +121,10 @@ class RedisCache:
         self._redis = Redis.from_pool(pool)
         self._read_or_lease = self._redis.register_script(READ_OR_LEASE)
         self._store_under_lease = self._redis.register_script(STORE_UNDER_LEASE)
+
+    def _name_process(self) -> None:
+        self._process = secrets.token_hex(8).encode()
+        self._unique = (b"%b:%d" % (self._process, number) for number in itertools.count())
 
     def is_healthy(self) -> bool:
         """Whether values are read from Redis now, and not loaded each time."""
@@ -183,6 +186,11 @@ class RedisCache:
         except RedisLost:
             _log.warning("invalidations lost", keys=len(self._remembered), stale_for_seconds=self._ttl_seconds)
         await self._redis.aclose()
+
+    async def renew(self) -> None:
+        """Disconnect, and name the process differently: several may go on from one snapshot, each with its leases."""
+        self._name_process()
+        await self._redis.connection_pool.disconnect()
 
     async def watch(self) -> None:
         """Keep finding out whether Redis can be trusted, for ever."""

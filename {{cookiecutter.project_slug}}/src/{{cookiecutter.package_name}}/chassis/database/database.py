@@ -88,11 +88,9 @@ class Database:
             self._reader = sqlite_reader(self._url, limits)
             for engine in (self._writer, self._reader):
                 follow_file(engine, self._url)
-            self._pools = [_pool(self._writer), _pool(self._reader)]
         else:
             self._reader = postgresql(self._url, limits, application_name=application_name, autocommit=True)
             self._writer = transactional(self._reader)
-            self._pools = [_pool(self._writer)]
             hear_of_full_disk(self._reader, self._degradation.record_full_disk)
         self._probe = Probe(self._url, limits, application_name=application_name)
         if on_statement is not None:
@@ -103,6 +101,11 @@ class Database:
     def kind(self) -> str:
         """`sqlite` or `postgresql`."""
         return self._writer.dialect.name
+
+    @property
+    def _pools(self) -> list[QueuePool]:
+        """They are others after `close`."""
+        return [_pool(engine) for engine in self.engines]
 
     @property
     def engines(self) -> list[Engine]:
@@ -148,7 +151,10 @@ class Database:
         return StartupFailed(f"{self._address}: {reason}", hint=hint)
 
     async def close(self) -> None:
-        """Close every connection: without it, the threads of SQLite's would outlive the service."""
+        """Close every connection; what is used afterwards is opened again.
+
+        Without it, the threads of SQLite's would outlive the service.
+        """
         await self._writer.dispose()
         await self._reader.dispose()
         await self._probe.close()
@@ -291,8 +297,8 @@ async def _cancelled_once(reading: Coroutine[Any, Any, Result]) -> Result:
         raise
 
 
-def _pool(engine: AsyncEngine) -> QueuePool:
-    pool = engine.sync_engine.pool
+def _pool(engine: Engine) -> QueuePool:
+    pool = engine.pool
     if not isinstance(pool, QueuePool):
         raise TypeError(f"{type(pool).__name__} counts no connections")
     return pool

@@ -1,0 +1,73 @@
+"""The function of AWS Lambda, as Lambda runs it: its own runtime in a process, and events over the runtime's API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .aws_lambda import CLIENT, Function, balancer, document, http_api, rest_api
+
+KINDS: dict[str, Callable[..., dict[str, Any]]] = {
+    "HTTP API or function URL": http_api,
+    "REST API": rest_api,
+    "load balancer": balancer,
+    "load balancer, multiple values": lambda *args, **named: balancer(*args, multiple=True, **named),
+}
+
+
+@pytest.fixture(scope="module")
+def function(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
+    with Function(tmp_path_factory.mktemp("function")) as running:
+        yield running
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_user_is_created_and_read_through_every_kind_of_event(function: Function, kind: str) -> None:
+    event = KINDS[kind]
+    fields = {"name": "Ada", "email": f"ada{len(kind)}@example.com", "password": "correct horse battery"}
+    path = "/api/auth/register" if _has_accounts(function) else "/api/users"
+
+    def post(document: Any) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json"}
+        return function.call(event("POST", path, headers=headers, body=json.dumps(document).encode()))
+
+    created = post(fields)
+
+    assert 201 == created["statusCode"], created
+    assert fields["email"] == document(created)["email"]
+    assert 422 == post({})["statusCode"]
+    assert 404 == function.call(event("GET", "/nowhere"))["statusCode"]
+    assert {CLIENT} == {line["client"] for line in function.events("request")}
+
+
+def test_it_starts_once_and_every_line_names_the_invocation(function: Function) -> None:
+    for _ in range(3):
+        assert 200 == function.call(http_api())["statusCode"]
+
+    calls = [line["aws_request_id"] for line in function.events("request")]
+    assert len(set(calls)) == len(calls)
+    assert [1] == [line["cold_starts"] for line in function.metrics() if line["cold_starts"]]
+
+
+def test_what_lambda_cannot_do_is_rejected_with_the_way_out(function: Function) -> None:
+    events = function.call(http_api(headers={"accept": "text/event-stream"}))
+
+    assert 406 == events["statusCode"]
+    assert "Lambda Web Adapter" in document(events)["detail"]
+    assert 404 == function.call(http_api("GET", "/metrics"))["statusCode"]
+
+
+def test_an_address_of_sqlite_is_for_development_alone(tmp_path: Path) -> None:
+    with Function(tmp_path, APP_ENV="test") as function:
+        response = function.call(http_api())
+
+        assert 503 == response["statusCode"]
+        assert any("sqlite: address cannot be used on Lambda" in str(line) for line in function.lines)
+
+
+def _has_accounts(function: Function) -> bool:
+    return 404 != function.call(http_api("POST", "/api/auth/register"))["statusCode"]
