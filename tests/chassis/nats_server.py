@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -42,6 +43,11 @@ class NatsServer:
                 time.sleep(0.02)
             else:
                 return
+
+    def pause(self) -> None:
+        """It stays connected, and responds no more."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
 
     def kill(self) -> None:
         if self._process is not None:

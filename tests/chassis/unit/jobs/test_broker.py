@@ -101,6 +101,21 @@ async def test_while_the_broker_is_lost_jobs_run_all_the_same(database: Database
                 await asyncio.sleep(0.05)
 
 
+async def test_a_broker_that_stops_responding_ends_no_worker(database: Database, nats_server: NatsServer) -> None:
+    async def run(_this: JobRun[Note]) -> None:
+        """Succeeds."""
+
+    note = job(run)
+    worker = workshop(database, nats_server, note)
+    async with worker.working() as task:
+        await until_degraded(worker, 0.0)
+        nats_server.pause()
+        await worker.jobs.send(note, Note())
+        await until_state(database, "done", seconds=12)
+        await until_degraded(worker, 1.0, seconds=20)
+        assert not task.done()
+
+
 async def test_a_job_amid_whose_run_the_broker_is_lost_runs_once(database: Database, nats_server: NatsServer) -> None:
     runs: list[int] = []
     started = asyncio.Event()

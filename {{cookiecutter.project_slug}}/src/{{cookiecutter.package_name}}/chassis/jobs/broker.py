@@ -41,7 +41,7 @@ _log = structlog.get_logger("chassis.jobs")
 
 
 class BrokerLost(Exception):
-    """There is no connection."""
+    """There is no connection, or no response in time."""
 
 
 class Broker:
@@ -96,8 +96,10 @@ class Broker:
             raise BrokerLost
         try:
             found = await _or_lost(self._inbox.fetch(1, timeout=FETCH_SECONDS))
-        except NatsTimeoutError:
-            return None
+        except BrokerLost as error:
+            if isinstance(error.__cause__, NatsTimeoutError):
+                return None
+            raise
         return cast("list[Msg]", found)[0]
 
     async def _connect(self, client: Client, closed: asyncio.Event) -> None:
@@ -202,8 +204,6 @@ async def _or_lost(reply: Awaitable[Any]) -> Any:
     """The *reply*, or BrokerLost; a cancellation stays one, although the client makes another error of it."""
     try:
         return await reply
-    except NatsTimeoutError:
-        raise
     except _FAILURES as error:
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise asyncio.CancelledError from error
