@@ -126,6 +126,9 @@ async def test_a_failing_job_is_tried_again_and_is_then_a_dead_letter(database: 
     async with workshop.working():
         await workshop.jobs.send(note, Note())
         dead = await until_state(database, "failed")
+        async with asyncio.timeout(5):  # what the row says is reported a little later
+            while len(workshop.reported) < 3:
+                await asyncio.sleep(0.01)
 
     assert [1, 2, 3] == attempts
     assert "ValueError: no such thing" == dead.error
@@ -173,6 +176,22 @@ async def test_nothing_that_a_job_raises_ends_its_runner(database: Database, err
         await workshop.jobs.send(note, Note())
         assert (await until_state(database, "failed")).error.startswith(error.__name__)
         assert not task.done()
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "a\udc80b", "a" * 3000], ids=["nul", "half", "long"])
+async def test_an_error_that_the_database_cannot_hold_is_written_otherwise(database: Database, text: str) -> None:
+    async def run(_this: JobRun[Note]) -> None:
+        raise ValueError(text)
+
+    workshop, note = Workshop(database), job(run, attempts=1)
+    workshop.jobs.add(note)
+    async with workshop.working() as task:
+        await workshop.jobs.send(note, Note())
+        dead = await until_state(database, "failed", seconds=4)
+        assert not task.done()
+
+    assert {"a\x00b": "ValueError: a\\x00b", "a\udc80b": "ValueError: a\\udc80b"}.get(text, dead.error) == dead.error
+    assert len(dead.error) <= 2000
 
 
 async def test_a_payload_of_another_release_is_a_dead_letter_that_names_what_is_wrong(database: Database) -> None:

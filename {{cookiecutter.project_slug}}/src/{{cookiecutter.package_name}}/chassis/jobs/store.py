@@ -108,11 +108,11 @@ class JobStore:
     async def end(self, claimed: Claimed, state: State, error: str | None = None) -> bool:
         """Make *state*, a final one, that of the job; False if the lease is lost."""
         values = {"state": state, "due_at": None, "lease_token": None, "ended_at": Clock()}
-        return await self._change(self._held(claimed).values(error=_short(error), **values))
+        return await self._change(self._held(claimed).values(error=_storable(error), **values))
 
     async def retry(self, claimed: Claimed, delay_seconds: float, error: str) -> bool:
         """Queue the job again after a failure; False if the lease is lost."""
-        return await self._change(self._held(claimed).values(error=_short(error), **_queued(delay_seconds)))
+        return await self._change(self._held(claimed).values(error=_storable(error), **_queued(delay_seconds)))
 
     async def give_back(self, claimed: Claimed) -> bool:
         """Queue the job again, as if this run had not been; False if the lease is lost."""
@@ -217,8 +217,12 @@ def _queued(delay_seconds: float) -> dict[str, Any]:
     return {"state": State.QUEUED, "lease_token": None, **due}
 
 
-def _short(error: str | None) -> str | None:
-    return error and error[:MAX_ERROR_CHARACTERS]
+def _storable(error: str | None) -> str | None:
+    """Not too long, and without what a database refuses in a text: NUL, and halves of characters."""
+    if error is None:
+        return None
+    text = error[:MAX_ERROR_CHARACTERS].encode("utf-8", "backslashreplace").decode()
+    return text.replace("\x00", "\\x00")[:MAX_ERROR_CHARACTERS]
 
 
 def _rows(result: Any) -> int:
