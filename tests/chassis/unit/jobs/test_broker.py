@@ -26,6 +26,10 @@ def workshop(database: Database, server: NatsServer, *jobs: Job[Note], **options
     return made
 
 
+async def do_nothing(_run: JobRun[Note]) -> None:
+    """Succeeds."""
+
+
 def degraded(made: Workshop) -> float | None:
     return made.metrics.reading("jobs_degraded")
 
@@ -82,10 +86,7 @@ async def test_two_workers_share_jobs_and_each_runs_one_at_a_time(database: Data
 
 
 async def test_while_the_broker_is_lost_jobs_run_all_the_same(database: Database, nats_server: NatsServer) -> None:
-    async def run(_this: JobRun[Note]) -> None:
-        """Succeeds."""
-
-    note = job(run)
+    note = job(do_nothing)
     worker = workshop(database, nats_server, note)
     async with worker.working():
         await until_degraded(worker, 0.0)
@@ -102,10 +103,7 @@ async def test_while_the_broker_is_lost_jobs_run_all_the_same(database: Database
 
 
 async def test_a_broker_that_stops_responding_ends_no_worker(database: Database, nats_server: NatsServer) -> None:
-    async def run(_this: JobRun[Note]) -> None:
-        """Succeeds."""
-
-    note = job(run)
+    note = job(do_nothing)
     worker = workshop(database, nats_server, note)
     async with worker.working() as task:
         await until_degraded(worker, 0.0)
@@ -142,10 +140,7 @@ async def test_a_job_amid_whose_run_the_broker_is_lost_runs_once(database: Datab
 
 
 async def test_a_stream_that_lost_its_messages_loses_no_job(database: Database, nats_server: NatsServer) -> None:
-    async def run(_this: JobRun[Note]) -> None:
-        """Succeeds."""
-
-    note = job(run)
+    note = job(do_nothing)
     worker = workshop(database, nats_server, note)
     async with worker.working():
         await until_degraded(worker, 0.0)
@@ -153,6 +148,18 @@ async def test_a_stream_that_lost_its_messages_loses_no_job(database: Database, 
             await worker.jobs.send(note, Note(), session=session)
             await session.execute(update(JobRow).values(published_at=JobRow.created_at))
         await until_state(database, "done", seconds=9)
+
+
+async def test_a_message_that_names_no_job_is_removed(database: Database, nats_server: NatsServer) -> None:
+    worker = workshop(database, nats_server, job(do_nothing))
+    async with worker.working() as task:
+        await until_degraded(worker, 0.0)
+        client = await nats.connect(nats_server.url)
+        for data in (b"\xff", b"a\x00b", b"unknown", b""):
+            await client.jetstream().publish(STREAM, data)
+        await client.close()
+        await until_no_message(nats_server)
+        assert not task.done()
 
 
 async def test_a_long_job_keeps_its_message_so_that_no_other_worker_gets_it(
@@ -182,10 +189,7 @@ async def test_a_long_job_keeps_its_message_so_that_no_other_worker_gets_it(
 async def test_a_job_of_a_newer_release_goes_to_a_worker_that_knows_it(
     database: Database, nats_server: NatsServer
 ) -> None:
-    async def run(_this: JobRun[Note]) -> None:
-        """Succeeds."""
-
-    note = job(run)
+    note = job(do_nothing)
     old, new = workshop(database, nats_server), workshop(database, nats_server, note)
     async with old.working():
         await until_degraded(old, 0.0)

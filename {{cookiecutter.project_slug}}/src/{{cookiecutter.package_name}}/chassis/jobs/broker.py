@@ -166,7 +166,7 @@ class BrokerSource:
         if message is None:
             claimed = await self._table.claim()
             return None if claimed is None else Delivery(claimed)
-        claimed = await self._table.claim(message.data.decode())
+        claimed = await self._table.claim(_job_id(message))
         if claimed is not None:
             return MessageDelivery(claimed, message)
         await _told(lambda: self._refuse(message))
@@ -174,10 +174,15 @@ class BrokerSource:
 
     async def _refuse(self, message: Msg) -> None:
         """Give back a message whose job another process can run, and remove one whose job needs no run."""
-        if await self._table.is_due(message.data.decode()):
+        if await self._table.is_due(_job_id(message)):
             await message.nak(delay=AGAIN_SECONDS)
         else:
             await message.ack()
+
+
+def _job_id(message: Msg) -> str:
+    """What it names; a message of another sender may hold anything, also what no query may hold."""
+    return message.data.decode("ascii", "replace").replace("\x00", "")
 
 
 class MessageDelivery(Delivery):
