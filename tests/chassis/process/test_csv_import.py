@@ -371,7 +371,7 @@ def test_the_command_imports_and_writes_rejects_and_stores_nothing_in_a_dry_run(
 def test_the_command_says_what_is_no_file_and_what_is_no_csv(folder: Path, sqlite_url: str) -> None:
     gone = run(folder, "users", "import", "gone.csv", service=SERVICE, DATABASE_URL=sqlite_url)
     assert (2, "") == (gone.returncode, gone.stdout)
-    assert "No such file or directory: 'gone.csv'" in gone.stderr
+    assert "'gone.csv' cannot be used: No such file or directory" in gone.stderr.splitlines()
     wrong = run(folder, "users", "import", "gone.csv", "--encoding", "rot13", service=SERVICE, DATABASE_URL=sqlite_url)
     assert (2, True) == (wrong.returncode, "'rot13' is no encoding that is accepted: utf-8" in wrong.stderr)
 
@@ -379,6 +379,30 @@ def test_the_command_says_what_is_no_file_and_what_is_no_csv(folder: Path, sqlit
     code, result = imported(folder, sqlite_url, "open.csv")
     assert (1, "failed", 1) == (code, result["state"], result["inserted"])
     assert "line 3: a quote is opened and not closed before the end of the file" == result["failure"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["users.csv", "--rejects", "users.csv"], "--rejects 'users.csv' is the file that is imported: name another"),
+        (["users.csv", "--rejects", "link.csv"], "--rejects 'link.csv' is the file that is imported: name another"),
+        (["users.csv", "--rejects", "/dev/full"], "'/dev/full' cannot be used: No space left on device"),
+        (["users.csv", "--rejects", "gone/a.csv"], "'gone/a.csv' cannot be used: No such file or directory"),
+        (["."], "'.' is no ordinary file; it is read twice, so save first what a pipe sends"),
+        (["/dev/null"], "'/dev/null' is no ordinary file; it is read twice, so save first what a pipe sends"),
+    ],
+)
+def test_the_command_says_which_file_it_cannot_use_and_destroys_none(
+    folder: Path, sqlite_url: str, arguments: list[str], reason: str
+) -> None:
+    (folder / "users.csv").write_text(file_of(100))
+    (folder / "link.csv").symlink_to("users.csv")
+    result = run(folder, "users", "import", *arguments, service=SERVICE, DATABASE_URL=sqlite_url)
+
+    assert (2, "") == (result.returncode, result.stdout)
+    assert reason in result.stderr.splitlines()
+    assert "Traceback" not in result.stderr
+    assert file_of(100) == (folder / "users.csv").read_text()
 
 
 class Importing(Command):

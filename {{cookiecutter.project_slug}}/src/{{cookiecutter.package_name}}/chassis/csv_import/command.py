@@ -12,13 +12,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TextIO
 
+from sqlalchemy.exc import IntegrityError
+
 from .arguments import DELIMITER_NAMES
 from .decoding import encoding_named
 from .errors import CsvRejected
 from .exports import REJECTS_HEADER, csv_of_rejects
 from .progress import ProgressBar
 from .sink import OnConflict
-from .store import CHUNK_BYTES, ImportTaken, NewImport, Progress
+from .store import CHUNK_BYTES, ImportTaken, NewImport, Progress, is_content_taken
 from .tables import ENDED, ImportState
 
 if TYPE_CHECKING:
@@ -35,28 +37,45 @@ DONE, FAILED, MISUSED = 0, 1, 2
 
 
 async def run_import(imports: Imports, options: argparse.Namespace) -> int:
-    """Import the file that *options* name; 0 if it was read to its end, 1 if not, 2 for a file that cannot be read."""
+    """Import the file that *options* name; 0 if it was read to its end, 1 if not, 2 for a file that cannot be used."""
     started = perf_counter()
-    with ExitStack() as stack:
-        try:
-            options.encoding = encoding_named(options.encoding) if options.encoding else None
-            size = options.file.stat().st_size
-            stack.enter_context(options.file.open("rb"))
+    try:
+        _require_usable(options)
+        with ExitStack() as stack:
             rejects = stack.enter_context(_written(options.rejects)) if options.rejects else None
-        except (OSError, ValueError) as error:
-            sys.stderr.write(f"{error}\n")
-            return MISUSED
-        bar = ProgressBar(size)
-        try:
+            bar = ProgressBar(options.file.stat().st_size)
+            stack.callback(bar.end)
             result = await (_preview if options.dry_run else _import)(imports, options, bar, rejects)
-        except ImportTaken:
-            sys.stderr.write("the import was cancelled, or another process imports this file\n")
-            return FAILED
-        finally:
-            bar.end()
+    except _Unusable as error:
+        sys.stderr.write(f"{error}\n")
+        return MISUSED
+    except OSError as error:  # a full disk names no file, and only the rejects are written
+        sys.stderr.write(f"{str(error.filename or options.rejects or options.file)!r} cannot be used: {error.strerror}\n")
+        return MISUSED
+    except ImportTaken:
+        sys.stderr.write("the import was cancelled, or another process imports this file\n")
+        return FAILED
     result["seconds"] = round(perf_counter() - started, 3)
     sys.stdout.write(json.dumps(result) + "\n" if options.format == "json" else _text(result, options))
     return FAILED if result["failure"] else DONE
+
+
+class _Unusable(Exception):
+    """What the command line names cannot be used; the text says why."""
+
+
+def _require_usable(options: argparse.Namespace) -> None:
+    """Raise _Unusable or OSError before anything is written; the encoding is then one of ENCODINGS."""
+    file, rejects = options.file, options.rejects
+    try:
+        options.encoding = encoding_named(options.encoding) if options.encoding else None
+    except ValueError as error:
+        raise _Unusable(str(error)) from None
+    if file.exists() and not file.is_file():
+        raise _Unusable(f"{str(file)!r} is no ordinary file; it is read twice, so save first what a pipe sends")
+    file.open("rb").close()
+    if rejects is not None and rejects.exists() and rejects.samefile(file):
+        raise _Unusable(f"--rejects {str(rejects)!r} is the file that is imported: name another")
 
 
 def _written(path: Path) -> TextIO:
@@ -126,7 +145,13 @@ async def _begun(imports: Imports, options: argparse.Namespace) -> AnyRow:
     )
     size = options.file.stat().st_size
     values = {"sha256": sha256, "content_key": content_key, "size_bytes": size}
-    return await store.get(await store.create(new, ImportState.QUEUED, **values))
+    try:
+        import_id = await store.create(new, ImportState.QUEUED, **values)
+    except IntegrityError as error:
+        if is_content_taken(error):  # another process began it just now
+            raise ImportTaken from None
+        raise
+    return await store.get(import_id)
 
 
 def _commits(imports: Imports) -> Callable[[Callable[[AsyncSession], Awaitable[None]]], Awaitable[None]]:
