@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from acme_service.chassis.database import Database
@@ -104,6 +104,24 @@ async def test_a_worker_waits_for_a_database_that_is_lost(proxy: Proxy, behind: 
         assert not task.done()
         await proxy.start()
         await until_state(direct, "done")
+
+
+async def test_a_lease_is_counted_from_before_its_claim_waited(direct: Database) -> None:
+    async def run(_this: JobRun[Note]) -> None:
+        """Succeeds."""
+
+    sender, note = Workshop(direct), job(run)
+    sender.jobs.add(note)
+    job_id, store, loop = await sender.jobs.send(note, Note()), sender.jobs.store, asyncio.get_running_loop()
+    async with direct.transaction() as session:
+        await session.execute(select(JobRow.id).with_for_update())
+        claiming = loop.create_task(store.claim(["note"], job_id))
+        await asyncio.sleep(0.5)
+        released = loop.time()
+    claimed = await claiming
+
+    assert claimed is not None
+    assert claimed.held_until < released + store.lease_seconds
 
 
 async def test_a_worker_that_cannot_renew_its_lease_ends_the_run_before_another_one_begins(

@@ -50,7 +50,8 @@ async def run_import(imports: Imports, options: argparse.Namespace) -> int:
         sys.stderr.write(f"{error}\n")
         return MISUSED
     except OSError as error:  # a full disk names no file, and only the rejects are written
-        sys.stderr.write(f"{str(error.filename or options.rejects or options.file)!r} cannot be used: {error.strerror}\n")
+        name = str(error.filename or options.rejects or options.file)
+        sys.stderr.write(f"{name!r} cannot be used: {error.strerror}\n")
         return MISUSED
     except ImportTaken:
         sys.stderr.write("the import was cancelled, or another process imports this file\n")

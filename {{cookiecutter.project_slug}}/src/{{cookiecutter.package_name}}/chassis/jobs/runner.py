@@ -98,7 +98,7 @@ class Runner:
         It could store nothing anyway. But what it does outside of the database should end before another run begins.
         """
         loop, lease_seconds = asyncio.get_running_loop(), self._store.lease_seconds
-        ends = loop.time() + lease_seconds
+        ends = delivery.claimed.held_until
         while True:
             await asyncio.sleep(lease_seconds / 3)
             asked = loop.time()

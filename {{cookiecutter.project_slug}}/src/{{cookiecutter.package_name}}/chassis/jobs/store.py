@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -38,6 +39,8 @@ class Claimed:
     token: str
     request_id: str
     trace_id: str
+    held_until: float
+    """By the clock of the event loop: not later than the lease's end by the clock of the database."""
 
 
 class JobStore:
@@ -85,10 +88,12 @@ class JobStore:
         claim = update(t).where(t.c.id == chosen).values(due_at=self._lease_end, published_at=None, **values)
         found = claim.returning(t.c.id, t.c.name, t.c.payload, t.c.attempt, t.c.request_id, t.c.trace_id)
         async with self._alone() as connection:
+            held_until = asyncio.get_running_loop().time() + self.lease_seconds
             row = (await connection.execute(found)).one_or_none()
         if row is None:
             return None
-        return Claimed(JobId(row.id), row.name, row.payload, row.attempt, token, row.request_id, row.trace_id)
+        sent_by = {"request_id": row.request_id, "trace_id": row.trace_id}
+        return Claimed(JobId(row.id), row.name, row.payload, row.attempt, token, held_until=held_until, **sent_by)
 
     async def next_due_exists(self, names: Sequence[str]) -> bool:
         """Whether a job of *names* is due: a read, which no writer of SQLite waits for."""
