@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -51,7 +53,43 @@ SETTINGS_PREFIXES = (
 UNSTEADY = "unsteady"
 """The property of a test that names what failed in it at first."""
 
+OF_MOMENTS = frozenset(
+    {"test_benchmarks.py", "test_chassis.py", "test_faults.py", "test_open_chassis.py", "test_uvicorn_protocols.py"},
+)
+"""Files whose tests measure moments, or start enough by themselves: with --renders=all nothing runs beside them."""
+
 Render = Callable[..., Path]
+
+
+class Turns:
+    """Lets the workers of a run take turns: a file of moments has the machine, the tests of other files share it.
+
+    The locks are two files that are there anyway, so nothing is left behind, and two runs of one clone take turns too.
+    """
+
+    def __init__(self, door: Path, room: Path) -> None:
+        self._door, self._room = (os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in (door, room))
+        self._is_alone = False
+
+    @contextlib.contextmanager
+    def turn(self, *, alone: bool, stays: bool) -> Iterator[None]:
+        """Be in the room, *alone* or not; who is alone and *stays* keeps it for the next turn.
+
+        Whether it waits or not, each comes by the door, so one that wants to be alone is not overtaken for ever.
+        """
+        if not self._is_alone:
+            fcntl.flock(self._door, fcntl.LOCK_EX)
+            fcntl.flock(self._room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            fcntl.flock(self._door, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            self._is_alone = alone and stays
+            if not self._is_alone:
+                fcntl.flock(self._room, fcntl.LOCK_UN)
+
+
+TURNS = Turns(TEMPLATE / "Makefile", TEMPLATE / "pyproject.toml")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,6 +106,16 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("few", max_examples=20, deadline=None, database=None)
     settings.register_profile("all", max_examples=150, deadline=None, database=None)
     settings.load_profile(config.getoption("--renders"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Everything of a test, its fixtures too, runs in its turn. A few renders take none: they are for every day."""
+    if item.config.getoption("--renders") == "few":
+        return (yield)
+    stays = nextitem is not None and nextitem.path.name in OF_MOMENTS
+    with TURNS.turn(alone=item.path.name in OF_MOMENTS, stays=stays):
+        return (yield)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
