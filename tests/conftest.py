@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from cookiecutter.main import cookiecutter
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 TEMPLATE = Path(__file__).parent.parent
 # The uv that the Makefile found or installed, also where pytest was started without make.
@@ -58,6 +60,9 @@ OF_MOMENTS = frozenset(
 )
 """Files whose tests measure moments, or start enough by themselves: with --renders=all nothing runs beside them."""
 
+BY_ITSELF = "::test_a_project_of_any_answers_is_checked_tested_and_served["
+"""A test that takes minutes and shares nothing with its file; whichever worker is free takes the next of them."""
+
 Render = Callable[..., Path]
 
 
@@ -89,6 +94,13 @@ class Turns:
                 fcntl.flock(self._room, fcntl.LOCK_UN)
 
 
+class ByFile(LoadFileScheduling):  # type: ignore[misc] # pytest-xdist ships no types
+    """The tests of one file stay together, but for those that are BY_ITSELF."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if BY_ITSELF in nodeid else str(super()._split_scope(nodeid))
+
+
 TURNS = Turns(TEMPLATE / "Makefile", TEMPLATE / "pyproject.toml")
 
 
@@ -106,6 +118,11 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("few", max_examples=20, deadline=None, database=None)
     settings.register_profile("all", max_examples=150, deadline=None, database=None)
     settings.load_profile(config.getoption("--renders"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile | None:
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -134,6 +151,17 @@ def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "config.yaml"
     path.write_text(json.dumps({"replay_dir": str(folder / "replay"), "cookiecutters_dir": str(folder / "templates")}))
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def types_of_packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cache of mypy for all renders, each with another name: what a package holds is read once for each Python.
+
+    It is of this worker alone, and mypy compares what a file holds, so a render finds nothing of another one.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MYPY_CACHE_DIR", str(tmp_path_factory.mktemp("mypy")))
+        yield
 
 
 @pytest.fixture(scope="session")
