@@ -96,11 +96,17 @@ class Run(NamedTuple):
 
 
 FULL = {"profile": "full"}
+OF_NO_FEATURE = ("unit/test_patterns.py", "unit/shapes/test_credentials.py")
+"""Minutes of computing on code, packages and a Python that the first run has as well, and that no feature changes."""
 RUNS = [
     Run(OLDEST, FULL),
     *(Run(version, FULL) for version in NEWER),
     # Its processes run the same server, and serve the same sample.
-    Run(OLDEST, {**FULL, **dict.fromkeys(FEATURES, "no")}, ("unit", "integration")),
+    Run(
+        OLDEST,
+        {**FULL, **dict.fromkeys(FEATURES, "no")},
+        ("unit", "integration", *(f"--ignore={name}" for name in OF_NO_FEATURE)),
+    ),
 ]
 
 
@@ -127,6 +133,11 @@ def test_the_chassis_passes_its_tests(
 
     assert re.search(r"\b\d+ passed\b", summary), summary
     assert not os.environ.get("CI") or not re.search(r"\b\d+ skipped\b", summary), summary
+
+
+def test_what_only_the_first_run_tests_is_there() -> None:
+    assert ["."] == list(RUNS[0].tests)
+    assert all((TESTS / name).is_file() for name in OF_NO_FEATURE)
 
 
 def test_the_chassis_imports_nothing_outside_of_itself() -> None:
