@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 import time
 from pathlib import Path
 
@@ -66,6 +67,18 @@ async def test_after_many_requests_a_rest_is_as_long_as_the_work_was(sleeps: Sle
     await pace.rest_after(0.01)
     await pace.rest_after(0.01)
     assert sleeps.on_the_loop == [REST_FACTOR * 0.01]
+
+
+async def test_each_thread_counts_its_own_time(sleeps: Sleeps) -> None:
+    pace = Pace(itertools.count(100, 100).__next__)
+    compute()
+    pace.rest()
+    for _ in range(3):  # as a pool of one: each has the number of the one before
+        thread = threading.Thread(target=pace.rest)
+        thread.start()
+        thread.join()
+    assert 4 == len(sleeps.in_threads)
+    assert all(0 <= seconds < REST_FACTOR * 0.002 for seconds in sleeps.in_threads[1:])
 
 
 async def test_after_few_requests_a_rest_is_as_long_as_they_take(sleeps: Sleeps) -> None:

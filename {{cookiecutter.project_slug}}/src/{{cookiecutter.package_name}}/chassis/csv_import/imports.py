@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ..service import Core
 
 TIME_LIMIT_SECONDS = 86_400.0
+ATTEMPTS = 10
+"""In a row without a batch: a disk that is full is waited for, for some minutes."""
 
 _log = structlog.get_logger("chassis.csv_import")
 
@@ -49,7 +51,13 @@ class Imports:
         self.importer = Importer(self.store, target, Pace(lambda: core.metrics.requests.begun))
         self.lifecycle = core.lifecycle
         self._jobs = jobs
-        self._job = Job(name="csv_import", payload=ImportPayload, run=self._run, time_limit_seconds=TIME_LIMIT_SECONDS)
+        self._job = Job(
+            name="csv_import",
+            payload=ImportPayload,
+            run=self._run,
+            attempts=ATTEMPTS,
+            time_limit_seconds=TIME_LIMIT_SECONDS,
+        )
         jobs.add(self._job)
 
     async def receive(self, pieces: AsyncIterator[bytes], new: NewImport, *, again: bool) -> tuple[ImportOut, bool]:

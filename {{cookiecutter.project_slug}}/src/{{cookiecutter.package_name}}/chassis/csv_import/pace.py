@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import get_native_id
+from threading import get_native_id, local
 
 NICE = 10
 SWITCH_SECONDS = 0.0005
@@ -26,13 +26,14 @@ class Pace:
         """*begun* returns how many requests have begun so far; it is called in any thread."""
         self._begun = begun
         self._known = 0
-        self._worked = 0.0
+        self._thread = local()
+        """Of each that rests, its processor time at its last rest: every import reads in a thread of its own."""
 
     def rest(self) -> None:
         """Rest in a thread, in proportion to what it has computed since the last call: a millisecond or two."""
-        if seconds := self._rest_seconds(time.thread_time() - self._worked):
+        if seconds := self._rest_seconds(time.thread_time() - getattr(self._thread, "worked", 0.0)):
             time.sleep(seconds)
-        self._worked = time.thread_time()
+        self._thread.worked = time.thread_time()
 
     async def rest_after(self, seconds: float) -> None:
         """Rest after work of *seconds* that the event loop waited for."""
