@@ -21,6 +21,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from ..nats_server import NatsServer
 from .command import Command, run
 
 SERVICE = "chassis.process.imports_application"
@@ -32,6 +33,11 @@ KILLS = 10
 
 class Server(Command):
     service = SERVICE
+
+
+class Worker(Command):
+    service = SERVICE
+    command = "worker"
 
 
 def options(database_url: str, **more: str) -> dict[str, str]:
@@ -337,6 +343,49 @@ def test_an_import_goes_on_after_its_database_was_lost(folder: Path, postgresql_
         assert expected(40_000) == counts(ended(client, import_id, 40))
 
     require_exactly(postgresql_url, 40_000)
+
+
+def test_an_import_goes_on_after_the_disk_of_postgresql_was_full(folder: Path, postgresql_url: str) -> None:
+    """A trigger stands for the disk: it raises what the server does, at the second batch."""
+    full = "IF NEW.email = 'u1500@example.com' THEN RAISE EXCEPTION USING ERRCODE = '53100'; END IF; RETURN NEW;"
+    with Server(folder, **options(postgresql_url)) as server, server.client() as client:
+        rows(postgresql_url, f"CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {full} END $$")
+        trigger = "CREATE TRIGGER full_disk BEFORE INSERT ON users FOR EACH ROW"
+        rows(postgresql_url, f"{trigger} EXECUTE FUNCTION full_disk()")
+        import_id = upload(client, file_of(3500))["id"]
+        until(lambda: rows(postgresql_url, "SELECT 1 FROM jobs WHERE error IS NOT NULL"), 20)
+        assert 1000 == client.get(f"/api/imports/{import_id}").json()["records"]
+        rows(postgresql_url, "DROP TRIGGER full_disk ON users")
+        done = ended(client, import_id)
+
+    assert ("done", None, expected(3500)) == (done["state"], done["failure"], counts(done))
+    require_exactly(postgresql_url, 3500)
+
+
+# Where the database or the worker is another one.
+
+
+def test_a_file_is_imported_through_pgbouncer(folder: Path, postgresql_url: str, pgbouncer_url: str) -> None:
+    """In transaction mode: what a session holds, such as a temporary table, ends with each transaction."""
+    variables = options(pgbouncer_url, DATABASE_DIRECT_URL=postgresql_url)
+    with Server(folder, **variables) as server, server.client() as client:
+        assert expected(3500) == counts(ended(client, upload(client, file_of(3500))["id"]))
+
+    require_exactly(postgresql_url, 3500)
+
+
+def test_a_worker_imports_over_nats_what_another_process_received(
+    folder: Path, postgresql_url: str, nats_server: NatsServer
+) -> None:
+    variables = options(postgresql_url, JOBS_URL=nats_server.url)
+    with Server(folder, JOBS_IN_SERVE="false", **variables) as server, server.client() as client:
+        import_id = upload(client, file_of(3500))["id"]
+        assert "queued" == client.get(f"/api/imports/{import_id}").json()["state"]
+        with Worker(folder, **variables) as worker:
+            assert expected(3500) == counts(ended(client, import_id))
+            worker.line("job done", job="csv_import")
+
+    require_exactly(postgresql_url, 3500)
 
 
 # By the command.
