@@ -25,6 +25,7 @@ from chat_comparison import BARE as BARE_CHAT
 from chat_comparison import CONNECTIONS, LIMIT_MS, ROOMS, compare_chat, idle_chat
 from comparison import ROUNDS, SERVICE, compare, versions
 from imports import imports
+from jobs import jobs
 from lifetime import Row, logins, memory, shutdown, signals
 from project import HERE, Project
 from users_comparison import BARE, REQUESTS, compare_users
@@ -145,6 +146,7 @@ def rows(project: Project, chat: Project, importing: Project, function: Project)
     yield from signals(project)
     yield from idle_chat(chat)
     yield from imports(importing)
+    yield from jobs(importing)
     yield from aws_lambda(function)
     yield from generation()
 

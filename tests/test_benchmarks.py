@@ -9,9 +9,11 @@ from pathlib import Path
 import chat_comparison
 import plot
 import pytest
+from aws_lambda import aws_lambda
 from chat_comparison import POSTGRESQL, SQLITE, compare_chat, idle_chat
 from conftest import PROJECT_FOLDER, TEMPLATE, Render, make
 from imports import imports
+from jobs import jobs
 from project import Project
 from users_comparison import BARE, ORM, REQUESTS, SERVICE, compare_users
 
@@ -114,12 +116,33 @@ def test_connections_that_say_nothing_are_held_and_weighed(chat: Project) -> Non
     assert figure.startswith("60; ")
 
 
-def test_an_import_is_measured_beside_the_bare_drivers(render: Render, open_folder: Path) -> None:
+@pytest.fixture(scope="module")
+def importing(render: Render, open_folder: Path) -> Project:
     folder = render(output=open_folder / "imports", profile="minimal", csv_import="yes")
     make(folder, "setup")
-    figures = list(imports(Project(folder), many=5_000, few=1_000, seconds=0.5))
+    return Project(folder)
+
+
+def test_an_import_is_measured_beside_the_bare_drivers(importing: Project) -> None:
+    figures = list(imports(importing, many=5_000, few=1_000, seconds=0.5))
 
     assert 6 == len(figures)
     for what, figure in figures:
         assert "import" in what
         assert re.search(r"[1-9]", figure)
+
+
+def test_jobs_are_measured_over_two_processes(importing: Project) -> None:
+    figures = list(jobs(importing, many=20, few=5, seconds=0.2))
+
+    assert ["s", "ms", "ms", "times"] == [figure.split()[-1] for _, figure in figures]
+    assert all(re.search(r"[1-9]", figure) for _, figure in figures)
+
+
+def test_a_function_of_lambda_is_measured(render: Render, open_folder: Path) -> None:
+    folder = render(output=open_folder / "function", profile="minimal", aws_lambda="yes")
+    make(folder, "setup")
+    (_, cold), (_, each) = aws_lambda(Project(folder), calls=20, cold_starts=1)
+
+    assert re.fullmatch(r"\d\.\d\d s", cold)
+    assert re.fullmatch(r"-?\d+ us", each)
