@@ -34,12 +34,12 @@ def test_the_template_of_the_function_has_no_finding(render: Render, auth: str) 
     assert (auth == "yes") is ("JWT_SECRET" in template)
 
 
-def test_what_is_deployed_to_lambda_is_whole_and_its_size_is_told(render: Render, open_folder: Path) -> None:
+def test_what_is_deployed_to_lambda_is_whole_and_its_size_is_printed(render: Render, open_folder: Path) -> None:
     folder = render(output=open_folder / "lambda", profile="minimal", aws_lambda="yes")
-    told = make(folder, "setup", "lambda")
+    printed = make(folder, "setup", "lambda")
 
-    assert re.search(r"dist/lambda: [\d.]+ MB of the 250 MB", told)
-    assert re.search(r"import of acme_service.lambda_handler: 0\.\d\d s", told)
+    assert re.search(r"dist/lambda: [\d.]+ MB of the 250 MB", printed)
+    assert re.search(r"import of acme_service.lambda_handler: 0\.\d\d s", printed)
     template = folder / "aws_lambda.yaml"
     template.write_text(template.read_text().replace("Runtime: python", "Runtime: python9"))
     process = _made(folder, "lambda")

@@ -170,6 +170,14 @@ def test_imports_and_jobs_come_to_a_service_with_data(render: Render, open_folde
     make(project, "test", "ARGS=tests/test_service.py tests/test_csv_import.py tests/test_jobs.py")
 
 
+def test_a_function_of_lambda_comes_to_a_project(minimal: Path) -> None:
+    _change(minimal, "--add", "aws_lambda")
+
+    assert not list((minimal / "src/acme_service/migrations/versions").glob("0002*"))
+    make(minimal, "check")
+    make(minimal, "test", "ARGS=tests/test_aws_lambda.py")
+
+
 def test_tables_that_are_there_already_need_no_migration(minimal: Path) -> None:
     _change(minimal, "--add", "auth")
     commit(minimal)

@@ -65,6 +65,12 @@ class Proxy:
             writer.transport.abort()
         self._writers.clear()
 
+    def forget(self) -> None:
+        """Of what is open now nothing passes any more; what is opened afterwards works."""
+        self._flowing.clear()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
     def freeze(self) -> None:
         self._flowing.clear()
 
@@ -75,7 +81,7 @@ class Proxy:
         there_reader, there_writer = await self._connect()
         self._writers += [writer, there_writer]
         for source, sink, count in ((reader, there_writer, 1), (there_reader, writer, 0)):
-            task = asyncio.create_task(self._pump(source, sink, count))
+            task = asyncio.create_task(self._pump(source, sink, count, self._flowing))
             self._tasks.add(task)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -83,11 +89,13 @@ class Proxy:
             return await asyncio.open_unix_connection(f"{self._host}/.s.PGSQL.{self._port}")
         return await asyncio.open_connection(self._host, self._port)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, count: int) -> None:
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, count: int, flowing: asyncio.Event
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
                 self.round_trips += count
-                await self._flowing.wait()
+                await flowing.wait()
                 sink.write(data)
         sink.close()  # also after a reset, which is how a server ends that was told to while a query lay unread
 

@@ -29,7 +29,7 @@ Headers = Mapping[str, str]
 
 
 class FunctionError(Exception):
-    """The function raised; its arguments are what the runtime told Lambda."""
+    """The function raised; its argument is what the runtime said to Lambda."""
 
 
 def _body(content: bytes) -> dict[str, Any]:
@@ -64,6 +64,14 @@ def http_api(  # noqa: PLR0913 - what a request has
         "requestContext": {"accountId": "1", "apiId": "a", "domainName": DOMAIN, "http": http, "stage": stage},
         **_body(body),
     }
+
+
+def function_url(*args: Any, **named: Any) -> dict[str, Any]:
+    """Of a function URL: as of an HTTP API, under a domain of its own."""
+    domain = "abcdefgh.lambda-url.eu-central-1.on.aws"
+    event = http_api(*args, **named)
+    event["headers"]["host"] = event["requestContext"]["domainName"] = domain
+    return event
 
 
 def rest_api(

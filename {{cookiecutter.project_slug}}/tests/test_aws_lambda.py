@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .aws_lambda import CLIENT, Function, balancer, document, http_api, rest_api
+from .aws_lambda import CLIENT, Function, balancer, document, function_url, http_api, rest_api
+from .process import PACKAGE
 
 KINDS: dict[str, Callable[..., dict[str, Any]]] = {
-    "HTTP API or function URL": http_api,
+    "HTTP API": http_api,
+    "function URL": function_url,
     "REST API": rest_api,
     "load balancer": balancer,
     "load balancer, multiple values": lambda *args, **named: balancer(*args, multiple=True, **named),
@@ -29,7 +32,7 @@ def function(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
 def test_a_user_is_created_and_read_through_every_kind_of_event(function: Function, kind: str) -> None:
     event = KINDS[kind]
     fields = {"name": "Ada", "email": f"ada{len(kind)}@example.com", "password": "correct horse battery"}
-    path = "/api/auth/register" if _has_accounts(function) else "/api/users"
+    path = "/api/auth/register" if _has("auth") else "/api/users"
 
     def post(document: Any) -> dict[str, Any]:
         headers = {"Content-Type": "application/json"}
@@ -61,6 +64,15 @@ def test_what_lambda_cannot_do_is_rejected_with_the_way_out(function: Function) 
     assert 404 == function.call(http_api("GET", "/metrics"))["statusCode"]
 
 
+def test_what_features_do_over_open_connections_is_rejected_too(function: Function) -> None:
+    if _has("chat"):
+        response = function.call(http_api("GET", "/socket.io/", query="EIO=4&transport=polling"))
+        assert 501 == response["statusCode"]
+    if _has("csv_import"):
+        response = function.call(http_api("GET", "/api/imports/1/events", headers={"accept": "text/event-stream"}))
+        assert 406 == response["statusCode"]
+
+
 def test_an_address_of_sqlite_is_for_development_alone(tmp_path: Path) -> None:
     with Function(tmp_path, APP_ENV="test") as function:
         response = function.call(http_api())
@@ -69,5 +81,5 @@ def test_an_address_of_sqlite_is_for_development_alone(tmp_path: Path) -> None:
         assert any("sqlite: address cannot be used on Lambda" in str(line) for line in function.lines)
 
 
-def _has_accounts(function: Function) -> bool:
-    return 404 != function.call(http_api("POST", "/api/auth/register"))["statusCode"]
+def _has(feature: str) -> bool:
+    return find_spec(f"{PACKAGE}.features.{feature}") is not None

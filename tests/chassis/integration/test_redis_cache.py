@@ -554,3 +554,15 @@ async def test_an_invalidation_is_seen_from_a_second_process(
         with contextlib.suppress(ProcessLookupError):
             child.kill()
         child.communicate()
+
+
+async def test_a_renewed_cache_connects_again_and_gives_leases_under_another_name(
+    shared_redis_url: str, redis_prefix: str
+) -> None:
+    async with running(shared_redis_url, redis_prefix, timing=PATIENT) as cache:
+        await cache.get_or_load("kept", returning(b"value"))
+        before = vars(cache)["_process"]
+        await cache.renew()
+
+        assert before != vars(cache)["_process"]  # a copy of the process goes on from the same snapshot
+        assert b"value" == await cache.get_or_load("kept", untouched)

@@ -63,6 +63,15 @@ async def test_a_value_is_loaded_once_and_then_kept() -> None:
     assert CacheStats(hits=1, misses=1, evictions=0) == cache.stats
 
 
+async def test_a_renewed_cache_is_empty() -> None:
+    cache, source = MemoryCache(), Source()
+
+    await cache.get_or_load("k", source.load)
+    await cache.renew()
+    await cache.get_or_load("k", source.load)
+    assert 2 == source.loads
+
+
 async def test_a_value_older_than_its_time_to_live_is_loaded_again() -> None:
     clock = Clock()
     cache, source = MemoryCache(ttl_seconds=60, clock=clock), Source()

@@ -6,13 +6,16 @@ function URLs" and "Lambda functions as targets of an Application Load Balancer"
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mangum.handlers import ALB, APIGateway, HTTPGateway
 
 if TYPE_CHECKING:
     from starlette.types import Scope
+
+T = TypeVar("T")
 
 _HANDLERS = (ALB, HTTPGateway, APIGateway)
 _TEXT_TYPES = [
@@ -42,8 +45,8 @@ class MalformedEvent(EventRejected):
 class HttpEvent:
     """One event that stands for an HTTP request.
 
-    mangum finds out which kind it is, decodes path, query and body, and writes the response; the headers and what they
-    say of the client are read here, each value by itself.
+    mangum finds out which kind it is, decodes path and query, and writes the response; the body, the headers and what
+    they say of the client are read here, each value by itself.
     """
 
     def __init__(self, event: Any, context: Any, *, base_path: str = "") -> None:
@@ -52,7 +55,7 @@ class HttpEvent:
         try:
             pairs = list(_pairs(event))
             self._handler = kind({**event, **{name: {} for name in _HEADERS if name in event}}, context, _CONFIG)
-            self.body: bytes = self._handler.body
+            self.body = _body(event)
             self.scope = self._scope(event, pairs, base_path)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             missing = f", {error} is missing" if isinstance(error, KeyError) else ""
@@ -79,7 +82,7 @@ class HttpEvent:
             "method": scope["method"].upper(),
             "path": path if path.startswith("/") else f"/{path}",
             "headers": headers,
-            "client": (client, 0) if client else None,
+            "client": (_of_type(client, str), 0) if client else None,
             "server": None,
             "scheme": "http" if _values(pairs, b"x-forwarded-proto")[-1:] == ["http"] else "https",
             "aws.event": event,
@@ -116,8 +119,19 @@ def _pairs(event: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
     single, multiple = (event.get(name) or {} for name in _HEADERS)
     for name, values in (multiple or {name: [value] for name, value in single.items()}).items():
         yield from ((name.lower().encode(), value.encode()) for value in values)
-    if event.get("cookies"):
-        yield b"cookie", "; ".join(event["cookies"]).encode()
+    if cookies := event.get("cookies"):
+        yield b"cookie", "; ".join(_of_type(cookies, list)).encode()
+
+
+def _body(event: Mapping[str, Any]) -> bytes:
+    body = _of_type(event.get("body") or "", str).encode()
+    return base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body
+
+
+def _of_type(value: Any, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        raise TypeError
+    return value
 
 
 def _values(pairs: Sequence[tuple[bytes, bytes]], wanted: bytes) -> list[str]:

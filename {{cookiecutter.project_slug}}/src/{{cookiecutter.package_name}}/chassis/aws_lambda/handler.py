@@ -28,7 +28,7 @@ from ..shapes.headers import completed
 from ..shapes.problem import ProblemDetails
 from .embedded_metrics import EmbeddedMetrics
 from .events import EventRejected, HttpEvent, MalformedEvent
-from .invocation import aws_request_id, on_lambda
+from .invocation import aws_request_id, on_lambda, seconds_left
 from .lifespan import Lifespan
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 GAP_SECONDS = 10.0
+RENEW_SECONDS = 1.0
 FLUSH_SECONDS = 2.0
 MAX_RESPONSE_BYTES = 6_291_456
 """What Lambda takes from a function; a load balancer takes a megabyte."""
@@ -93,7 +94,7 @@ class LambdaHandler:
         began, is_first, self._called = time.perf_counter(), not self._called, True
         aws_request_id.set(str(getattr(context, "aws_request_id", "")))
         try:
-            is_started = await self._lifespan.start()
+            is_started = await self._lifespan.start(seconds_left(context))
             try:
                 request = HttpEvent(event, context, base_path=self._base_path)
             except EventRejected as error:
@@ -163,11 +164,14 @@ class LambdaHandler:
     async def _renewed(self) -> None:
         """Let go of what did not live through a pause, or is the same in another process."""
         RequestIds.renew_all()
-        if self._core is not None:
-            await self._core.database.close()
-            await self._core.cache.renew()
-            for renew in self._core.renewals:
-                await renew()
+        if self._core is None:
+            return
+        for renew in (self._core.database.renew, self._core.cache.renew, *self._core.renewals):
+            try:
+                async with asyncio.timeout(RENEW_SECONDS):
+                    await renew()
+            except Exception as error:  # noqa: BLE001 - what is not renewed fails, or is opened again, when it is used
+                _log.warning("connections not renewed", reason=f"{type(error).__name__}: {error}")
 
 
 class _Exchange:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -71,7 +71,7 @@ class InvocationLimits:
         exchange: Exchange = scope["exchange"]
         exchange.places = _Places(exchange.places)
         try:
-            async with asyncio.timeout(_seconds_left(scope)) as limit:
+            async with asyncio.timeout(seconds_left(scope.get("aws.context"))) as limit:
                 await self.app(scope, receive, send)
         except TimeoutError:
             if not limit.expired():
@@ -109,6 +109,7 @@ def _wants_events_alone(scope: Scope) -> bool:
     return {each.partition(b";")[0].strip().lower() for each in accepted} == {b"text/event-stream"}
 
 
-def _seconds_left(scope: Scope) -> float | None:
-    left = getattr(scope.get("aws.context"), "get_remaining_time_in_millis", None)
+def seconds_left(context: Any) -> float | None:
+    """How long a request of the invocation may take; None where nothing bounds it, as in a test."""
+    left = getattr(context, "get_remaining_time_in_millis", None)
     return None if left is None else max(0.05, left() / 1000 - RESERVED_SECONDS)

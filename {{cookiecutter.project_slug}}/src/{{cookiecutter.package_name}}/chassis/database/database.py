@@ -23,6 +23,7 @@ from .engines import (
     Limits,
     follow_file,
     is_sqlite,
+    let_go,
     make_file,
     parse_url,
     sqlite_reader,
@@ -103,11 +104,6 @@ class Database:
         return self._writer.dialect.name
 
     @property
-    def _pools(self) -> list[QueuePool]:
-        """They are others after `close`."""
-        return [_pool(engine) for engine in self.engines]
-
-    @property
     def engines(self) -> list[Engine]:
         """SQLAlchemy's engines, for what traces their statements; those that share a pool and events stand for one."""
         both = (self._reader.sync_engine, self._writer.sync_engine)
@@ -145,19 +141,17 @@ class Database:
             if not is_busy(error):
                 raise
 
-    def _unusable(
-        self, reason: str, *, hint: str = "check DATABASE_URL, and that the database is there"
-    ) -> StartupFailed:
+    def _unusable(self, reason: str, *, hint: str = "check DATABASE_URL, and that it is there") -> StartupFailed:
         return StartupFailed(f"{self._address}: {reason}", hint=hint)
 
     async def close(self) -> None:
-        """Close every connection; what is used afterwards is opened again.
+        """Close every connection: without it, the threads of SQLite's would outlive the service."""
+        for engine in (self._writer, self._reader, self._probe.engine):
+            await engine.dispose()
 
-        Without it, the threads of SQLite's would outlive the service.
-        """
-        await self._writer.dispose()
-        await self._reader.dispose()
-        await self._probe.close()
+    async def renew(self) -> None:
+        """Let go of every connection after the process stood still; the next use opens another."""
+        await let_go(self._writer, self._reader, self._probe.engine)
 
     async def probe(self) -> None:
         """Return when the database takes writes; raises DatabaseUnavailable with the reason, for readiness."""
@@ -276,10 +270,11 @@ class Database:
 
     def pool_state(self) -> dict[str, int]:
         """How many connections are checked out, idle, and open beyond the pool's size."""
+        pools = [_pool(engine) for engine in self.engines]
         return {
-            "checked_out": sum(pool.checkedout() for pool in self._pools),
-            "idle": sum(pool.checkedin() for pool in self._pools),
-            "overflow": sum(max(0, pool.overflow()) for pool in self._pools),
+            "checked_out": sum(pool.checkedout() for pool in pools),
+            "idle": sum(pool.checkedin() for pool in pools),
+            "overflow": sum(max(0, pool.overflow()) for pool in pools),
         }
 
 

@@ -15,6 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ..settings.postgresql import PostgresqlAddress, parse_postgresql
 
+LET_GO_SECONDS = 0.25
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -118,6 +120,19 @@ def make_file(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         path.touch(0o600)
+
+
+async def let_go(*engines: AsyncEngine) -> None:
+    """Close the connections of *engines*, which open others when they are used again.
+
+    The server of a dead connection says nothing, and the driver would wait for that: it is left to itself then.
+    """
+    for engine in engines:
+        try:
+            async with asyncio.timeout(LET_GO_SECONDS):
+                await engine.dispose()
+        except TimeoutError:
+            await engine.dispose(close=False)
 
 
 def follow_file(engine: AsyncEngine, url: URL) -> None:

@@ -31,11 +31,11 @@ class Probe:
         self._file: Path | None = None
         if not isinstance(url, PostgresqlAddress):
             self._file = Path(url.database or "")
-            self._engine = sqlite_writer(url, limits.single(_BUSY_SECONDS))
-            follow_file(self._engine, url)
+            self.engine = sqlite_writer(url, limits.single(_BUSY_SECONDS))
+            follow_file(self.engine, url)
         else:
             single = limits.single(limits.pool_timeout_seconds)
-            self._engine = postgresql(url, single, application_name=application_name, autocommit=True)
+            self.engine = postgresql(url, single, application_name=application_name, autocommit=True)
 
     async def ask(self) -> None:
         """Return when the database takes writes; raises DatabaseUnavailable, whose text is the reason."""
@@ -48,21 +48,18 @@ class Probe:
             if not is_busy(error):  # the holder of the lock shows that it takes writes
                 raise DatabaseUnavailable(reason_of(error)) from error
 
-    async def close(self) -> None:
-        await self._engine.dispose()
-
     async def _write(self, file: Path) -> None:
         """Write one page of the file, with what it holds already."""
         disk = os.statvfs(file.parent)
         free = disk.f_bfree if os.geteuid() == 0 else disk.f_bavail
         if disk.f_blocks and free * disk.f_frsize < LEAST_FREE_BYTES:
             raise DatabaseUnavailable(f"the disk of {file} is full")
-        async with self._engine.begin() as connection:
+        async with self.engine.begin() as connection:
             version = (await connection.execute(text("PRAGMA user_version"))).scalar_one()
             await connection.execute(text(f"PRAGMA user_version = {version}"))
 
     async def _ask_server(self) -> None:
-        async with self._engine.connect() as connection:
+        async with self.engine.connect() as connection:
             await self._reject_read_only(connection)
 
     async def _reject_read_only(self, connection: AsyncConnection) -> None:
