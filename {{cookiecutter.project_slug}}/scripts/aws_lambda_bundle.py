@@ -60,7 +60,8 @@ def _run(*command: str, given: str | None = None) -> str:
 
 
 if __name__ == "__main__":
+    _, chosen_uv, its_package, *chosen_platform = sys.argv
     try:
-        sys.exit(main(*sys.argv[1:3], sys.argv[3] if len(sys.argv) > 3 else ""))  # noqa: PLR2004 - as the docstring says
+        sys.exit(main(chosen_uv, its_package, "".join(chosen_platform)))
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)

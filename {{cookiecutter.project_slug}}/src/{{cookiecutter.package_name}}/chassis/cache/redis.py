@@ -32,6 +32,7 @@ from redis.backoff import NoBackoff
 
 from ..cancellation import raise_if_cancelled
 from .memory import TOMBSTONE_SECONDS, CacheStats, Load
+from .scripts import READ_OR_LEASE, STORE_UNDER_LEASE
 from .single_flight import Flight, SingleFlight
 
 T = TypeVar("T")
@@ -41,27 +42,6 @@ VALUE, LEASE, TOMBSTONE = b"=", b"?", b"!"
 
 DIGEST_BYTES = 8
 """Before a value: what was cut off, or written by another program, is no value."""
-
-READ_OR_LEASE = """
-local held = redis.pcall('GET', KEYS[1])
-if held and not held.err and held ~= ARGV[3] then
-    if string.sub(held, 1, 1) == '!' and redis.call('PTTL', KEYS[1]) < 0 then
-        redis.call('PEXPIRE', KEYS[1], ARGV[2])
-    end
-    return held
-end
-redis.call('DEL', KEYS[1])
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return ARGV[1]
-"""
-
-"""A tombstone that would stand for ever is not ours, but it may hide a key that was invalidated: it gets our expiry."""
-
-STORE_UNDER_LEASE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-return 1
-"""
 
 MAX_CONNECTIONS = 20
 
