@@ -81,7 +81,7 @@ class Proxy:
         there_reader, there_writer = await self._connect()
         self._writers += [writer, there_writer]
         for source, sink, count in ((reader, there_writer, 1), (there_reader, writer, 0)):
-            task = asyncio.create_task(self._pump(source, sink, count, self._flowing))
+            task = asyncio.create_task(self._pump(source, sink, count))
             self._tasks.add(task)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -89,9 +89,8 @@ class Proxy:
             return await asyncio.open_unix_connection(f"{self._host}/.s.PGSQL.{self._port}")
         return await asyncio.open_connection(self._host, self._port)
 
-    async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, count: int, flowing: asyncio.Event
-    ) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, count: int) -> None:
+        flowing = self._flowing  # that of the time when it was opened
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
                 self.round_trips += count

@@ -362,6 +362,17 @@ def test_an_import_goes_on_after_the_disk_of_postgresql_was_full(folder: Path, p
     require_exactly(postgresql_url, 3500)
 
 
+def test_a_job_whose_upload_was_removed_ends(folder: Path, postgresql_url: str) -> None:
+    """As when its client left just when it was queued."""
+    with Server(folder, **options(postgresql_url, JOBS_IN_SERVE="false")) as server, server.client() as client:
+        upload(client, file_of(10))
+    rows(postgresql_url, "DELETE FROM import_chunks")
+    rows(postgresql_url, "DELETE FROM imports")
+
+    with Server(folder, **options(postgresql_url)) as server:
+        server.line("job done", job="csv_import")
+
+
 # Where the database or the worker is another one.
 
 

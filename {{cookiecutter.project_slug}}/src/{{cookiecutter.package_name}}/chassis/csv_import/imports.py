@@ -11,7 +11,7 @@ import structlog
 from pydantic import BaseModel
 from sqlalchemy.exc import IntegrityError
 
-from ..errors import DatabaseUnavailable, FieldError, Invalid, UnsupportedMediaType
+from ..errors import DatabaseUnavailable, FieldError, Invalid, NotFound, UnsupportedMediaType
 from ..jobs import Job, JobRun, Returned
 from ..jobs.declarations import State
 from ..lifecycle import Phase
@@ -132,7 +132,10 @@ class Imports:
 
     async def _run(self, run: JobRun[ImportPayload]) -> None:
         import_id = run.payload.import_id
-        row = await self.store.get(import_id)
+        try:
+            row = await self.store.get(import_id)
+        except NotFound:
+            return  # its client left while it was queued, and nothing of the upload stays
         if row.state in ENDED:
             return
 
