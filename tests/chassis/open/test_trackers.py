@@ -143,7 +143,7 @@ async def test_traces_have_the_route_and_the_statements(tmp_path: Path) -> None:
             instrumentor.instrument(engines=core.database.engines, tracer_provider=provider, skip_dep_check=True)
 
             async def read(_request: Request) -> Response:
-                async with core.database.without_transaction() as connection:
+                async with core.database.reading() as connection:
                     await connection.execute(statement("SELECT 1"))
                 return Response()
 

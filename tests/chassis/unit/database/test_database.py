@@ -36,7 +36,7 @@ async def opened(url: str, **options: float) -> AsyncIterator[Database]:
 
 
 async def value(database: Database, statement: str) -> object:
-    async with database.without_transaction() as connection:
+    async with database.reading() as connection:
         return (await connection.execute(text(statement))).scalar_one()
 
 
@@ -71,7 +71,7 @@ async def test_reading_waits_for_no_writer(database: Database) -> None:
 async def test_an_exhausted_pool_is_unavailable_after_its_timeout(database_url: str) -> None:
     started = perf_counter()
     async with opened(database_url, pool_size=1, max_overflow=0, pool_timeout_seconds=0.1) as database:
-        async with database.without_transaction():
+        async with database.reading():
             with pytest.raises(DatabaseUnavailable, match="in use"):
                 await database.ping()
         assert perf_counter() - started < 2
@@ -116,7 +116,7 @@ async def test_a_cancelled_transaction_leaves_nothing_and_frees_the_writer(datab
 
 
 async def test_the_pool_counts_its_connections(database: Database) -> None:
-    async with database.without_transaction():
+    async with database.reading():
         assert {"checked_out": 1, "idle": 0, "overflow": 0} == database.pool_state()
     assert {"checked_out": 0, "idle": 1, "overflow": 0} == database.pool_state()
 
@@ -189,7 +189,7 @@ async def test_sqlite_writes_safely(sqlite_url: str, pragma: str, expected: obje
 async def test_the_reading_path_of_sqlite_cannot_write(sqlite_url: str) -> None:
     async with opened(sqlite_url) as database:
         with pytest.raises((exc.SQLAlchemyError, DatabaseUnavailable)):
-            async with database.without_transaction() as connection:
+            async with database.reading() as connection:
                 await connection.execute(text(INSERT))
 
         assert 0 == await value(database, "SELECT count(*) FROM items")
@@ -307,7 +307,7 @@ async def test_connections_lost_while_idle_are_replaced_without_an_error(postgre
 
 
 async def frozen_while_reading(database: Database, proxy: Proxy) -> None:
-    async with database.without_transaction() as connection:
+    async with database.reading() as connection:
         proxy.freeze()
         await connection.execute(text("SELECT 1"))
 

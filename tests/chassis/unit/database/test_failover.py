@@ -88,10 +88,10 @@ async def test_a_server_that_takes_no_writes_is_left_with_all_connections(switch
 async def test_a_fresh_connection_to_such_a_server_is_replaced_alone(switch: Switch) -> None:
     async with opened(switch.url, pool_size=2) as database:
         await database.ping()
-        async with database.without_transaction() as connection:
+        async with database.reading() as connection:
             reader = (await connection.execute(WHO)).scalar_one()
             await rejected(database, CREATE)
-        async with database.without_transaction() as one, database.without_transaction() as other:
+        async with database.reading() as one, database.reading() as other:
             assert reader in {(await each.execute(WHO)).scalar_one() for each in (one, other)}
 
 
@@ -164,8 +164,7 @@ async def test_a_full_disk_of_the_server_is_told_until_a_write_is_stored(
 
 async def test_a_busy_pool_and_a_busy_writer_take_writes(database_url: str) -> None:
     async with opened(database_url, pool_size=1, max_overflow=0, pool_timeout_seconds=0.1) as database:
-        beside = database.without_transaction() if database.kind == "sqlite" else nothing()
-        async with database.transaction() as session, beside:
+        async with database.transaction() as session, database.reading() if database.kind == "sqlite" else nothing():
             await session.execute(text(INSERT))
             await database.probe()
         await database.probe()

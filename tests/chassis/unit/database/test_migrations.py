@@ -57,7 +57,7 @@ async def opened(url: str) -> AsyncIterator[Database]:
 
 
 async def tables(url: str) -> set[str]:
-    async with opened(url) as database, database.without_transaction() as connection:
+    async with opened(url) as database, database.reading() as connection:
         return set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
 
 
@@ -82,7 +82,7 @@ async def test_the_migrated_schema_is_what_the_models_say(database_url: str) -> 
         context = MigrationContext.configure(connection, opts=options)
         return list(compare_metadata(context, options["target_metadata"]))
 
-    async with opened(database_url) as database, database.without_transaction() as connection:
+    async with opened(database_url) as database, database.reading() as connection:
         assert [] == await connection.run_sync(differences)
 
 
@@ -107,7 +107,7 @@ async def test_a_revision_that_drops_a_table_brings_it_back_on_either_database(t
 
     url = f"sqlite:///{tmp_path / 'scratch.db'}"
     await migrated(url, SCHEMA)
-    async with opened(url) as database, database.without_transaction() as connection:
+    async with opened(url) as database, database.reading() as connection:
         written = await connection.run_sync(downgrade)
 
     assert "sa.Column('created_at', sa.DateTime(timezone=True), nullable=False)" in written
@@ -143,7 +143,7 @@ async def test_stored_texts_are_brought_to_the_spelling_that_their_column_has_no
                 await session.execute(insert(Item).values(values))
         with capture_logs() as lines:
             await migrated(database_url, replace(SCHEMA, versions=tmp_path / "versions"))
-        async with database.without_transaction() as connection:
+        async with database.reading() as connection:
             stored = (await connection.execute(select(Item.code).order_by(Item.id))).scalars().all()
 
     assert ["a", "b", "-A", "c", "c-", "--", "d"] == stored

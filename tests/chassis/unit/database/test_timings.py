@@ -43,7 +43,7 @@ async def test_each_statement_is_measured_once_on_each_way(measured: Measured) -
     await measured.database.fetch_value(text("SELECT 1"))
     first = len(measured.statements)
     await measured.database.fetch_value(text("SELECT 1"))
-    async with measured.database.without_transaction() as connection:
+    async with measured.database.reading() as connection:
         await connection.execute(text("SELECT 1"))
     read = len(measured.statements)
     async with measured.database.transaction() as session:
@@ -64,7 +64,7 @@ async def test_a_statement_that_fails_is_measured_too(measured: Measured) -> Non
 
 
 async def test_the_wait_for_a_connection_is_measured_also_in_vain(measured: Measured) -> None:
-    async with measured.database.without_transaction() as connection:
+    async with measured.database.reading() as connection:
         await connection.execute(text("SELECT 1"))
         with pytest.raises(DatabaseUnavailable):
             await measured.database.fetch_value(text("SELECT 1"))

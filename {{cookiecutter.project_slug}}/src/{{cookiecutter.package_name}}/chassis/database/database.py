@@ -226,7 +226,7 @@ class Database:
         return session is not None and session.in_transaction()
 
     @asynccontextmanager
-    async def without_transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection on which PostgreSQL commits each statement; of SQLite, for reading. Raises DatabaseUnavailable.
 
         For what `read` cannot do, such as waiting for something else in between: nothing is tried again here.

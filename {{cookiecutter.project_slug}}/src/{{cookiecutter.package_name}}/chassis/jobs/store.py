@@ -210,7 +210,7 @@ class JobStore:
     async def _alone(self) -> AsyncIterator[AsyncConnection | AsyncSession]:
         """For one statement: PostgreSQL commits it by itself, without the round trips of BEGIN and COMMIT."""
         if self.database.kind == "postgresql":
-            async with self.database.without_transaction() as connection:
+            async with self.database.reading() as connection:
                 yield connection
         else:
             async with self.database.transaction() as session:
