@@ -62,12 +62,16 @@ def test_the_image_has_the_oldest_python_that_is_supported() -> None:
 
 
 def test_the_image_runs_one_program_as_a_numeric_user() -> None:
-    (user,) = _instructions("USER")
+    users = _instructions("USER")
 
-    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user), "Kubernetes can verify a number, not a name"
+    assert users
+    for user in users:
+        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user), "Kubernetes can verify a number, not a name"
     for instruction in ("ENTRYPOINT", "CMD"):
-        (command,) = _instructions(instruction)
-        assert command.startswith("["), f"{instruction}: a shell in between would swallow SIGTERM"
+        commands = _instructions(instruction)
+        assert len(users) == len(commands)
+        for command in commands:
+            assert command.startswith("["), f"{instruction}: a shell in between would swallow SIGTERM"
 
 
 def test_the_image_reports_its_own_health_by_the_service_s_command() -> None:
@@ -80,17 +84,22 @@ def test_the_image_reports_its_own_health_by_the_service_s_command() -> None:
 def test_the_image_holds_what_a_build_stage_installed_and_not_its_tools() -> None:
     stages = _read("Dockerfile").split("\nFROM ")[1:]
 
-    assert ["${BASE} AS build", "${BASE}"] == [stage.partition("\n")[0] for stage in stages]
-    assert "\nCOPY --from=build /app/.venv .venv\n" in stages[1]
-    assert "/opt/uv" not in stages[1]
+    images = [stage for stage in stages if " AS build" not in stage.partition("\n")[0]]
+
+    assert "${BASE} AS build" == stages[0].partition("\n")[0]
+    assert "${BASE}" == stages[-1].partition("\n")[0], "the last one is built unless another is named"
+    for image in images:
+        assert re.search(r"\nCOPY --from=build[\w-]* /app/\.venv \.venv\n", image)
+        assert "/opt/uv" not in image
 
 
 def test_the_image_installs_the_lock_alone_without_what_tests_need_and_compiled() -> None:
-    syncs = [command for command in _instructions("RUN") if "uv sync" in command]
+    commands = [command for command in _instructions("RUN") if "uv sync" in command]
+    dependencies, service, *others = (command.partition("uv sync ")[2] for command in commands)
 
-    assert ["--locked --no-dev --no-install-project", "--locked --no-dev --no-editable"] == [
-        command.partition("uv sync ")[2] for command in syncs
-    ]
+    assert "--locked --no-dev --no-install-project" == dependencies
+    assert "--locked --no-dev --no-editable" == service
+    assert all(other.startswith(f"{service} --group ") for other in others)
     assert any("UV_COMPILE_BYTECODE=1" in variables.split() for variables in _instructions("ENV"))
 
 
