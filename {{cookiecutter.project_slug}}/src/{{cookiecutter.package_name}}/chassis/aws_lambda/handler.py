@@ -57,7 +57,6 @@ class LambdaHandler:
     """
 
     def __init__(self, service: Service, *, base_path: str = "") -> None:
-        self._service = service
         self._base_path = base_path
         self._problems = ProblemDetails(service.name)
         self._core: Core | None = None
