@@ -29,7 +29,8 @@ async def test_a_connection_whose_opening_is_cancelled_is_closed(
 
     def slowly(*arguments: Any, **options: Any) -> sqlite3.Connection:
         time.sleep(0.1)
-        opened.append(connection := connect(*arguments, factory=Recorded, **options))
+        connection: sqlite3.Connection = connect(*arguments, **{**options, "factory": Recorded})
+        opened.append(connection)
         return connection
 
     database = Database(f"sqlite:///{tmp_path / 'some.db'}")

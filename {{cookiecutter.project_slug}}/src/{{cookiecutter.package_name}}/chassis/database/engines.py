@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ..settings.postgresql import PostgresqlAddress, parse_postgresql
+from .whole_cursors import WholeConnection
 
 LET_GO_SECONDS = 0.25
 
@@ -170,7 +171,7 @@ async def _opened(*arguments: Any, **options: Any) -> Any:
     """A connection of SQLite's driver; one whose opening is cancelled is closed, where the driver would forget it."""
     import aiosqlite  # noqa: PLC0415 - a service on PostgreSQL never loads it
 
-    connection = aiosqlite.connect(*arguments, **options)
+    connection = aiosqlite.connect(*arguments, **{"factory": WholeConnection, **options})
     connection._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does for those that it opens
     opening = asyncio.ensure_future(connection)  # noqa: TID251 - it ends within this call
     try:
