@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 CANCEL_AGAIN_SECONDS = 2.0
 """Less than an application has for its end, and long enough for what a task does when it is cancelled."""
@@ -17,6 +19,25 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in waiting:
             task.cancel()
         _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_SECONDS)
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """What *work* returns; a cancellation waits until it has ended, and is raised then, whatever came of it.
+
+    For what must not be done by half, such as a transaction and the notes of this process about it.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                continue  # asked again: the first one is raised at the end
+        if not task.cancelled():
+            task.exception()  # it is not raised: the one who waited for it has gone
+        raise
 
 
 def raise_if_cancelled() -> None:

@@ -124,12 +124,12 @@ class Exchange:
     it is not 0, is the status to record instead, because the client never saw a whole response. `headers` are those
     that the route, or the mounts around it, declare; `pending` holds the start and the body of a response that is sent
     if no exception follows. `body_limits` are those of the settings until the route has others; `places` are those of
-    which it has one, while it counts as served; `upload` says that its time limit is the server's, for slow bodies.
+    which it has one, while it counts as served; `untimed` says that its route bounds its time in another way.
     """
 
     __slots__ = (
         *("body_limits", "complete", "headers", "origin", "outcome", "pending", "places", "request_id", "started"),
-        *("status", "upload"),
+        *("status", "untimed"),
     )
 
     def __init__(self, identifier: str, started: float, origin: Origin = _DIRECT) -> None:
@@ -143,4 +143,4 @@ class Exchange:
         self.pending: tuple[Message, Message] | None = None
         self.body_limits = DEFAULT_LIMITS
         self.places: Places | None = None
-        self.upload = False
+        self.untimed = False

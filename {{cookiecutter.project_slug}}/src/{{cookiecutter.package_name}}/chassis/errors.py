@@ -15,6 +15,8 @@
     ├── UnsupportedMediaType
     ├── HostNotAllowed           the Host header names no host of ours
     ├── TooManyRequests
+    ├── UpstreamFailed           another service, which this one needs for its response, failed
+    ├── UpstreamTimedOut         it did not respond in time
     └── Unavailable              try again later
         ├── DatabaseUnavailable
         ├── RequestTimedOut
@@ -71,6 +73,8 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "UnsupportedMediaType",
+    "UpstreamFailed",
+    "UpstreamTimedOut",
     "problem_types",
 ]
 
@@ -197,6 +201,18 @@ class TooManyRequests(ServiceError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class UpstreamFailed(ServiceError):
+    """Another service failed, or responded with what cannot be used; how stands in the log."""
+
+    problem = problems.BAD_GATEWAY
+
+
+class UpstreamTimedOut(ServiceError):
+    """Another service did not respond in time."""
+
+    problem = problems.GATEWAY_TIMEOUT
+
+
 class Unavailable(ServiceError):
     """The service cannot respond now."""
 
@@ -220,7 +236,7 @@ class RequestTimedOut(Unavailable):
 
 
 class ShuttingDown(Unavailable):
-    """The request was cut off by the shutdown deadline."""
+    """The service ends, and with it a request that goes on until then, or that overran its deadline."""
 
     problem = problems.SHUTTING_DOWN
 

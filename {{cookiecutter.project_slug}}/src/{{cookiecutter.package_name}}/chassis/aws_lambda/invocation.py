@@ -15,7 +15,7 @@ from ..service import Feature, Parts
 from ..shapes.operations import METRICS_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 RESERVED_SECONDS = 0.5
 """Of the time that is left: for the response, the log and the metrics."""
 OTHER_WAY = "run it with AWS Lambda Web Adapter, which keeps a server in the function, or outside of Lambda"
+_EVENTS = b"text/event-stream"
 
 aws_request_id: ContextVar[str] = ContextVar("aws_request_id", default="")
 """Of the invocation, in every line of the log."""
@@ -66,8 +67,7 @@ class InvocationLimits:
             return
         if scope["path"] == METRICS_PATH:  # of one instance among many; EMF says it instead
             raise HTTPException(404)
-        if _wants_events_alone(scope):
-            raise _no_events()
+        scope["headers"] = _without_events(scope["headers"])
         exchange: Exchange = scope["exchange"]
         exchange.places = _Places(exchange.places)
         try:
@@ -95,7 +95,7 @@ class _Places:
 
     def response_starts(self, exchange: Exchange, start: Message) -> None:
         for name, value in start.get("headers", ()):
-            if name == b"content-type" and value.startswith(b"text/event-stream"):
+            if name == b"content-type" and value.startswith(_EVENTS):
                 raise _no_events()
         self.leave(exchange)
 
@@ -104,9 +104,15 @@ def _no_events() -> HTTPException:
     return HTTPException(406, f"Lambda sends a response when it is whole, and so no text/event-stream: {OTHER_WAY}.")
 
 
-def _wants_events_alone(scope: Scope) -> bool:
-    accepted = b",".join(value for name, value in scope["headers"] if name == b"accept").split(b",")
-    return {each.partition(b";")[0].strip().lower() for each in accepted} == {b"text/event-stream"}
+def _without_events(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """*headers*, whose Accept names no events beside other types; raises HTTPException (406) if it names them alone."""
+    accepted = b",".join(value for name, value in headers if name == b"accept").split(b",")
+    left = [each for each in accepted if each.partition(b";")[0].strip().lower() != _EVENTS]
+    if len(left) == len(accepted):
+        return list(headers)
+    if not left:
+        raise _no_events()
+    return [*(pair for pair in headers if pair[0] != b"accept"), (b"accept", b",".join(left))]
 
 
 def seconds_left(context: Any) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,8 @@ from starlette.responses import Response, StreamingResponse
 
 from ..access import current_caller
 from ..errors import DatabaseUnavailable, UnsupportedMediaType
-from ..http import describe, json_response, read_id, read_query
+from ..http import EventStream, describe, json_response, read_id, read_query
+from ..http.events import EVENTS, ServerEvent
 from .arguments import DELIMITER_NAMES
 from .exports import REJECTS_HEADER, csv_of_rejects
 from .shapes import ImportOut, ImportQuery
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from .imports import Imports
 
 POLL_SECONDS = 1.0
-HEARTBEAT_SECONDS = 15.0
 STREAM_SECONDS = 300.0
 """A client that follows for longer connects again, and is authorized again."""
 _TAGS = ["imports"]
@@ -106,29 +106,24 @@ class ImportsController:
         description="Server-sent events: `progress` with the import whenever it has changed, and `end` with it when it "
         "has ended. The stream ends after five minutes; a client that connects again goes on.",
         responses={200: str},
-        text_type="text/event-stream",
+        text_type=EVENTS,
         problems=[404, 422, 503],
         tags=_TAGS,
     )
     async def events(self, request: Request) -> Response:
         import_id = read_id(request, "import_id")
         first = await self._imports.get(import_id)
-        stream = self._imports.lifecycle.until_stopping(self._events(first))
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx would hold events back
-        return StreamingResponse(stream, headers=headers, media_type="text/event-stream")
+        return EventStream(self._events(first), lifecycle=self._imports.lifecycle, problems=self._imports.problems)
 
-    async def _events(self, shown: ImportOut) -> AsyncIterator[str]:
-        begun = sent = monotonic()
-        yield f"retry: 2000\n\n{_event(shown)}"
+    async def _events(self, shown: ImportOut) -> AsyncGenerator[ServerEvent]:
+        begun = monotonic()
+        yield _event(shown)
         while shown.state not in ENDED and monotonic() - begun < STREAM_SECONDS:
             await asyncio.sleep(POLL_SECONDS)
             now = await self._now(shown)
             if now != shown:
-                shown, sent = now, monotonic()
+                shown = now
                 yield _event(shown)
-            elif monotonic() - sent > HEARTBEAT_SECONDS:
-                sent = monotonic()
-                yield ": no change\n\n"
 
     async def _now(self, before: ImportOut) -> ImportOut:
         try:
@@ -137,8 +132,8 @@ class ImportsController:
             return before
 
 
-def _event(shown: ImportOut) -> str:
-    return f"event: {'end' if shown.state in ENDED else 'progress'}\ndata: {shown.model_dump_json()}\n\n"
+def _event(shown: ImportOut) -> ServerEvent:
+    return "end" if shown.state in ENDED else "progress", shown.model_dump_json().encode()
 
 
 def _require_csv(request: Request) -> None:

@@ -50,6 +50,7 @@ class Imports:
         self.store = ImportStore(core.database, tables)
         self.importer = Importer(self.store, target, Pace(lambda: core.metrics.requests.begun))
         self.lifecycle = core.lifecycle
+        self.problems = core.problems
         self._jobs = jobs
         self._job = Job(
             name="csv_import",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..shapes.limits import BodyLimits
 from .conditional import read_if_match, version_headers
 from .describe import describe
+from .events import EventStream, prefers_events, while_connected
 from .idempotency import Idempotency
 from .mounts import mount, static_files
 from .pages import web_page
@@ -17,11 +18,13 @@ __all__ = [
     "ApiRoute",
     "Authorizer",
     "BodyLimits",
+    "EventStream",
     "Idempotency",
     "allow",
     "describe",
     "json_response",
     "mount",
+    "prefers_events",
     "read_body",
     "read_id",
     "read_if_match",
@@ -30,4 +33,5 @@ __all__ = [
     "version_headers",
     "web_page",
     "websocket",
+    "while_connected",
 ]

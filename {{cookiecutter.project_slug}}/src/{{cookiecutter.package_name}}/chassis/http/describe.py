@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-Shape = type[BaseModel] | tuple[type[BaseModel], ...] | type[str] | None
-"""A response's body: one model, one of several, plain text, or nothing."""
+Shape = type[BaseModel] | tuple[type[BaseModel] | type[str], ...] | type[str] | None
+"""A response's body: one model, one of several, text, or nothing; `str` among several is the text of `text_type`."""
 
 Handler = TypeVar("Handler", bound=Callable[..., object])
 

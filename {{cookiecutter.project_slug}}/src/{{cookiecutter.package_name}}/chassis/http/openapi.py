@@ -155,9 +155,8 @@ class _Schemas:
 
 
 def _models(shape: Shape) -> tuple[type[BaseModel], ...]:
-    if isinstance(shape, tuple):
-        return shape
-    return (shape,) if isinstance(shape, type) and issubclass(shape, BaseModel) else ()
+    shapes = shape if isinstance(shape, tuple) else (shape,)
+    return tuple(each for each in shapes if isinstance(each, type) and issubclass(each, BaseModel))
 
 
 def _operation(route: ApiRoute, method: str, operation: Operation, schemas: _Schemas) -> Json:
@@ -261,6 +260,10 @@ def _restricted(policy: Policy, responses: Json, schemas: _Schemas) -> Json:
 
 def _content(shape: Shape, text_type: str, schemas: _Schemas) -> Json:
     references = [schemas.reference(model, "serialization") for model in _models(shape)]
-    if not references:
-        return {text_type: {"schema": {"type": "string"}}}
-    return {"application/json": {"schema": references[0] if len(references) == 1 else {"anyOf": references}}}
+    content: Json = {}
+    if references:
+        schema = references[0] if len(references) == 1 else {"anyOf": references}
+        content["application/json"] = {"schema": schema}
+    if not references or (isinstance(shape, tuple) and str in shape):
+        content[text_type] = {"schema": {"type": "string"}}
+    return content

@@ -54,6 +54,8 @@ class Endpoint:
     """Whether requests wait here until something happens: they count as streams, against MAX_STREAMS."""
     upload: bool = False
     """Whether bodies may take longer than REQUEST_TIMEOUT_SECONDS, as they come: those count as streams, too."""
+    untimed: bool = False
+    """Whether the handler bounds its time itself: REQUEST_TIMEOUT_SECONDS does not hold."""
     call: AsyncHandler = field(init=False, repr=False, compare=False)
     """*handler* as a coroutine function."""
 
@@ -70,14 +72,16 @@ def allow(  # noqa: PLR0913 - the parts of an endpoint, all named
     if_match_required: bool = False,
     long_poll: bool = False,
     upload: bool = False,
+    untimed: bool = False,
 ) -> Endpoint:
     """Declare that *handler* serves the callers whom *policy* admits; *limits* replace the settings' for its bodies.
 
     With *if_match_required*, a change that does not say which version it is of gets 428. Requests of a *long_poll*
     count against MAX_STREAMS while they wait, and so do those of an *upload*, whose handler reads `request.stream()`:
-    the server's pace for bodies holds for them in place of REQUEST_TIMEOUT_SECONDS.
+    the server's pace for bodies holds for them in place of REQUEST_TIMEOUT_SECONDS. That does not hold for an *untimed*
+    one either, whose handler has a limit of its own.
     """
-    return Endpoint(policy, handler, limits, if_match_required, long_poll, upload)
+    return Endpoint(policy, handler, limits, if_match_required, long_poll, upload, untimed)
 
 
 class ApiRoute(Route):
@@ -133,8 +137,8 @@ class ApiRoute(Route):
             _limit(scope, endpoint.limits)
         if endpoint.long_poll or endpoint.upload:
             count_as_stream(scope)
-        if endpoint.upload and (exchange := scope.get("exchange")) is not None:
-            exchange.upload = True
+        if (endpoint.upload or endpoint.untimed) and (exchange := scope.get("exchange")) is not None:
+            exchange.untimed = True
         request = BoundedRequest(scope, receive, send)
         if not endpoint.policy.public:
             await self._handle_authorized(endpoint, request, send)
@@ -163,7 +167,10 @@ class ApiRoute(Route):
 
 
 def count_as_stream(scope: Scope) -> None:
-    """Let the request of *scope* count against MAX_STREAMS; raises Overloaded if no place is left there."""
+    """Let the request of *scope* count against MAX_STREAMS; raises Overloaded if no place is left there.
+
+    One that counts there already keeps its place.
+    """
     exchange = scope.get("exchange")
     if exchange is not None and exchange.places is not None:
         exchange.places.becomes_stream(exchange)

@@ -86,9 +86,10 @@ def _counted(receive: Receive, exchange: Exchange) -> Receive:
 class TimeoutMiddleware:
     """ASGI middleware; a request whose response has not begun after *seconds* is cancelled and rejected.
 
-    A response that has begun (a stream) is exempt, and so is the upload of a route that is declared as one. One timer
-    serves all requests: they expire in the order in which they came, so it is armed for the oldest alone and fires once
-    per *seconds* under steady load, where `asyncio.timeout` would set and cancel a timer for each request.
+    A response that has begun (a stream) is exempt, and so is a request whose route is declared as untimed, or for
+    uploads. One timer serves all requests: they expire in the order in which they came, so it is armed for the oldest
+    alone and fires once per *seconds* under steady load, where `asyncio.timeout` would set and cancel a timer for each
+    request.
     """
 
     def __init__(self, app: ASGIApp, *, seconds: float) -> None:
@@ -126,6 +127,6 @@ class TimeoutMiddleware:
             if remaining > 0:
                 self._timer = loop.call_later(remaining, self._expire, loop)
                 return
-            if task is not None and not exchange.status and not exchange.upload:
+            if task is not None and not exchange.status and not exchange.untimed:
                 self._running[exchange] = None
                 task.cancel()

@@ -78,6 +78,7 @@ class Connection(RequestReader):
         if self.active is None or self.feeding is not None or self.lingering:
             return False
         self.half_closed = True
+        self.active.half_close()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio calls it
@@ -121,6 +122,7 @@ class Connection(RequestReader):
         # A context of its own: a pipelined request begins inside the end of the one before it.
         task = transfer.task = self.loop.create_task(transfer.run(self.app), context=Context())
         transfer.scope["task"] = task
+        transfer.scope["client_left"] = transfer.left
         self.tasks.add(task)
 
     def on_response_complete(self) -> None:

@@ -44,6 +44,7 @@ class Transfer:
         "_connection",
         "_framing",
         "_head",
+        "_left",
         "_news",
         "_request_id",
         "_wake_up",
@@ -76,6 +77,7 @@ class Transfer:
         self._body: bytes | bytearray = b""
         self._news = False
         self._wake_up: asyncio.Event | None = None
+        self._left: asyncio.Event | None = None
         self._framing: Framing | None = None
         """None until the application has begun its response."""
         self._head: bytes | None = None
@@ -101,7 +103,13 @@ class Transfer:
     def disconnect(self) -> None:
         """Tell the application that the client is gone."""
         self.disconnected = True
+        self.half_close()
         self.wake()
+
+    def half_close(self) -> None:
+        """Tell work that is of use only to a client who waits that this one sends no more, as one who leaves."""
+        if self._left is not None:
+            self._left.set()
 
     def wake(self) -> None:
         self._news = True
@@ -130,7 +138,9 @@ class Transfer:
         except BaseException as error:  # noqa: BLE001 - SystemExit of one request must not end the process
             self._crashed(error)
         else:
-            if not self.response_complete and not self.disconnected:
+            if self._left is not None and self._left.is_set() and not self.response_complete:
+                self._break_off()
+            elif not self.response_complete and not self.disconnected:
                 self._crashed(RuntimeError("the application returned without a complete response"))
         finally:
             self.state.tasks.discard(self.task)
@@ -147,6 +157,20 @@ class Transfer:
             return DISCONNECT.copy()
         body, self._body = self._body, b""
         return {"type": "http.request", "body": bytes(body), "more_body": self.more_body}
+
+    async def left(self) -> None:
+        """Return when the client has closed its side: the scope's `client_left`.
+
+        One that only stopped sending cannot be told from one that left until something is written. It gets its response
+        from an application that does not ask here; one that does need not respond any more.
+        """
+        if self._left is None:
+            self._left = asyncio.Event()
+        if self.disconnected or self._connection.half_closed:
+            self._left.set()
+        else:
+            self._connection.flow.resume_reading()
+        await self._left.wait()
 
     async def _arrival(self) -> None:
         if not self._news:
@@ -238,9 +262,13 @@ class Transfer:
         self.disconnected = True  # what the application still says is too late
 
     def _break_off(self) -> None:
-        """End the connection in the middle of the response, so that the client can tell that it is not whole."""
+        """End the connection in the middle of the response, so that the client can tell that it is not whole.
+
+        What waits for one that does not read is lost: a close would wait for it as well.
+        """
+        stuck = self._connection.flow.write_paused
         self.disconnect()
-        if self._framing is not None and self._framing.shows_a_break:
+        if self._framing is not None and self._framing.shows_a_break and not stuck:
             self._connection.transport.close()
         else:  # a FIN would look like the proper end
             self._connection.transport.abort()

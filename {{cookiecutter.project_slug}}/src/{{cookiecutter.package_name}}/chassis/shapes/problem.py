@@ -53,10 +53,12 @@ HEADERS_TOO_LARGE = ProblemType("headers-too-large", 431, "Request header fields
 CLIENT_ERROR = ProblemType("client-error", 400, "Request rejected")
 INTERNAL = ProblemType("internal", 500, "Internal Server Error")
 NOT_IMPLEMENTED = ProblemType("not-implemented", 501, "Not implemented")
+BAD_GATEWAY = ProblemType("bad-gateway", 502, "Upstream service failed")
 UNAVAILABLE = ProblemType("unavailable", 503, "Service unavailable")
 DATABASE_UNAVAILABLE = ProblemType("database-unavailable", 503, "Database unavailable")
 TIMED_OUT = ProblemType("timed-out", 503, "Request processing timed out")
 SHUTTING_DOWN = ProblemType("shutting-down", 503, "Service shutting down")
+GATEWAY_TIMEOUT = ProblemType("gateway-timeout", 504, "Upstream service timed out")
 SERVER_ERROR = ProblemType("server-error", 500, "Server error")
 
 CHASSIS_TYPES = (
@@ -81,10 +83,12 @@ CHASSIS_TYPES = (
     CLIENT_ERROR,
     INTERNAL,
     NOT_IMPLEMENTED,
+    BAD_GATEWAY,
     UNAVAILABLE,
     DATABASE_UNAVAILABLE,
     TIMED_OUT,
     SHUTTING_DOWN,
+    GATEWAY_TIMEOUT,
     SERVER_ERROR,
 )
 """Of several with one status, the first is the general one."""
