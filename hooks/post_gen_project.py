@@ -11,6 +11,21 @@ from pathlib import Path
 # freezes private variables. What a path holds, such as the text of LICENSE, is decided by conditionals in the file.
 PACKAGE = "src/{{cookiecutter.package_name}}"
 FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "ai_chat": {
+        "yes": (
+            f"{PACKAGE}/chassis/ai_chat",
+            f"{PACKAGE}/config/ai_chat.py",
+            f"{PACKAGE}/features/ai_chat.py",
+            f"{PACKAGE}/models/ai_chat.py",
+            f"{PACKAGE}/pages/ai_chat.html",
+            f"{PACKAGE}/routes/ai_chat.py",
+            f"{PACKAGE}/services/ai_chat.py",
+            "docs/ai_chat.md",
+            "tests/ai_chat.py",
+            "tests/test_ai_chat.py",
+        ),
+        "no": (),
+    },
     "auth": {
         "yes": (
             f"{PACKAGE}/chassis/auth",
@@ -99,6 +114,7 @@ FEATURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 
 ANSWERS: Mapping[str, str] = {
+    "ai_chat": "{{ cookiecutter.ai_chat }}",
     "auth": "{{ cookiecutter.auth }}",
     "aws_lambda": "{{ cookiecutter.aws_lambda }}",
     "chat": "{{ cookiecutter.chat }}",

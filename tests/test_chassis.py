@@ -35,6 +35,11 @@ EXPORTED: Mapping[str, str] = {
         ANONYMOUS AUTHENTICATED Administration BEARER_SUBPROTOCOL Caller Identities Identity PUBLIC Policy
         current_caller owner_or roles
     """,
+    "ai_chat": """
+        Assistant AssistantController AssistantLimits AssistantTables ConversationColumns ConversationMessageColumns
+        EchoProvider FailureKind Message OpenAIProvider PAGE_ASSETS Provider ProviderFailed ProviderKey ProviderUrl
+        TokenBudgetColumns Usage
+    """,
     "auth": """
         Attempts BearerAuthorizer CHALLENGE Claims Count MAX_TOKEN_CHARACTERS MemoryAttempts Reservation
         SealedCache TokenRejected Tokens client_of counts_of guess new_attempts
@@ -51,11 +56,11 @@ EXPORTED: Mapping[str, str] = {
         HostNotAllowed IdempotencyKeyInUse IdempotencyKeyReused Invalid MalformedRequest NotFound NotReady
         Overloaded PreconditionFailed PreconditionRequired ProblemType RequestTimedOut ResponseAborted
         SchemaOutdated ServiceError ShuttingDown StartupFailed TooManyRequests Unauthenticated Unavailable
-        UnsupportedMediaType problem_types
+        UnsupportedMediaType UpstreamFailed UpstreamTimedOut problem_types
     """,
     "http": """
-        ApiRoute Authorizer BodyLimits Idempotency allow describe json_response mount read_body read_id
-        read_if_match read_query static_files version_headers web_page websocket
+        ApiRoute Authorizer BodyLimits EventStream Idempotency allow describe json_response mount prefers_events
+        read_body read_id read_if_match read_query static_files version_headers web_page websocket while_connected
     """,
     "csv_import": """
         Batch Column CsvRejected EMAIL ImportChunkColumns ImportColumns ImportRejectColumns ImportTables Importer

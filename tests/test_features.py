@@ -18,13 +18,15 @@ from local_extensions import FEATURES
 
 PACKAGE = "src/{{cookiecutter.package_name}}"
 WORDS = {
+    "ai_chat": r"\bai.chat|\bai_|openai|\bassistant",
     "auth": r"\bauth\b|authenticat(?!ed\b)|jwt|\blog(?:ged)?[ -]?in\b|log[ -]?out\b|\blogins?\b|bearer|create.admin",
-    "chat": r"\bchat|socket\.?io|engine\.?io|\brooms\b",
+    "chat": r"(?<!ai[/ -])\bchat(?! completion|\.completion)|socket\.?io|engine\.?io|\brooms\b",
     "csv_import": r"csv.?import|background jobs?\b|\bjobs_|\bnats\b|jetstream|chassis.jobs",
     "aws_lambda": r"aws.?lambda|lambda.handler|mangum|cloudformation|\bon Lambda\b",
 }
 """What only a project with the feature speaks of."""
 EXCUSED = {
+    "chassis/ai_chat": "takes the tokens of whatever feature identifies callers",
     "chassis/access.py": "names the subprotocol in which a browser sends what an authorizer reads",
     "chassis/chat": "takes the tokens of whatever feature identifies callers",
     "chassis/http/documentation.py": "hands on whatever scheme an authorizer brings",

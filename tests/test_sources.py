@@ -37,6 +37,7 @@ TAGGED = (
     "src/*/app.py",
     "src/*/features/__init__.py",
     "src/*/migrations/versions/*.py",
+    "src/*/pages/ai_chat.html",
     "src/*/pages/chat.html",
 )
 # Microsoft, "Naming files, paths and namespaces": these names with any ending, these signs, and 259 characters a path.

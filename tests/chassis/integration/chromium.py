@@ -18,6 +18,8 @@ from websockets.sync.client import ClientConnection, connect
 from tests.databases import skip_or_fail_in_ci
 
 START_SECONDS = 20
+DESKTOP = {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
 FLAGS = (
     "--headless",
     "--no-sandbox",  # it refuses to run as root with one, and it loads no page but ours
@@ -65,6 +67,31 @@ class Page:
         while not self.value_of(expression):
             assert time.monotonic() < deadline, (expression, self.complaints)
             time.sleep(0.05)
+
+    def write(self, text: str) -> None:
+        self.call("Input.insertText", text=text)
+
+    def press(self, key: str, code: int, modifiers: int = 0) -> None:
+        pressed: dict[str, Any] = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}
+        text = {"text": "\r"} if key == "Enter" else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **pressed, **text)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **pressed)
+
+    def require_fit_and_names(self, parts: str) -> None:
+        """Nothing is cut off, neither of the page nor of those of its *parts*; what can be used has a name."""
+        assert self.value_of("document.documentElement.scrollWidth <= innerWidth")
+        assert self.value_of("document.documentElement.scrollHeight <= innerHeight")
+        assert self.value_of(
+            f"[...document.querySelectorAll({parts!r})].every(each => each.scrollWidth <= each.clientWidth)"
+        )
+        nodes = self.call("Accessibility.getFullAXTree")["nodes"]
+        named = {"button", "textbox", "log", "list", "link"}
+        nameless = [
+            node["role"]["value"]
+            for node in nodes
+            if not node["ignored"] and node["role"]["value"] in named and not node.get("name", {}).get("value")
+        ]
+        assert [] == nameless
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))

@@ -20,11 +20,9 @@ from tests.application import PASSWORD, new_user
 from tests.chat import IDENTIFIED, SHARED, identified
 from tests.process import ServiceProcess
 
-from .chromium import Page, browser_page
+from .chromium import DESKTOP, PHONE, Page, browser_page
 
 ROOM = "tea-room"
-DESKTOP = {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
 OWN_COMPLAINTS = ("ERR_CONNECTION", "WebSocket connection to", "Failed to load resource")
 """What a browser says of a service that is not there."""
 
@@ -36,7 +34,7 @@ WAITING = (
 )
 ONLINE = "[...document.querySelectorAll('#online .name')].map(name => name.textContent).sort().join()"
 
-FITTING = "[...document.querySelectorAll('#enter, #people, #log, #log > article')]"
+FITTING = "#enter, #people, #log, #log > article"
 
 
 class Window:
@@ -64,13 +62,10 @@ class Window:
         return self
 
     def write(self, text: str) -> None:
-        self.page.call("Input.insertText", text=text)
+        self.page.write(text)
 
     def press(self, key: str, code: int, modifiers: int = 0) -> None:
-        pressed: dict[str, Any] = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}
-        text = {"text": "\r"} if key == "Enter" else {}
-        self.page.call("Input.dispatchKeyEvent", type="keyDown", **pressed, **text)
-        self.page.call("Input.dispatchKeyEvent", type="keyUp", **pressed)
+        self.page.press(key, code, modifiers)
 
     def say(self, text: str) -> None:
         """The field for it has the focus from the start."""
@@ -223,24 +218,10 @@ def test_a_wrong_password_is_refused_in_words(tmp_path: Path, sqlite_url: str) -
 def test_everything_on_the_page_fits_and_has_a_name(tmp_path: Path, sqlite_url: str, shape: dict[str, Any]) -> None:
     with serve(tmp_path, sqlite_url) as service, window(tmp_path, service, "Ada", shape) as ada:
         ada.open(service.port)
-        assert_fits_and_is_named(ada.page)
+        ada.page.require_fit_and_names(FITTING)
         ada.join(service.port).say("x" * 2000)
         ada.page.wait_for(f"{IDS}.length === 1")
-        assert_fits_and_is_named(ada.page)
-
-
-def assert_fits_and_is_named(page: Page) -> None:
-    assert page.value_of("document.documentElement.scrollWidth <= innerWidth")
-    assert page.value_of("document.documentElement.scrollHeight <= innerHeight")
-    assert page.value_of(f"{FITTING}.every(part => part.scrollWidth <= part.clientWidth)")
-    nodes = page.call("Accessibility.getFullAXTree")["nodes"]
-    named = {"button", "textbox", "log", "list", "link"}
-    nameless = [
-        node["role"]["value"]
-        for node in nodes
-        if not node["ignored"] and node["role"]["value"] in named and not node.get("name", {}).get("value")
-    ]
-    assert [] == nameless
+        ada.page.require_fit_and_names(FITTING)
 
 
 def store_unheard(url: str, number: int, text: str) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from ..chassis import Feature
+# {% if cookiecutter.ai_chat == 'yes' %}
+from .ai_chat import AI_CHAT
+# {% endif %}
 # {% if cookiecutter.auth == 'yes' %}
 from .auth import AUTH
 # {% endif %}
@@ -18,6 +21,9 @@ FEATURES: tuple[Feature, ...] = (
     # In the order in which they start; they close the other way round.
     # {% if cookiecutter.auth == 'yes' %}
     AUTH,
+    # {% endif %}
+    # {% if cookiecutter.ai_chat == 'yes' %}
+    AI_CHAT,
     # {% endif %}
     # {% if cookiecutter.chat == 'yes' %}
     CHAT,

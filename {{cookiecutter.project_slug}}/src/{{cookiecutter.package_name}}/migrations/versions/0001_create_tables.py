@@ -61,6 +61,44 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_sessions_user_id"), "sessions", ["user_id"])
     # {% endif %}
+    # {% if cookiecutter.ai_chat == 'yes' %}
+    op.create_table(
+        "ai_conversations",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=True),
+        sa.Column("last_number", sa.Integer(), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_ai_conversations_user_id_users"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ai_conversations")),
+    )
+    op.create_index(op.f("ix_ai_conversations_user_id"), "ai_conversations", ["user_id"])
+    op.create_index(op.f("ix_ai_conversations_changed_at"), "ai_conversations", ["changed_at"])
+    op.create_table(
+        "ai_messages",
+        sa.Column("conversation_id", sa.String(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("role", sa.String(), nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["conversation_id"],
+            ["ai_conversations.id"],
+            name=op.f("fk_ai_messages_conversation_id_ai_conversations"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("conversation_id", "number", name=op.f("pk_ai_messages")),
+    )
+    op.create_table(
+        "ai_token_budgets",
+        sa.Column("holder", sa.String(), nullable=False),
+        sa.Column("day", sa.String(), nullable=False),
+        sa.Column("tokens", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("holder", "day", name=op.f("pk_ai_token_budgets")),
+    )
+    op.create_index(op.f("ix_ai_token_budgets_day"), "ai_token_budgets", ["day"])
+    # {% endif %}
     # {% if cookiecutter.chat == 'yes' %}
     op.create_table(
         "rooms",
@@ -165,6 +203,11 @@ def downgrade() -> None:
     # {% if cookiecutter.chat == 'yes' %}
     op.drop_table("messages")
     op.drop_table("rooms")
+    # {% endif %}
+    # {% if cookiecutter.ai_chat == 'yes' %}
+    op.drop_table("ai_token_budgets")
+    op.drop_table("ai_messages")
+    op.drop_table("ai_conversations")
     # {% endif %}
     # {% if cookiecutter.auth == 'yes' %}
     op.drop_table("sessions")
