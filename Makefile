@@ -18,7 +18,7 @@ COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo feature adopt documents manifest test check format bench bench-stack bench-chat bench-imports bench-lambda faults faults-render lock clean python
+.PHONY: help setup demo feature adopt documents manifest test check format bench bench-stack bench-chat bench-imports bench-lambda bench-assistant faults faults-render lock clean python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,8 +61,9 @@ bench: $(SYNCED) ## measure; the figures of README.md and docs/benchmark.svg com
 	@$(MAKE) --no-print-directory bench-chat
 	@$(MAKE) --no-print-directory bench-imports
 	@$(MAKE) --no-print-directory bench-lambda
+	@$(MAKE) --no-print-directory bench-assistant
 	$(BIN)/python benchmarks/run.py $(BUILD)/acme-service $(BUILD)/bench-venv $(BUILD)/chat/acme-service \
-		$(BUILD)/imports/acme-service $(BUILD)/lambda/acme-service
+		$(BUILD)/imports/acme-service $(BUILD)/lambda/acme-service $(BUILD)/assistant/acme-service
 
 bench-stack: $(SYNCED)
 	@$(UV) venv --quiet --allow-existing --python $(BUILD)/acme-service/.venv/bin/python $(BUILD)/bench-venv
@@ -79,6 +80,10 @@ bench-imports: $(SYNCED)
 bench-lambda: $(SYNCED)
 	$(BIN)/cookiecutter . --no-input --default-config --overwrite-if-exists --output-dir $(BUILD)/lambda aws_lambda=yes
 	@$(MAKE) --no-print-directory -C $(BUILD)/lambda/acme-service setup
+
+bench-assistant: $(SYNCED)
+	$(BIN)/cookiecutter . --no-input --default-config --overwrite-if-exists --output-dir $(BUILD)/assistant profile=minimal ai_chat=yes
+	@$(MAKE) --no-print-directory -C $(BUILD)/assistant/acme-service setup
 
 faults: faults-render ## break what the service stands on, and see what it promises hold; LONG=1 adds a soak, ONLY="name name" chooses
 	@PYTHONPATH='$(CURDIR)/tests' $(BUILD)/acme-service/.venv/bin/python -m faults $(if $(LONG),--long) $(ONLY)

@@ -156,6 +156,7 @@ class Project:
                 "DRAIN_DELAY_SECONDS": "0",
                 "RATE_LIMIT_PER_MINUTE": "0",
                 **(UNLIMITED_AUTH if "auth" in self.features else {}),
+                **({"AI_API_KEY": secrets.token_urlsafe(16)} if "ai_chat" in self.features else {}),
             }
             _run([*command, "migrate"], environment)
             service = Service([*command, "serve"], environment)

@@ -1,8 +1,8 @@
 """`make bench`: measure all that the README promises, print its rows in Markdown, and draw docs/benchmark.svg.
 
 Takes the folder of a rendered default project that `make setup` has been run in, that of an environment with the
-packages of the usual stack, and those of projects with the features `chat`, `csv_import` and `aws_lambda`. The sides of
-a comparison run in turn within this run. Nothing here passes or fails.
+packages of the usual stack, and those of projects with the features `chat`, `csv_import`, `aws_lambda` and `ai_chat`.
+The sides of a comparison run in turn within this run. Nothing here passes or fails.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import plot
+from ai_chat import ai_chat
 from aws_lambda import aws_lambda
 from chat_comparison import BARE as BARE_CHAT
 from chat_comparison import CONNECTIONS, LIMIT_MS, ROOMS, compare_chat, idle_chat
@@ -136,7 +137,7 @@ def _seconds(command: list[str]) -> float:
     return time.perf_counter() - started
 
 
-def rows(project: Project, chat: Project, importing: Project, function: Project) -> Iterator[Row]:
+def rows(project: Project, chat: Project, importing: Project, function: Project, assistant: Project) -> Iterator[Row]:
     """Every figure that stands for itself."""
     yield from in_process(project)
     yield from memory(project)
@@ -148,6 +149,7 @@ def rows(project: Project, chat: Project, importing: Project, function: Project)
     yield from imports(importing)
     yield from jobs(importing)
     yield from aws_lambda(function)
+    yield from ai_chat(assistant)
     yield from generation()
 
 
@@ -159,9 +161,11 @@ def main() -> None:
     parser.add_argument("chat", type=Path, help="a rendered project with the feature `chat` after `make setup`")
     parser.add_argument("imports", type=Path, help="the same with the feature `csv_import`")
     parser.add_argument("function", type=Path, help="the default project with the feature `aws_lambda` as well")
+    parser.add_argument("assistant", type=Path, help="a rendered project with the feature `ai_chat` after `make setup`")
     options = parser.parse_args()
     project, usual_python = Project(options.project), options.usual.absolute() / "bin" / "python"
-    chat, importing, function = (Project(folder) for folder in (options.chat, options.imports, options.function))
+    others = (options.chat, options.imports, options.function, options.assistant)
+    chat, importing, function, assistant = map(Project, others)
     # What is measured is a machine in use: it has the bytecode of what it started before.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # A .env of whoever measures configures nothing.
@@ -170,7 +174,7 @@ def main() -> None:
         beside_drivers(project, usual_python)
         beside_broadcasts(chat)
         print("\n| what | figure | command |\n|---|---|---|")
-        for what, figure in rows(project, chat, importing, function):
+        for what, figure in rows(project, chat, importing, function, assistant):
             print(f"| {what} | {figure} | `make bench` |", flush=True)
 
 

@@ -47,9 +47,9 @@ FOREIGN_VARIABLES = frozenset(
     },
 )
 SETTINGS_PREFIXES = (
-    *("AI_", "ALLOWED_", "APP_", "AUTH_", "CACHE_", "CHAT_", "CORS_", "DATABASE_", "DB_", "DEBUG", "DOCS_", "DRAIN_", "HOST"),
-    *("IMPORT_", "JOBS_", "JWT_", "KEEP_", "LOG_", "MAX_", "OPERATIONS_", "PORT", "RATE_", "REDIS_", "REQUEST_"),
-    *("SHUTDOWN_", "TRUSTED_", "USER_", "UNHANDLED_", "UV_LOCKED", "WEBSOCKET_"),
+    *("AI_", "ALLOWED_", "APP_", "AUTH_", "CACHE_", "CHAT_", "CORS_", "DATABASE_", "DB_", "DEBUG", "DOCS_", "DRAIN_"),
+    *("HOST", "IMPORT_", "JOBS_", "JWT_", "KEEP_", "LOG_", "MAX_", "OPERATIONS_", "PORT", "RATE_", "REDIS_"),
+    *("REQUEST_", "SHUTDOWN_", "TRUSTED_", "USER_", "UNHANDLED_", "UV_LOCKED", "WEBSOCKET_"),
 )
 
 UNSTEADY = "unsteady"

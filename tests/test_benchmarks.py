@@ -9,6 +9,7 @@ from pathlib import Path
 import chat_comparison
 import plot
 import pytest
+from ai_chat import ai_chat
 from aws_lambda import aws_lambda
 from chat_comparison import POSTGRESQL, SQLITE, compare_chat, idle_chat
 from conftest import PROJECT_FOLDER, TEMPLATE, Render, make
@@ -137,6 +138,15 @@ def test_jobs_are_measured_over_two_processes(importing: Project) -> None:
 
     assert ["s", "ms", "ms", "times"] == [figure.split()[-1] for _, figure in figures]
     assert all(re.search(r"[1-9]", figure) for _, figure in figures)
+
+
+def test_the_assistant_is_measured_beside_a_bare_stream(render: Render, open_folder: Path) -> None:
+    folder = render(output=open_folder / "assistant", profile="minimal", ai_chat="yes")
+    make(folder, "setup")
+    (_, share), (_, memory) = ai_chat(Project(folder), rounds=1, streams=3, many=3, tokens=20)
+
+    assert re.fullmatch(r"\d+%: [\d,]+/s", share)
+    assert re.fullmatch(r"\d+ and \d+ MB", memory)
 
 
 def test_a_function_of_lambda_is_measured(render: Render, open_folder: Path) -> None:

@@ -67,7 +67,7 @@ def _confined(project: Path, root: Path) -> Iterator[tuple[str, subprocess.Popen
     port = str(free_port())
     # As in the Dockerfile.
     variables = {"HOME": "/app", "APP_ENV": "production", "PYTHONDONTWRITEBYTECODE": "1"}
-    variables["JWT_SECRET"] = secrets.token_urlsafe(48)
+    variables |= {"JWT_SECRET": secrets.token_urlsafe(48), "AI_API_KEY": secrets.token_urlsafe(24)}
     variables["DATABASE_URL"] = "sqlite:////app/data/acme-service.db"
     process = subprocess.Popen(
         [

@@ -170,6 +170,25 @@ def test_imports_and_jobs_come_to_a_service_with_data(render: Render, open_folde
     make(project, "test", "ARGS=tests/test_service.py tests/test_csv_import.py tests/test_jobs.py")
 
 
+def test_an_assistant_comes_to_a_service_with_data(render: Render, open_folder: Path) -> None:
+    folder = open_folder / "assistant-later"
+    folder.mkdir()
+    project = render(output=folder, profile="minimal")
+    with running(project, "acme-service") as (base, _):
+        ada = get(f"{base}/api/users", body=_person("Ada"))
+    commit(project)
+
+    make(TEMPLATE, "feature", f"PROJECT={project}", "ADD=ai_chat")
+    versions = project / "src/acme_service/migrations/versions"
+    assert (versions / "0002_create_the_tables_of_ai_chat.py").exists()
+    make(project, "migrate")
+    with running(project, "acme-service") as (base, _):
+        assert [ada] == get(f"{base}/api/users")["items"]
+        assert "You said: hello" == get(f"{base}/api/ai/chat", body={"message": "hello"})["message"]
+    make(project, "check")
+    make(project, "test", "ARGS=tests/test_service.py tests/test_ai_chat.py")
+
+
 def test_a_function_of_lambda_comes_to_a_project(minimal: Path) -> None:
     _change(minimal, "--add", "aws_lambda")
 

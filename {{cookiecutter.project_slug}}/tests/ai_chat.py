@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import secrets
 import select
 import socket
 import threading
@@ -28,6 +29,8 @@ POLICIES = {
     "GET /assistant": "public",
 }
 """Who may call what of the feature, where a test compares all of them."""
+PRODUCTION = {"AI_API_KEY": secrets.token_urlsafe(24)}
+"""What production needs of the feature."""
 SECONDS = 10.0
 EVENTS = {"Accept": "text/event-stream"}
 

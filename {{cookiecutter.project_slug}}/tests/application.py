@@ -9,9 +9,12 @@ user of a name, `admin_client` may do everything.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,20 @@ ClientOf = Callable[..., Awaitable[httpx2.AsyncClient]]
 def new_user(name: str = "Ada", **fields: Any) -> dict[str, Any]:
     """The body that creates a user; this is the one place that knows what such a body needs."""
     return {"name": name, "email": f"{name.lower()}@example.com", "password": PASSWORD} | fields
+
+
+def production(**variables: str) -> dict[str, str]:
+    """The least that production needs, with what the tests of each feature name in PRODUCTION, and *variables*."""
+    password = secrets.token_urlsafe(12)
+    needed = {
+        "APP_ENV": "production",
+        "ALLOWED_HOSTS": "api.example.com",
+        "DATABASE_URL": f"postgresql://service:{password}@db.example.com/service",
+    }
+    for feature in SERVICE.features:
+        if find_spec(f"tests.{feature.name}") is not None:
+            needed |= getattr(import_module(f"tests.{feature.name}"), "PRODUCTION", {})
+    return needed | variables
 
 
 def cheap_passwords() -> Passwords:

@@ -20,6 +20,8 @@ from {{ cookiecutter.package_name }}.services.users import Users
 from .application import PASSWORD, Application, ClientOf, new_user
 
 KEY = secrets.token_urlsafe(48)
+PRODUCTION = {"JWT_SECRET": KEY}
+"""What production needs of the feature."""
 UNLIMITED = {
     "AUTH_ACCOUNT_ATTEMPTS_PER_MINUTE": "10000",
     "AUTH_ADDRESS_ATTEMPTS_PER_MINUTE": "100000",

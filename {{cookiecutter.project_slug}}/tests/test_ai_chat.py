@@ -12,15 +12,10 @@ import pytest
 from {{ cookiecutter.package_name }}.services.ai_chat import PROMPT
 
 from .ai_chat import IDENTIFIED, FakeProvider, fails, known, says, streamed, text_of
+from .application import production
 from .process import ServiceProcess, run
 
 LOADED = re.compile(r'(?:src|href|from) ?=? ?"((?:assistant/|\./)[^"]+)"')
-PRODUCTION = {
-    "APP_ENV": "production",
-    "ALLOWED_HOSTS": "api.example.com",
-    "DATABASE_URL": f"postgresql://service:{secrets.token_urlsafe(12)}@db.example.com/service",
-    **({"JWT_SECRET": secrets.token_urlsafe(48)} if IDENTIFIED else {}),
-}
 
 
 @pytest.fixture
@@ -116,15 +111,16 @@ def test_a_failure_of_the_provider_is_one_error_that_shows_nothing_of_it(
 
 
 def test_production_does_not_start_without_a_key(tmp_path: Path, key: str) -> None:
-    refused = run(tmp_path, "config", "--check", **PRODUCTION)
-    accepted = run(tmp_path, "config", "--check", **PRODUCTION, AI_API_KEY=key)
+    needed = production(AI_API_KEY=key)
+    refused = run(tmp_path, "config", "--check", **{name: needed[name] for name in needed if name != "AI_API_KEY"})
+    accepted = run(tmp_path, "config", "--check", **needed)
 
     assert 78 == refused.returncode
     assert "AI_API_KEY: missing; production needs the key" in refused.stderr
     assert 0 == accepted.returncode, accepted.stderr
-    shown = run(tmp_path, "config", **PRODUCTION, AI_API_KEY=key)
+    shown = run(tmp_path, "config", **needed)
     assert key not in shown.stdout
-    assert "AI_PAGE_ENABLED" in shown.stdout
+    assert "AI_PAGE_ENABLED=false" in shown.stdout
 
 
 def test_the_page_loads_its_own_parts_and_nothing_else(asked: ServiceProcess) -> None:

@@ -13,17 +13,10 @@ from {{ cookiecutter.package_name }}.chassis.cli import read_settings
 from {{ cookiecutter.package_name }}.chassis.settings import SettingsError, masked_lines
 from {{ cookiecutter.package_name }}.features.auth import AUTH
 
-from .application import Application, new_user, running
+from .application import Application, new_user, production, running
 from .auth import KEY, access_headers, create_account
 
 pytestmark = pytest.mark.anyio
-
-PRODUCTION = {
-    "APP_ENV": "production",
-    "ALLOWED_HOSTS": "api.example.com",
-    "DATABASE_URL": "postgresql://service:Fq7vK2mZx9LtR4wB@db.example.com/service",
-    "JWT_SECRET": KEY,
-}
 
 
 async def log_in(client: httpx2.AsyncClient, email: str, password: str, **headers: str) -> httpx2.Response:
@@ -148,7 +141,7 @@ async def test_the_key_is_replaced_without_ending_a_session(sqlite_url: str, tmp
 )
 def test_production_rejects_a_missing_or_weak_key(tmp_path: Path, key: str, reason: str) -> None:
     with pytest.raises(SettingsError) as rejected:
-        read_settings(SERVICE, PRODUCTION | {"JWT_SECRET": key}, tmp_path)
+        read_settings(SERVICE, production(JWT_SECRET=key), tmp_path)
 
     [line] = str(rejected.value).splitlines()
     assert line.startswith("JWT_SECRET: ")
@@ -169,7 +162,7 @@ def test_the_name_of_other_services_for_the_life_of_a_token_is_warned_of(tmp_pat
 
 
 def test_production_limits_each_client_and_masks_the_key(tmp_path: Path) -> None:
-    lines = masked_lines(read_settings(SERVICE, PRODUCTION, tmp_path))
+    lines = masked_lines(read_settings(SERVICE, production(), tmp_path))
 
     assert {"RATE_LIMIT_PER_MINUTE=1200", "JWT_SECRET=***"} <= set(lines)
 

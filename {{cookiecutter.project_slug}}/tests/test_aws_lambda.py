@@ -22,6 +22,10 @@ KINDS: dict[str, Callable[..., dict[str, Any]]] = {
 }
 
 
+def _has(feature: str) -> bool:
+    return find_spec(f"{PACKAGE}.features.{feature}") is not None
+
+
 @pytest.fixture(scope="module")
 def function(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
     with Function(tmp_path_factory.mktemp("function")) as running:
@@ -74,13 +78,25 @@ def test_what_features_do_over_open_connections_is_rejected_too(function: Functi
         assert 406 == response["statusCode"]
 
 
+@pytest.mark.skipif(not _has("ai_chat"), reason="there is no assistant")
+def test_an_assistant_responds_whole_to_who_would_also_take_events(function: Function) -> None:
+    headers = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json;q=0.5"}
+    if _has("auth"):
+        fields = {"name": "Eve", "email": "eve@example.com", "password": "correct horse battery"}
+        body = json.dumps(fields).encode()
+        function.call(http_api("POST", "/api/auth/register", headers=headers, body=body))
+        del fields["name"]
+        tokens = function.call(http_api("POST", "/api/auth/login", headers=headers, body=json.dumps(fields).encode()))
+        headers["Authorization"] = f"Bearer {document(tokens)['access_token']}"
+    response = function.call(http_api("POST", "/api/ai/chat", headers=headers, body=b'{"message":"hello"}'))
+
+    assert 200 == response["statusCode"], response
+    assert "You said: hello" == document(response)["message"]
+
+
 def test_an_address_of_sqlite_is_for_development_alone(tmp_path: Path) -> None:
     with Function(tmp_path, APP_ENV="test") as function:
         response = function.call(http_api())
 
         assert 503 == response["statusCode"]
         assert any("sqlite: address cannot be used on Lambda" in str(line) for line in function.lines)
-
-
-def _has(feature: str) -> bool:
-    return find_spec(f"{PACKAGE}.features.{feature}") is not None

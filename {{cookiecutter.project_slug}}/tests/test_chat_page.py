@@ -11,17 +11,10 @@ from {{ cookiecutter.package_name }}.app import SERVICE
 from {{ cookiecutter.package_name }}.chassis.cli import read_settings
 from {{ cookiecutter.package_name }}.config.chat import ChatSettings
 
-from .application import running
-from .chat import SHARED
+from .application import production, running
 
 pytestmark = pytest.mark.anyio
 
-PRODUCTION = {
-    **SHARED,
-    "APP_ENV": "production",
-    "ALLOWED_HOSTS": "api.example.com",
-    "DATABASE_URL": "postgresql://service:Fq7vK2mZx9LtR4wB@db.example.com/service",
-}
 LOADED = re.compile(r'(?:src|href|from) ?=? ?"((?:chat/|\./)[^"]+)"')
 TYPES = {".js": "javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
 
@@ -49,7 +42,7 @@ async def test_the_page_loads_its_own_parts_and_nothing_else(sqlite_url: str, tm
 
 async def test_the_page_is_off_in_production_unless_it_is_wished_for(sqlite_url: str, tmp_path: Path) -> None:
     for environ, expected in (({}, False), ({"CHAT_PAGE_ENABLED": "true"}, True)):
-        settings = read_settings(SERVICE, {**PRODUCTION, **environ}, tmp_path)
+        settings = read_settings(SERVICE, production(**environ), tmp_path)
         assert expected is settings.group(ChatSettings).page_enabled
     async with running(sqlite_url, tmp_path, CHAT_PAGE_ENABLED="false") as application, application.client() as client:
         assert 404 == (await client.get("/chat")).status_code

@@ -16,9 +16,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from {{ cookiecutter.package_name }}.app import SERVICE
+from {{ cookiecutter.package_name }}.chassis.cli import read_settings
 from {{ cookiecutter.package_name }}.chassis.server.options import ServerOptions
-from {{ cookiecutter.package_name }}.chassis.settings import Settings, load_settings
+from {{ cookiecutter.package_name }}.chassis.settings import Settings
 from {{ cookiecutter.package_name }}.chassis.shapes.problem import ProblemDetails
+
+from .application import production
 
 PROJECT = Path(__file__).parents[1]
 PACKAGE = PROJECT / "src" / "{{ cookiecutter.package_name }}"
@@ -28,17 +31,13 @@ SECONDS_TO_SPARE = 4
 
 
 @pytest.fixture
-def production(tmp_path: Path) -> Settings:
-    environ = {
-        "APP_ENV": "production",
-        "ALLOWED_HOSTS": "api.example.com",
-        "DATABASE_URL": "postgresql://service:Fq7vK2mZx9LtR4wB@db.example.com/service",
-    }
-    return load_settings(environ, tmp_path)
+def settings(tmp_path: Path) -> Settings:
+    """Those of production."""
+    return read_settings(SERVICE, production(), tmp_path)
 
 
-def test_compose_waits_longer_than_the_longest_shutdown(production: Settings) -> None:
-    server = production.server
+def test_compose_waits_longer_than_the_longest_shutdown(settings: Settings) -> None:
+    server = settings.server
     options = ServerOptions(
         problems=ProblemDetails(SERVICE.name),
         host=server.host,
@@ -51,8 +50,8 @@ def test_compose_waits_longer_than_the_longest_shutdown(production: Settings) ->
     assert int(grace) >= options.longest_shutdown_seconds + SECONDS_TO_SPARE
 
 
-def test_the_image_exposes_the_default_port(production: Settings) -> None:
-    assert [str(production.server.port)] == _instructions("EXPOSE")
+def test_the_image_exposes_the_default_port(settings: Settings) -> None:
+    assert [str(settings.server.port)] == _instructions("EXPOSE")
 
 
 def test_the_image_has_the_oldest_python_that_is_supported() -> None:

@@ -124,8 +124,9 @@ class AiSettings(SettingsGroup):
 
     def warnings(self, app_env: AppEnv) -> Iterator[str]:
         if self.api_key is None:
-            place = " and AI_BASE_URL has no effect" if "base_url" in self.model_fields_set else ""
-            yield f"AI_API_KEY: not set, so an echo responds in place of a model{place}"
+            yield "AI_API_KEY: not set, so an echo responds in place of a model"
+            if self.base_url != type(self).model_fields["base_url"].default:
+                yield "AI_BASE_URL: has no effect without AI_API_KEY; for a server that asks for no key, any text is one"
         if self.log_content and app_env.hardened:
             yield "AI_LOG_CONTENT: true, so the log holds what users wrote"
         if self.first_token_seconds > self.total_seconds:

@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import httpx2
 import openai
-from openai.types.chat import ChatCompletionChunk
 
 from .provider import FailureKind, ProviderFailed, Usage
 
@@ -22,7 +21,7 @@ MAX_RETRY_AFTER_SECONDS = 3600.0
 MAX_EVENT_BYTES = 131_072
 """Of an event of a stream; of a whole response that is none."""
 CHUNKS_AT_ONCE = 16
-"""That are read without a break for other requests, where many come together; each takes 0.1 ms."""
+"""That are read without a break for other requests, where many come together."""
 
 _REJECTED_KEY = frozenset({401, 403})
 _RATE_LIMITED = 429
@@ -61,9 +60,12 @@ class CompletionsClient:
         completion = _Completion()
         options: dict[str, Any] = {"stream_options": {"include_usage": True}, **parameters, "stream": True}
         try:
-            async with await self._client.chat.completions.create(**options) as chunks:
+            # As plain objects: the SDK's models would take four fifths of the time of a token.
+            async with await self._client.post(
+                "/chat/completions", body=options, cast_to=object, stream=True, stream_cls=openai.AsyncStream[object]
+            ) as chunks:
                 count = 0
-                async for chunk in cast("AsyncIterator[ChatCompletionChunk]", chunks):
+                async for chunk in chunks:
                     count += 1
                     if count % CHUNKS_AT_ONCE == 0:
                         await asyncio.sleep(0)
@@ -86,7 +88,7 @@ class CompletionsClient:
 
 
 class _Completion:
-    """What was read of one; the SDK validates little, so wrong types raise what Python raises for them."""
+    """What was read of one; nothing is validated, so wrong types raise what Python raises for them."""
 
     def __init__(self) -> None:
         self._begun = False
@@ -98,12 +100,12 @@ class _Completion:
         """What a lost connection means."""
         return FailureKind.BROKEN_STREAM if self._begun else FailureKind.UNREACHABLE
 
-    def read(self, chunk: ChatCompletionChunk) -> str | None:
+    def read(self, chunk: Any) -> str | None:
         """The text of *chunk*, if it has some."""
-        self._usage = chunk.usage or self._usage
-        for choice in (chunk.choices or ())[:1]:
-            self._finish_reason = choice.finish_reason or self._finish_reason
-            text = choice.delta.content
+        self._usage = chunk.get("usage") or self._usage
+        for choice in (chunk.get("choices") or ())[:1]:
+            self._finish_reason = choice.get("finish_reason") or self._finish_reason
+            text = choice["delta"].get("content")
             if not text:
                 return None
             if not isinstance(text, str):
@@ -117,9 +119,8 @@ class _Completion:
         if self._finish_reason is None:
             raise ProviderFailed(FailureKind.BROKEN_STREAM if self._begun else FailureKind.INVALID_RESPONSE)
         reason = str(self._finish_reason)
-        input_tokens, output_tokens = (
-            _count(getattr(self._usage, name, None)) for name in ("prompt_tokens", "completion_tokens")
-        )
+        counted = self._usage if isinstance(self._usage, dict) else {}
+        input_tokens, output_tokens = (_count(counted.get(name)) for name in ("prompt_tokens", "completion_tokens"))
         return Usage(reason if _REASON.fullmatch(reason) else "other", input_tokens, output_tokens)
 
 
