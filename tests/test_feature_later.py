@@ -184,7 +184,8 @@ def test_an_assistant_comes_to_a_service_with_data(render: Render, open_folder: 
     make(project, "migrate")
     with running(project, "acme-service") as (base, _):
         assert [ada] == get(f"{base}/api/users")["items"]
-        assert "You said: hello" == get(f"{base}/api/ai/chat", body={"message": "hello"})["message"]
+        asked = get(f"{base}/api/ai/chat", body={"message": "hello"}, expected=200)
+        assert "You said: hello" == asked["message"]
     make(project, "check")
     make(project, "test", "ARGS=tests/test_service.py tests/test_ai_chat.py")
 
@@ -299,7 +300,7 @@ def test_a_later_update_knows_which_features_went(present: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--add", "telepathy"], "there is no feature 'telepathy'; choose auth"),
+        (["--add", "telepathy"], "there is no feature 'telepathy'; choose ai_chat"),
         (["--add", "auth"], "it has auth already"),
     ],
 )

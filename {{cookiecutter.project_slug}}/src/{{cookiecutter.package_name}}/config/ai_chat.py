@@ -126,7 +126,7 @@ class AiSettings(SettingsGroup):
         if self.api_key is None:
             yield "AI_API_KEY: not set, so an echo responds in place of a model"
             if self.base_url != type(self).model_fields["base_url"].default:
-                yield "AI_BASE_URL: has no effect without AI_API_KEY; for a server that asks for no key, any text is one"
+                yield "AI_BASE_URL: has no effect without AI_API_KEY; where a server asks for none, any text is one"
         if self.log_content and app_env.hardened:
             yield "AI_LOG_CONTENT: true, so the log holds what users wrote"
         if self.first_token_seconds > self.total_seconds:
