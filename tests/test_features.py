@@ -18,7 +18,7 @@ from local_extensions import FEATURES
 
 PACKAGE = "src/{{cookiecutter.package_name}}"
 WORDS = {
-    "ai_chat": r"\bai.chat|\bai_|openai|\bassistant",
+    "ai_chat": r"\bai.chat|\bai_(?!passive\b)|openai|\bassistant",
     "auth": r"\bauth\b|authenticat(?!ed\b)|jwt|\blog(?:ged)?[ -]?in\b|log[ -]?out\b|\blogins?\b|bearer|create.admin",
     "chat": r"(?<!ai[/ -])\bchat(?! completion|\.completion)|socket\.?io|engine\.?io|\brooms\b",
     "csv_import": r"csv.?import|background jobs?\b|\bjobs_|\bnats\b|jetstream|chassis.jobs",

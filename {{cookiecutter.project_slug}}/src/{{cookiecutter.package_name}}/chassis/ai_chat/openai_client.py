@@ -31,6 +31,7 @@ _SERVER_ERROR = 500
 _BLANK_LINE = re.compile(rb"\n\n|\r\r|\r\n\r\n")
 _REASON = re.compile(r"[a-z_]{1,40}")
 _REQUEST_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 _MOST_TOKENS = 1_000_000_000
 
 
@@ -193,7 +194,7 @@ def _root(error: BaseException) -> str:
 
 def _seconds(text: str) -> float | None:
     """Of Retry-After; a date there is rare, and taken for none."""
-    return min(float(text), MAX_RETRY_AFTER_SECONDS) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text) else None
+    return min(float(text), MAX_RETRY_AFTER_SECONDS) if _NUMBER.fullmatch(text) else None
 
 
 def _count(value: object) -> int | None:
