@@ -462,13 +462,13 @@ def test_bad_input_is_rejected_and_nothing_is_asked_or_stored(
 
 
 def test_text_that_no_database_holds_is_made_fit(tmp_path: Path, database_url: str) -> None:
-    parts = ("a\x00b", "\ud800", " ✓", "\U0001f600", "\ud83d", "\ude00", "\ud83d")
+    parts = ("a\x00b", "\ud800", " ✓", "\U0001f600", "\ud83d", "\ude00", "\ud83d", "z")
     place = {"DATABASE_URL": database_url}
     with FakeProvider(says(*parts)) as provider, assistant(tmp_path, provider, **place) as (_, client):
         events = streamed(client, "x")
         whole = ask(client).json()
 
-        assert "a\ufffdb\ufffd ✓\U0001f600\U0001f600" == text_of(events) == whole["message"]
+        assert "a\ufffdb\ufffd ✓\U0001f600\U0001f600\ufffdz" == text_of(events) == whole["message"]
         messages = client.get(f"/api/ai/conversations/{whole['conversation_id']}").json()["messages"]
         assert whole["message"] == messages[-1]["content"]
 
