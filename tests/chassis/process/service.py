@@ -29,6 +29,7 @@ _context = multiprocessing.get_context("forkserver")
 # Not these tests' own modules, which are cheap: the server of the forks finds no module by the `pythonpath` of pytest.
 _context.set_forkserver_preload(
     [
+        "acme_service.chassis.ai_chat.openai_client",  # where the render has it
         "acme_service.chassis.application",
         "acme_service.chassis.commands",
         "acme_service.chassis.logs.setup",

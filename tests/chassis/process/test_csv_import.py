@@ -355,7 +355,7 @@ def test_an_import_goes_on_after_the_disk_of_postgresql_was_full(folder: Path, p
         import_id = upload(client, file_of(3500))["id"]
         until(lambda: rows(postgresql_url, "SELECT 1 FROM jobs WHERE error IS NOT NULL"), 20)
         assert 1000 == client.get(f"/api/imports/{import_id}").json()["records"]
-        rows(postgresql_url, "DROP TRIGGER full_disk ON users")
+        rows(postgresql_url, "DROP FUNCTION full_disk CASCADE")
         done = ended(client, import_id)
 
     assert ("done", None, expected(3500)) == (done["state"], done["failure"], counts(done))

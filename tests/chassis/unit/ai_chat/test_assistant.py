@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
@@ -227,3 +229,19 @@ async def test_a_client_of_the_sdk_is_renewed_and_takes_nothing_from_the_environ
         for name in secrets:
             with suppress(KeyError):
                 del os.environ[name]
+
+
+def test_the_sdk_is_imported_for_the_first_request_alone(tmp_path: Path, sqlite_url: str) -> None:
+    """In a process of its own, for other tests have imported it."""
+    program = (
+        "import sys; from acme_service.chassis.asgi import asgi; from acme_service.app import SERVICE;"
+        "from starlette.testclient import TestClient;"
+        "client = TestClient(asgi(SERVICE)).__enter__();"
+        "assert client.get('/health/live').status_code == 200;"
+        "assert 'openai' not in sys.modules, 'too early'"
+    )
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": sqlite_url, "AI_API_KEY": "none", "APP_ENV": "test"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert 0 == done.returncode, done.stderr
