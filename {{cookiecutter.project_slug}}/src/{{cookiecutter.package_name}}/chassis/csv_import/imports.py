@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import structlog
 from pydantic import BaseModel
 from sqlalchemy.exc import IntegrityError
 
+from ..cancellation import to_its_end
 from ..errors import DatabaseUnavailable, FieldError, Invalid, NotFound, UnsupportedMediaType
 from ..jobs import Job, JobRun, Returned
 from ..jobs.declarations import State
@@ -80,9 +80,9 @@ class Imports:
             content_key = None if again else f"{sha256}:{new.caller}"
             first = await self._queue(import_id, content_key, sha256=sha256, size_bytes=size)
         except BaseException:
-            # Also when the client has gone: shielded, because its request is being cancelled.
+            # Also when the client has gone, and its request is being cancelled.
             if import_id:
-                await asyncio.shield(self._discard(import_id))
+                await to_its_end(self._discard(import_id))
             raise
         if first is not None:
             await self._discard(import_id)
